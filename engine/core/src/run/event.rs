@@ -1,0 +1,397 @@
+//! Events: the durable facts of a run. Progress, logs, `show` and resume all derive from them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::digest::Digest;
+use crate::error::StageError;
+use crate::id::RunId;
+use crate::payload::PayloadRef;
+use crate::stage::ProcessId;
+
+/// Payloads of at most this many bytes of JSON are shown in full where a run is shown.
+pub const SHOWN_VALUE_MAX: u64 = 4096;
+
+/// A task by name, as events and checkpoints know it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskRef {
+    /// Name of the node.
+    pub node: Arc<str>,
+    /// The item, in a fanned-out node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<ItemRef>,
+}
+
+/// An item of a fanned-out node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ItemRef {
+    /// Its key: stable when the list changes, if the workflow gives one.
+    pub key: Arc<str>,
+    /// Its place in the list.
+    pub index: u32,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEnd {
+    /// Every node succeeded or was skipped as declared.
+    Succeeded,
+    /// Some node failed and nothing accepted the failure.
+    Failed,
+    /// A person cancelled it.
+    Cancelled,
+}
+
+/// The outputs of a task by port. A port that is not there is absent (null).
+pub type Outputs = BTreeMap<String, PayloadRef>;
+
+/// A warning about a payload or from a stage, which does not fail anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// The port, if it is about a payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// JSON pointer into that payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// What is odd.
+    pub message: String,
+}
+
+/// One durable fact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run exists; its manifest and definition are recorded beside the journal.
+    RunStarted {
+        /// Name of the workflow.
+        workflow: String,
+        /// Parameter values in force.
+        params: Value,
+        /// Digest of the recorded manifest, which holds the digest of the definition.
+        manifest: Digest,
+        /// How many tasks hold a slot at once.
+        max_parallel: u32,
+    },
+    /// A process took the run up again.
+    RunResumed {
+        /// What was adopted or found to differ, for people.
+        #[serde(default)]
+        notes: Vec<String>,
+        /// Digest of the manifest in force from here on.
+        manifest: Digest,
+    },
+    /// The process was told to stop and ended its children; the run can be resumed.
+    RunInterrupted {
+        /// The signal that asked for it, such as `SIGINT`.
+        signal: String,
+    },
+    /// Nothing is left to do.
+    RunFinished {
+        /// How it ended.
+        status: RunEnd,
+    },
+    /// The items of fanned-out nodes over one list are known. Internal.
+    ItemsResolved {
+        /// The nodes that run an item for each element.
+        nodes: Vec<Arc<str>>,
+        /// Keys of the items, in list order.
+        keys: Vec<Arc<str>>,
+    },
+    /// An attempt begins. Written before anything of it runs.
+    AttemptStarted {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt, from 1.
+        attempt: u32,
+        /// Its key.
+        key: Digest,
+    },
+    /// A process of an attempt was started. Internal.
+    ProcessStarted {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt.
+        attempt: u32,
+        /// The process.
+        process: ProcessId,
+    },
+    /// An attempt failed.
+    AttemptFailed {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt.
+        attempt: u32,
+        /// Why.
+        error: Box<StageError>,
+    },
+    /// Another attempt will follow.
+    RetryScheduled {
+        /// The task.
+        task: TaskRef,
+        /// Number of the next attempt.
+        attempt: u32,
+        /// The wait before it, in milliseconds.
+        delay_ms: u64,
+        /// When it begins.
+        at: Timestamp,
+    },
+    /// A task is done and its outputs are stored.
+    Succeeded {
+        /// The task.
+        task: TaskRef,
+        /// The attempt that did it.
+        attempt: u32,
+        /// Its key.
+        key: Digest,
+        /// Its outputs.
+        outputs: Outputs,
+        /// How long the attempt took, in milliseconds.
+        duration_ms: u64,
+        /// What was odd about it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<Warning>,
+    },
+    /// A task's result was taken from an earlier checkpoint with the same key.
+    Reused {
+        /// The task.
+        task: TaskRef,
+        /// Its key.
+        key: Digest,
+        /// Its outputs.
+        outputs: Outputs,
+        /// Where the result comes from, such as `this run`.
+        from: String,
+    },
+    /// A task failed for good.
+    Failed {
+        /// The task.
+        task: TaskRef,
+        /// The last attempt; 0 if none began.
+        attempt: u32,
+        /// Why.
+        error: Box<StageError>,
+    },
+    /// A task did not run because its condition is false or an input is absent.
+    Skipped {
+        /// The task.
+        task: TaskRef,
+        /// Why.
+        reason: String,
+    },
+    /// A task was stopped because the run is cancelled or fails fast.
+    Cancelled {
+        /// The task.
+        task: TaskRef,
+        /// The attempt that was stopped.
+        attempt: u32,
+    },
+    /// A whole fanned-out node ended well; items that were dropped are left out.
+    NodeGathered {
+        /// Name of the node.
+        node: Arc<str>,
+        /// Items that succeeded.
+        succeeded: u32,
+        /// Items that were dropped or skipped.
+        left_out: u32,
+    },
+    /// A whole fanned-out node failed.
+    NodeFailed {
+        /// Name of the node.
+        node: Arc<str>,
+        /// Why.
+        error: Box<StageError>,
+    },
+    /// A whole fanned-out node did not run.
+    NodeSkipped {
+        /// Name of the node.
+        node: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An event with its place and time in the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Number of the event in its run, from 1; `None` for internal ones.
+    pub seq: Option<u64>,
+    /// Wall-clock time, for people: order comes from `seq` alone.
+    pub ts: Timestamp,
+    /// The fact.
+    pub event: Event,
+}
+
+impl Event {
+    /// The name that people see; `None` for internal events.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::RunStarted { .. } => "run_started",
+            Self::RunResumed { .. } => "run_resumed",
+            Self::RunInterrupted { .. } => "run_interrupted",
+            Self::RunFinished { .. } => "run_finished",
+            Self::ItemsResolved { .. } | Self::ProcessStarted { .. } => return None,
+            Self::AttemptStarted { .. } => "attempt_started",
+            Self::AttemptFailed { .. } => "attempt_failed",
+            Self::RetryScheduled { .. } => "retry_scheduled",
+            Self::Succeeded { task, .. } => task.pick("node_succeeded", "item_succeeded"),
+            Self::Reused { task, .. } => task.pick("node_reused", "item_reused"),
+            Self::Failed { task, .. } => task.pick("node_failed", "item_failed"),
+            Self::Skipped { task, .. } => task.pick("node_skipped", "item_skipped"),
+            Self::Cancelled { task, .. } => task.pick("node_cancelled", "item_cancelled"),
+            Self::NodeGathered { .. } => "node_succeeded",
+            Self::NodeFailed { .. } => "node_failed",
+            Self::NodeSkipped { .. } => "node_skipped",
+        })
+    }
+
+    /// The task it is about, if it is about one.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskRef> {
+        match self {
+            Self::AttemptStarted { task, .. }
+            | Self::ProcessStarted { task, .. }
+            | Self::AttemptFailed { task, .. }
+            | Self::RetryScheduled { task, .. }
+            | Self::Succeeded { task, .. }
+            | Self::Reused { task, .. }
+            | Self::Failed { task, .. }
+            | Self::Skipped { task, .. }
+            | Self::Cancelled { task, .. } => Some(task),
+            _ => None,
+        }
+    }
+
+    /// The node it is about, if it is about one.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::NodeGathered { node, .. }
+            | Self::NodeFailed { node, .. }
+            | Self::NodeSkipped { node, .. } => Some(node),
+            other => other.task().map(|task| &*task.node),
+        }
+    }
+}
+
+impl TaskRef {
+    /// A whole node.
+    #[must_use]
+    pub fn node(name: &str) -> Self {
+        Self { node: name.into(), item: None }
+    }
+
+    fn pick(&self, node: &'static str, item: &'static str) -> &'static str {
+        if self.item.is_some() { item } else { node }
+    }
+}
+
+impl std::fmt::Display for TaskRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.item {
+            None => f.write_str(&self.node),
+            Some(item) => write!(f, "{}[{}]", self.node, item.key),
+        }
+    }
+}
+
+impl Recorded {
+    /// The line of the event stream; `None` for internal events. `value_of` gives the JSON of a
+    /// small payload, where it is at hand.
+    #[must_use]
+    pub fn to_public_json(
+        &self,
+        run: &RunId,
+        value_of: &dyn Fn(&PayloadRef) -> Option<Value>,
+    ) -> Option<Value> {
+        let mut line = Map::new();
+        line.insert("seq".into(), json!(self.seq?));
+        line.insert("ts".into(), json!(self.ts.to_string()));
+        line.insert("run".into(), json!(run));
+        line.insert("event".into(), json!(self.event.name()?));
+        if let Some(node) = self.event.node() {
+            line.insert("node".into(), json!(node));
+            let item = self.event.task().and_then(|t| t.item.as_ref()).map(|i| i.key.clone());
+            line.insert("item".into(), json!(item));
+        }
+        let mut put = |name: &str, value: Value| {
+            line.insert(name.to_owned(), value);
+        };
+        match &self.event {
+            Event::RunStarted { workflow, params, max_parallel, .. } => {
+                put("workflow", json!(workflow));
+                put("params", params.clone());
+                put("max_parallel", json!(max_parallel));
+            }
+            Event::RunResumed { notes, .. } => put("notes", json!(notes)),
+            Event::RunInterrupted { signal } => put("signal", json!(signal)),
+            Event::RunFinished { status } => put("status", json!(status)),
+            Event::AttemptStarted { attempt, key, .. } => {
+                put("attempt", json!(attempt));
+                put("key", json!(key));
+            }
+            Event::AttemptFailed { attempt, error, .. } | Event::Failed { attempt, error, .. } => {
+                put("attempt", json!(attempt));
+                put("error", json!(error));
+            }
+            Event::RetryScheduled { attempt, delay_ms, at, .. } => {
+                put("attempt", json!(attempt));
+                put("delay_ms", json!(delay_ms));
+                put("at", json!(at.to_string()));
+            }
+            Event::Succeeded { attempt, key, outputs, duration_ms, warnings, .. } => {
+                put("attempt", json!(attempt));
+                put("key", json!(key));
+                put("duration_ms", json!(duration_ms));
+                put("outputs", outputs_json(outputs, value_of));
+                if !warnings.is_empty() {
+                    put("warnings", json!(warnings));
+                }
+            }
+            Event::Reused { key, outputs, from, .. } => {
+                put("key", json!(key));
+                put("from", json!(from));
+                put("outputs", outputs_json(outputs, value_of));
+            }
+            Event::Skipped { reason, .. } | Event::NodeSkipped { reason, .. } => {
+                put("reason", json!(reason));
+            }
+            Event::Cancelled { attempt, .. } => put("attempt", json!(attempt)),
+            Event::NodeGathered { succeeded, left_out, .. } => {
+                put("succeeded", json!(succeeded));
+                put("left_out", json!(left_out));
+            }
+            Event::NodeFailed { error, .. } => put("error", json!(error)),
+            Event::ItemsResolved { .. } | Event::ProcessStarted { .. } => return None,
+        }
+        Some(Value::Object(line))
+    }
+}
+
+/// Outputs as events and `show` print them: type, digest, size, and the value where it is small.
+#[must_use]
+pub fn outputs_json(outputs: &Outputs, value_of: &dyn Fn(&PayloadRef) -> Option<Value>) -> Value {
+    let one = |payload: &PayloadRef| {
+        let mut map = Map::new();
+        map.insert("type".into(), json!(payload.ty));
+        map.insert("digest".into(), json!(payload.digest));
+        map.insert("size".into(), json!(payload.size));
+        let value = match &payload.artifact {
+            None if payload.size <= SHOWN_VALUE_MAX => value_of(payload),
+            _ => None,
+        };
+        map.insert("value".into(), value.unwrap_or(Value::Null));
+        if let Some(artifact) = &payload.artifact {
+            map.insert("name".into(), json!(artifact.name));
+            map.insert("media_type".into(), json!(artifact.media_type));
+        }
+        Value::Object(map)
+    };
+    Value::Object(outputs.iter().map(|(port, payload)| (port.clone(), one(payload))).collect())
+}

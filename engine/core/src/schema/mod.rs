@@ -1,0 +1,342 @@
+//! Types of ports: what they are, how they are written, when one fits another, and the one
+//! validator that holds a payload to its type.
+
+mod assign;
+mod expr;
+mod validate;
+
+use std::fmt;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+pub use assign::{Mismatch, assignable};
+pub use expr::{TypeExpr, TypeSyntaxError};
+pub use validate::{Fault, Severity, validate};
+
+/// The type of a port, a parameter or a field.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Type {
+    /// UTF-8 text.
+    String,
+    /// A whole number; `1.0` is one.
+    Integer,
+    /// Any finite number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A point in time: RFC 3339 with offset.
+    Datetime,
+    /// A span such as `90s` or `1h30m`.
+    Duration,
+    /// Any JSON.
+    Json,
+    /// A stored file, perhaps of a media type.
+    File(Option<MediaPattern>),
+    /// A stored folder.
+    Dir,
+    /// Values of one type, in order.
+    List(Box<Type>),
+    /// Values of one type, by text key.
+    Map(Box<Type>),
+    /// The type, or null, or absent.
+    Optional(Box<Type>),
+    /// An object with known fields; others may be there too.
+    Record(Arc<Record>),
+    /// A type with further conditions.
+    Constrained(Arc<Constrained>),
+}
+
+/// An object type.
+#[derive(Clone)]
+pub struct Record {
+    /// Its name in messages.
+    pub name: String,
+    /// Fields in declared order; an [`Type::Optional`] field may be absent.
+    pub fields: IndexMap<String, Type>,
+    /// Conditions that span fields, of types that stages bring.
+    pub rule: Option<Rule>,
+}
+
+/// Checks a value beyond the types of its fields. It is called only for values whose fields have
+/// their types, and must be pure.
+pub type Rule = fn(&Value) -> Vec<Fault>;
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record").field("name", &self.name).field("fields", &self.fields).finish()
+    }
+}
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.fields == other.fields
+    }
+}
+
+/// A type with conditions, perhaps under a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Constrained {
+    /// Its name in messages; empty for an anonymous one.
+    pub name: String,
+    /// The type without the conditions.
+    pub base: Type,
+    /// The conditions; all must hold.
+    pub constraints: Vec<Constraint>,
+}
+
+/// One condition on a value.
+#[derive(Debug, Clone)]
+pub enum Constraint {
+    /// One of these values.
+    Enum(Vec<Value>),
+    /// At least this number.
+    Min(f64),
+    /// At most this number.
+    Max(f64),
+    /// More than this number.
+    GreaterThan(f64),
+    /// Less than this number.
+    LessThan(f64),
+    /// At least so many characters, elements or entries.
+    MinLength(u64),
+    /// At most so many characters, elements or entries.
+    MaxLength(u64),
+    /// Text that matches this regular expression somewhere.
+    Pattern(regex::Regex),
+    /// Text of a well-known form.
+    Format(Format),
+    /// No two elements are equal.
+    Unique,
+}
+
+impl PartialEq for Constraint {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+/// A well-known form of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `2025-01-05`.
+    Date,
+    /// `13:00:00`.
+    Time,
+    /// RFC 3339 with offset.
+    DateTime,
+    /// One `@` between a name and a domain.
+    Email,
+    /// An absolute URI.
+    Uri,
+    /// A UUID with hyphens.
+    Uuid,
+}
+
+impl Format {
+    /// All forms with their written names.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Date, "date"),
+        (Self::Time, "time"),
+        (Self::DateTime, "date-time"),
+        (Self::Email, "email"),
+        (Self::Uri, "uri"),
+        (Self::Uuid, "uuid"),
+    ];
+
+    /// The form with this written name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, n)| *n == name).map(|(format, _)| *format)
+    }
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(f, _)| *f == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enum(values) => {
+                let list: Vec<String> = values.iter().map(Value::to_string).collect();
+                write!(f, "one of {}", list.join(", "))
+            }
+            Self::Min(n) => write!(f, "at least {n}"),
+            Self::Max(n) => write!(f, "at most {n}"),
+            Self::GreaterThan(n) => write!(f, "greater than {n}"),
+            Self::LessThan(n) => write!(f, "less than {n}"),
+            Self::MinLength(n) => write!(f, "a length of at least {n}"),
+            Self::MaxLength(n) => write!(f, "a length of at most {n}"),
+            Self::Pattern(regex) => write!(f, "text that matches /{regex}/"),
+            Self::Format(format) => write!(f, "a {}", format.name()),
+            Self::Unique => f.write_str("unique elements"),
+        }
+    }
+}
+
+/// A media type such as `audio/wav`, or a family such as `audio/*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaPattern {
+    family: String,
+    subtype: Option<String>,
+}
+
+impl MediaPattern {
+    /// Reads `type/subtype` or `type/*`; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = canonical_media_type(text);
+        let (family, subtype) = text.split_once('/')?;
+        let token = |s: &str| {
+            !s.is_empty()
+                && s.bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'_'))
+        };
+        if !token(family) || (subtype != "*" && !token(subtype)) {
+            return None;
+        }
+        let subtype = (subtype != "*").then(|| subtype.to_owned());
+        Some(Self { family: family.to_owned(), subtype })
+    }
+
+    /// Whether a concrete media type is of this pattern; usual aliases are one type.
+    #[must_use]
+    pub fn matches(&self, media_type: &str) -> bool {
+        Self::parse(media_type).is_some_and(|concrete| concrete.is_within(self))
+    }
+
+    /// Whether every type of this pattern is also of `other`.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.family == other.family && (other.subtype.is_none() || self.subtype == other.subtype)
+    }
+
+    /// Whether it names a kind of text that content alone cannot tell.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.family == "text"
+    }
+}
+
+impl fmt::Display for MediaPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.family, self.subtype.as_deref().unwrap_or("*"))
+    }
+}
+
+/// The usual name of a media type: lower case, aliases resolved.
+#[must_use]
+pub fn canonical_media_type(text: &str) -> String {
+    let lower = text.trim().to_ascii_lowercase();
+    let known = match lower.as_str() {
+        "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => "audio/wav",
+        "audio/mp3" | "audio/x-mp3" => "audio/mpeg",
+        "audio/x-flac" => "audio/flac",
+        "audio/x-aac" => "audio/aac",
+        "audio/x-m4a" | "audio/m4a" => "audio/mp4",
+        "video/x-m4v" => "video/mp4",
+        "image/jpg" | "image/pjpeg" => "image/jpeg",
+        "image/x-png" => "image/png",
+        "image/vnd.microsoft.icon" => "image/x-icon",
+        "application/x-gzip" => "application/gzip",
+        "application/x-zip-compressed" => "application/zip",
+        "text/json" => "application/json",
+        "text/xml" => "application/xml",
+        "application/x-pdf" => "application/pdf",
+        _ => return lower,
+    };
+    known.to_owned()
+}
+
+impl Type {
+    /// An optional form of this type; an optional type stays as it is.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        if self.is_optional() { self } else { Self::Optional(Box::new(self)) }
+    }
+
+    /// A list of this type.
+    #[must_use]
+    pub fn list(self) -> Self {
+        Self::List(Box::new(self))
+    }
+
+    /// Whether null and absence are accepted because the type is `T?`.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        matches!(self, Self::Optional(_))
+    }
+
+    /// The type under `?` and under a constrained alias.
+    #[must_use]
+    pub fn inner(&self) -> &Self {
+        match self {
+            Self::Optional(inner) => inner.inner(),
+            Self::Constrained(c) => c.base.inner(),
+            other => other,
+        }
+    }
+
+    /// Whether payloads are artifacts themselves.
+    #[must_use]
+    pub fn is_artifact(&self) -> bool {
+        matches!(self.inner(), Self::File(_) | Self::Dir)
+    }
+
+    /// Whether an artifact can stand anywhere inside a payload.
+    #[must_use]
+    pub fn holds_artifacts(&self) -> bool {
+        match self.inner() {
+            Self::File(_) | Self::Dir => true,
+            Self::List(t) | Self::Map(t) => t.holds_artifacts(),
+            Self::Record(record) => record.fields.values().any(Self::holds_artifacts),
+            _ => false,
+        }
+    }
+
+    /// The type of a field of this type's values, if it can be known: a record's field, a map's
+    /// value, any field of `json`, and the usual fields of artifacts.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<Self> {
+        let found = match self.inner() {
+            Self::Json => Self::Json,
+            Self::Map(value) => value.as_ref().clone().optional(),
+            Self::Record(record) => record.fields.get(name)?.clone(),
+            Self::File(_) | Self::Dir => match name {
+                "path" | "name" | "digest" | "media_type" => Self::String,
+                "size" => Self::Integer,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(if self.is_optional() { found.optional() } else { found })
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String => f.write_str("string"),
+            Self::Integer => f.write_str("integer"),
+            Self::Number => f.write_str("number"),
+            Self::Boolean => f.write_str("boolean"),
+            Self::Datetime => f.write_str("datetime"),
+            Self::Duration => f.write_str("duration"),
+            Self::Json => f.write_str("json"),
+            Self::File(None) => f.write_str("file"),
+            Self::File(Some(media)) => write!(f, "file<{media}>"),
+            Self::Dir => f.write_str("dir"),
+            Self::List(t) => write!(f, "list<{t}>"),
+            Self::Map(t) => write!(f, "map<{t}>"),
+            Self::Optional(t) => write!(f, "{t}?"),
+            Self::Record(record) => f.write_str(&record.name),
+            Self::Constrained(c) if c.name.is_empty() => {
+                let list: Vec<String> = c.constraints.iter().map(ToString::to_string).collect();
+                write!(f, "{} ({})", c.base, list.join(", "))
+            }
+            Self::Constrained(c) => f.write_str(&c.name),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What the engine asks of a store: plain data in, plain data out, with the store's own error.
+//!
+//! A store keeps, for every run, a journal (the truth of that run); for all runs together, the
+//! bytes of larger payloads and artifacts by digest; and an index of checkpoints that can always
+//! be rebuilt from the journals. All methods block; the driver decides on which thread.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::id::RunId;
+use crate::payload::{Artifact, PayloadRef};
+use crate::run::event::{Event, Outputs, Recorded, TaskRef};
+
+/// JSON payloads of at most this many bytes stand in the journal; larger ones become objects.
+pub const INLINE_MAX: u64 = 64 * 1024;
+
+/// The durable record of a finished task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The run that made it.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskRef,
+    /// Digest of all that the result depends on.
+    pub key: Digest,
+    /// The attempt that made it; 0 where it was reused.
+    pub attempt: u32,
+    /// The outputs by port.
+    pub outputs: Outputs,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+impl Checkpoint {
+    /// The checkpoint that an event is, if it is one.
+    #[must_use]
+    pub fn of(run: &RunId, recorded: &Recorded) -> Option<Self> {
+        let (task, attempt, key, outputs) = match &recorded.event {
+            Event::Succeeded { task, attempt, key, outputs, .. } => (task, *attempt, key, outputs),
+            Event::Reused { task, key, outputs, .. } => (task, 0, key, outputs),
+            _ => return None,
+        };
+        Some(Self {
+            run: run.clone(),
+            task: task.clone(),
+            key: *key,
+            attempt,
+            outputs: outputs.clone(),
+            at: recorded.ts,
+        })
+    }
+}
+
+/// What went wrong in a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file operation failed.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was being done, such as `sync`.
+        operation: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// There is no store here.
+    #[error("there is no store at {}", .0.display())]
+    NoStore(PathBuf),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NoRun(String),
+    /// A run with this id is there already.
+    #[error("there is a run {0} already")]
+    RunExists(RunId),
+    /// Another process has the run.
+    #[error("another process has run {run}: {holder}")]
+    Held {
+        /// The run.
+        run: RunId,
+        /// Who has it, such as `process 4711 on host alpha`.
+        holder: String,
+    },
+    /// Bytes are not what was written.
+    #[error("{} is damaged at byte {offset}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the damage begins.
+        offset: u64,
+        /// What does not fit.
+        reason: String,
+    },
+    /// An object that a payload refers to is gone.
+    #[error("object {digest} is missing (looked for {})", path.display())]
+    Missing {
+        /// The object.
+        digest: Digest,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Written by a newer version.
+    #[error("{} has format {found}, and this version reads up to {known}", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that is known.
+        known: u32,
+    },
+    /// The file system cannot lock files, so no run on it can be guarded.
+    #[error("the file system at {} does not support file locks", .0.display())]
+    NoLocks(PathBuf),
+    /// The checkpoint database failed.
+    #[error("checkpoint database: {0}")]
+    Database(String),
+}
+
+impl StoreError {
+    /// An [`StoreError::Io`] for `map_err`.
+    pub fn io(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { operation, path, source }
+    }
+}
+
+/// What of a journal has been written: a byte position, growing with every append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position(pub u64);
+
+/// The inline payload of a journal record.
+pub type InlinePayload = (Digest, Arc<[u8]>);
+
+/// The journal of one run, held by its single writer. Dropping it gives the run free.
+pub trait Journal: Send {
+    /// Writes records with the payloads they refer to, in one write, without waiting for the disk.
+    /// Returns the position after them. After an error the journal must not be used again.
+    ///
+    /// # Errors
+    /// Any failure to write; a short write is continued, not reported.
+    fn append(
+        &mut self,
+        records: &[Recorded],
+        payloads: &[InlinePayload],
+    ) -> Result<Position, StoreError>;
+
+    /// A handle that makes what was appended durable, for use on another thread.
+    fn syncer(&self) -> Arc<dyn JournalSync>;
+
+    /// Everything that was recorded so far, in order, payloads left out.
+    ///
+    /// # Errors
+    /// Damage before the last record, or failure to read.
+    fn replay(&self) -> Result<Vec<Recorded>, StoreError>;
+}
+
+/// Makes a journal durable.
+pub trait JournalSync: Send + Sync {
+    /// Returns when everything appended before the call is on stable storage, with the position up
+    /// to which that holds. After an error nothing more may be acknowledged: the run stops.
+    ///
+    /// # Errors
+    /// The failed sync.
+    fn sync(&self) -> Result<Position, StoreError>;
+}
+
+/// A run as it is listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunEntry {
+    /// Its id.
+    pub id: RunId,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// How bytes come into the object store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopt {
+    /// The file may be moved: nobody else keeps it.
+    Move,
+    /// The file must stay as it is.
+    Copy,
+}
+
+/// A store.
+pub trait Store: Send + Sync {
+    /// Creates a run with its recorded files (name, content) and takes its lock.
+    ///
+    /// # Errors
+    /// [`StoreError::RunExists`], or failure to write.
+    fn create_run(
+        &self,
+        run: &RunId,
+        files: &[(&str, &[u8])],
+    ) -> Result<Box<dyn Journal>, StoreError>;
+
+    /// Takes the lock of an existing run. A torn last record is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], [`StoreError::Held`], [`StoreError::Damaged`], or failure to read.
+    fn open_run(&self, run: &RunId) -> Result<Box<dyn Journal>, StoreError>;
+
+    /// Reads the records of a run without its lock, while it may grow.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], damage, or failure to read.
+    fn read_run(&self, run: &RunId) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Who has the run's lock right now, if anyone.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], or failure to read.
+    fn holder(&self, run: &RunId) -> Result<Option<String>, StoreError>;
+
+    /// A file recorded with the run.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], or failure to read.
+    fn run_file(&self, run: &RunId, name: &str) -> Result<Vec<u8>, StoreError>;
+
+    /// Adds or replaces a file recorded with the run, durably.
+    ///
+    /// # Errors
+    /// Failure to write.
+    fn put_run_file(&self, run: &RunId, name: &str, content: &[u8]) -> Result<(), StoreError>;
+
+    /// A folder of the run for captured output and other growing files.
+    fn run_dir(&self, run: &RunId) -> PathBuf;
+
+    /// All runs, oldest first.
+    ///
+    /// # Errors
+    /// Failure to read.
+    fn runs(&self) -> Result<Vec<RunEntry>, StoreError>;
+
+    /// The checkpoint of a task with this key, from the checkpoint database, else from the journal.
+    ///
+    /// # Errors
+    /// Failure to read; damage in the database is repaired, not reported here.
+    fn checkpoint(
+        &self,
+        run: &RunId,
+        task: &TaskRef,
+        key: &Digest,
+    ) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// The canonical JSON of a payload that is no artifact, checked against its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], or failure to read.
+    fn payload(&self, run: &RunId, payload: &PayloadRef) -> Result<Arc<[u8]>, StoreError>;
+
+    /// Stores bytes as an object. Durable once [`Store::settle`] returns.
+    ///
+    /// # Errors
+    /// Failure to write.
+    fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
+
+    /// Stores a regular file as an object; returns its digest and size. Durable once
+    /// [`Store::settle`] returns. The caller has checked that `path` is no link.
+    ///
+    /// # Errors
+    /// Failure to read or write.
+    fn put_file(&self, path: &Path, adopt: Adopt) -> Result<(Digest, u64), StoreError>;
+
+    /// Stores a folder: its files and its manifest. Symbolic links and special files are refused.
+    /// Returns the manifest's digest and the bytes of all files. Durable once [`Store::settle`]
+    /// returns.
+    ///
+    /// # Errors
+    /// Failure to read or write; an entry that is neither file nor folder is an I/O error of kind
+    /// `InvalidInput` that names it.
+    fn put_dir(&self, path: &Path) -> Result<(Digest, u64), StoreError>;
+
+    /// Makes the names of all objects stored so far durable.
+    ///
+    /// # Errors
+    /// The failed sync.
+    fn settle(&self) -> Result<(), StoreError>;
+
+    /// The path of an object, after its bytes were checked against the digest (once per process
+    /// and inode state). The file must not be changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`] or failure to read.
+    fn object(&self, digest: &Digest) -> Result<PathBuf, StoreError>;
+
+    /// Puts an artifact at `target`, which must not exist: a hard link of a file where possible, a
+    /// fresh folder of links for a folder. Files are read-only.
+    ///
+    /// # Errors
+    /// As [`Store::object`], or failure to write.
+    fn place(&self, artifact: &Artifact, target: &Path) -> Result<(), StoreError>;
+
+    /// Whether the objects of an artifact that was placed still have their bytes; a changed one is
+    /// put aside.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] naming the changed object.
+    fn check_placed(&self, artifact: &Artifact) -> Result<(), StoreError>;
+
+    /// A fresh folder for one attempt of a run.
+    ///
+    /// # Errors
+    /// Failure to write.
+    fn scratch(&self, run: &RunId, name: &str) -> Result<PathBuf, StoreError>;
+
+    /// Waits until the checkpoint database has everything that was synced before the call.
+    fn flush(&self);
+}

@@ -1,0 +1,1 @@
+//! The driver of a run: dispatcher, executor, clock and event bus.

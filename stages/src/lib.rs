@@ -1,0 +1,1 @@
+//! The built-in stages, the subprocess wrapper, and the media pipeline.

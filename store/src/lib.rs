@@ -1,0 +1,1 @@
+//! The durable store: run journals, content-addressed objects, and sled checkpoints.

@@ -1,0 +1,1 @@
+//! Workflow files: TOML with spans, lowered to definitions.
