@@ -1,1 +1,3 @@
 //! The built-in stages, the subprocess wrapper, and the media pipeline.
+
+pub mod contract;

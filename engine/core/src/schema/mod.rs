@@ -13,7 +13,7 @@ use serde_json::Value;
 
 pub use assign::{Mismatch, assignable};
 pub use expr::{TypeExpr, TypeSyntaxError};
-pub use validate::{Fault, Severity, validate};
+pub use validate::{Fault, Severity, describe, validate};
 
 /// The type of a port, a parameter or a field.
 #[derive(Debug, Clone, PartialEq)]

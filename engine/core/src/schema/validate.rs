@@ -71,7 +71,8 @@ pub fn validate(ty: &Type, value: &Value) -> Vec<Fault> {
 }
 
 /// A short description of a value for messages.
-pub(crate) fn describe(value: &Value) -> String {
+#[must_use]
+pub fn describe(value: &Value) -> String {
     const LONGEST: usize = 60;
     let text = match value {
         Value::Null => return "null".into(),
