@@ -1,3 +1,4 @@
 //! The built-in stages, the subprocess wrapper, and the media pipeline.
 
 pub mod contract;
+pub mod media;

@@ -1,0 +1,20 @@
+//! The daily sports pipeline: one file per stage, all of one shape, with the crafts they use in
+//! folders beside them.
+//!
+//! A stage reads its input records, does its work and hands over drafts; the engine validates both
+//! ends. What only a stage can know (a picture that does not decode, a silent voice) is an error
+//! with its kind, its class and the next step.
+
+mod ports;
+mod slate;
+
+use flow_core::catalog::Catalog;
+
+use crate::contract;
+
+/// Adds the stages of the pipeline and the records on their edges.
+#[must_use]
+pub fn register(catalog: Catalog) -> Catalog {
+    contract::register(catalog)
+        .with(slate::SlateStage::new())
+}

@@ -1,0 +1,338 @@
+//! `media.slate`: the day's games from a recorded file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use flow_core::error::{ErrorClass, ErrorKind, StageError};
+use flow_core::json;
+use flow_core::schema::{Severity, Type, validate};
+use flow_core::stage::{
+    BoxFuture, Context, Draft, Drafts, FieldKind, Job, Ports, Stage, StageSpec,
+};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan, Zoned};
+use serde_json::{Map, Value};
+
+use super::ports::{config_error, field, file, port, text};
+use crate::contract::{self, NormalizedMatchup, SPORTS, Slate};
+
+/// The time zone of slates that name none.
+const DEFAULT_ZONE: &str = "America/New_York";
+/// What a matchup's `source` says when its dates may be moved.
+const RECORDED: &str = "recorded";
+
+/// Reads a slate, normalizes its matchups and leaves out those that cannot be used.
+pub(super) struct SlateStage {
+    spec: StageSpec,
+}
+
+impl SlateStage {
+    pub(super) fn new() -> Self {
+        Self {
+            spec: StageSpec {
+                name: "media.slate",
+                version: 1,
+                summary: "Reads the day's games from a recorded slate",
+                inputs: Ports::Fixed(vec![port(
+                    "slate_file",
+                    Type::File(None),
+                    "A slate as JSON: an object with `matchups`, or a list of matchups.",
+                )]),
+                outputs: Ports::Fixed(vec![port(
+                    "slate",
+                    contract::ty::<Slate>(),
+                    "The games that can be worked on, and those that were left out.",
+                )]),
+                config: vec![
+                    field("sport", FieldKind::Text, "Games of other sports are left out."),
+                    field(
+                        "date",
+                        FieldKind::Text,
+                        "The day to which recorded games are moved; default: the run's date.",
+                    ),
+                ],
+                needs_scratch: true,
+                example: r#"[nodes.slate]
+stage  = "media.slate"
+inputs = { slate_file = "params.slate" }
+with   = { sport = "{{ params.sport }}", date = "{{ run.date }}" }
+"#,
+            },
+        }
+    }
+}
+
+impl Stage for SlateStage {
+    fn spec(&self) -> &StageSpec {
+        &self.spec
+    }
+
+    fn run<'a>(
+        &'a self,
+        context: &'a dyn Context,
+        job: Job,
+    ) -> BoxFuture<'a, Result<Drafts, StageError>> {
+        Box::pin(async move {
+            let day = day(context, &job)?;
+            let sport = sport(&job)?;
+            let slate = build(parse(&file(&job, "slate_file")?)?, day, sport.as_deref())?;
+            Ok(BTreeMap::from([("slate".to_owned(), Draft::Value(slate))]))
+        })
+    }
+}
+
+fn day(context: &dyn Context, job: &Job) -> Result<Date, StageError> {
+    let Some(date) = text(job, "date") else { return Ok(context.run_date()) };
+    date.parse().map_err(|e: jiff::Error| {
+        let message = format!("{date} is no date");
+        config_error("date", message, "write it as 2025-01-05 or {{ run.date }}").cause(e)
+    })
+}
+
+fn sport(job: &Job) -> Result<Option<String>, StageError> {
+    let Some(sport) = text(job, "sport").map(str::to_ascii_lowercase) else { return Ok(None) };
+    if SPORTS.contains(&sport.as_str()) {
+        return Ok(Some(sport));
+    }
+    let hint = format!("choose one of {}", SPORTS.join(", "));
+    Err(config_error("sport", format!("{sport} is no known sport"), &hint))
+}
+
+fn parse(path: &Path) -> Result<Value, StageError> {
+    let bytes = std::fs::read(path).map_err(|e| {
+        StageError::from_io("read the slate", &e).kind(ErrorKind::Validation).port("slate_file")
+    })?;
+    json::parse(&bytes).map_err(|fault| {
+        let mut error = refused("the slate is not JSON").port("slate_file").cause(&fault);
+        error.offset = Some(fault.offset as u64);
+        error
+    })
+}
+
+fn refused(message: impl Into<String>) -> StageError {
+    StageError::new(ErrorClass::Validation, "read the slate", message)
+        .kind(ErrorKind::Validation)
+        .hint("give a slate with at least one matchup that has props: --param slate=FILE")
+}
+
+/// What is known about the day before any matchup is looked at.
+struct Day {
+    date: Date,
+    zone: TimeZone,
+    sport: Option<String>,
+    /// Days from the recorded day to the wanted one.
+    shift: i64,
+}
+
+/// Builds the slate of `date` from a parsed file.
+pub(super) fn build(file: Value, date: Date, sport: Option<&str>) -> Result<Value, StageError> {
+    let (mut head, matchups) = split(file)?;
+    let name = head.get("timezone").and_then(Value::as_str).unwrap_or(DEFAULT_ZONE).to_owned();
+    let zone = TimeZone::get(&name)
+        .map_err(|e| refused(format!("{name} is no known time zone")).cause(e))?;
+    let recorded = head.get("date").and_then(Value::as_str).and_then(|d| d.parse::<Date>().ok());
+    let recorded = recorded.or_else(|| first_day(&matchups, &zone)).unwrap_or(date);
+    let shift = recorded
+        .until(date)
+        .map_err(|e| refused("the slate's date is out of range").cause(e))?
+        .get_days();
+    let day = Day { date, zone, sport: sport.map(str::to_owned), shift: i64::from(shift) };
+    let moved = matchups.iter().all(is_recorded);
+    let (kept, skipped) = sort_out(matchups, &day);
+    if kept.is_empty() {
+        return Err(nothing_left(&skipped, sport));
+    }
+    let shown = if moved { day.date } else { recorded };
+    head.insert("schema_version".into(), 1.into());
+    head.insert("date".into(), shown.to_string().into());
+    head.insert("timezone".into(), name.into());
+    head.insert("matchups".into(), kept.into());
+    head.insert("skipped".into(), skipped.into());
+    Ok(Value::Object(head))
+}
+
+/// The slate's own fields, and its matchups.
+fn split(file: Value) -> Result<(Map<String, Value>, Vec<Value>), StageError> {
+    match file {
+        Value::Array(matchups) => Ok((Map::new(), matchups)),
+        Value::Object(mut head) => match head.remove("matchups") {
+            Some(Value::Array(matchups)) => Ok((head, matchups)),
+            None if head.contains_key("matchup_id") => {
+                Ok((Map::new(), vec![Value::Object(head)]))
+            }
+            _ => Err(refused("the slate has no list of matchups")),
+        },
+        _ => Err(refused("the slate is neither an object nor a list")),
+    }
+}
+
+fn first_day(matchups: &[Value], zone: &TimeZone) -> Option<Date> {
+    let times = matchups.iter().filter_map(|m| m.get("game_time").and_then(Value::as_str));
+    times.filter_map(|time| local(time, zone)).map(|time| time.date()).min()
+}
+
+fn is_recorded(matchup: &Value) -> bool {
+    matchup.get("source").and_then(Value::as_str) == Some(RECORDED)
+}
+
+/// Normalizes every matchup and parts those that can be used from those that cannot.
+fn sort_out(matchups: Vec<Value>, day: &Day) -> (Vec<Value>, Vec<Value>) {
+    let ty = contract::ty::<NormalizedMatchup>();
+    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+    for (at, matchup) in matchups.into_iter().enumerate() {
+        let matchup = normalized(matchup, day);
+        let id = matchup.get("matchup_id").and_then(Value::as_str).unwrap_or_default();
+        let id = if id.is_empty() { format!("matchup {at}") } else { id.to_owned() };
+        match reason_to_skip(&matchup, &ty, day, &kept) {
+            Some(reason) => skipped.push(serde_json::json!({"id": id, "reason": reason})),
+            None => kept.push(matchup),
+        }
+    }
+    (kept, skipped)
+}
+
+fn reason_to_skip(matchup: &Value, ty: &Type, day: &Day, kept: &[Value]) -> Option<String> {
+    let faults = validate(ty, matchup);
+    if let Some(fault) = faults.iter().find(|f| f.severity == Severity::Error) {
+        let place = if fault.pointer.is_empty() { "the matchup" } else { &fault.pointer };
+        return Some(format!("{place}: expected {}, found {}", fault.expected, fault.found));
+    }
+    let own = matchup.get("sport").and_then(Value::as_str);
+    if let (Some(wanted), Some(own)) = (&day.sport, own)
+        && wanted != own
+    {
+        return Some(format!("it is {own}, and {wanted} is asked for"));
+    }
+    let id = matchup.get("matchup_id");
+    kept.iter().any(|other| other.get("matchup_id") == id).then(|| "its id is repeated".to_owned())
+}
+
+/// A matchup with sport and id in lower case and its time with an offset. Whatever cannot be
+/// normalized stays as it is, for the validator to name.
+fn normalized(mut matchup: Value, day: &Day) -> Value {
+    let recorded = is_recorded(&matchup);
+    let Some(map) = matchup.as_object_mut() else { return matchup };
+    for name in ["sport", "matchup_id"] {
+        if let Some(Value::String(text)) = map.get_mut(name) {
+            *text = text.trim().to_ascii_lowercase();
+        }
+    }
+    if let Some(Value::String(time)) = map.get_mut("game_time")
+        && let Some(moved) = game_time(time, day, recorded)
+    {
+        *time = moved;
+    }
+    matchup
+}
+
+fn game_time(time: &str, day: &Day, recorded: bool) -> Option<String> {
+    let shift = if recorded { day.shift } else { 0 };
+    let local = local(time, &day.zone)?.checked_add(shift.days()).ok()?;
+    let zoned = local.to_zoned(day.zone.clone()).ok()?;
+    Some(zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+}
+
+/// A time as clocks in the zone show it; one without an offset is local already.
+fn local(time: &str, zone: &TimeZone) -> Option<DateTime> {
+    match time.parse::<Timestamp>() {
+        Ok(instant) => Some(Zoned::new(instant, zone.clone()).datetime()),
+        Err(_) => time.parse().ok(),
+    }
+}
+
+fn nothing_left(skipped: &[Value], sport: Option<&str>) -> StageError {
+    let reasons = skipped.iter().filter_map(|s| {
+        Some(format!("{}: {}", s.get("id")?.as_str()?, s.get("reason")?.as_str()?))
+    });
+    let of = sport.map_or_else(String::new, |sport| format!(" of {sport}"));
+    let error = refused(format!("the slate has no matchup{of} that can be used"));
+    reasons.take(20).fold(error, StageError::cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const DAY: Date = jiff::civil::date(2025, 11, 23);
+
+    fn matchup(changes: Value) -> Value {
+        let mut matchup = json!({
+            "matchup_id": "nfl_2025_w18_buf_mia", "sport": "nfl",
+            "away_team": "Buffalo Bills", "home_team": "Miami Dolphins",
+            "game_time": "2025-01-05T13:00:00",
+            "props": [{"player_name": "Josh Allen", "team": "BUF", "stat_type": "passing_yards",
+                       "line": 275.5, "over_odds": -110, "under_odds": -110}]
+        });
+        let map = matchup.as_object_mut().expect("an object");
+        map.extend(changes.as_object().expect("an object").clone());
+        matchup
+    }
+
+    fn slate(matchups: Value) -> Value {
+        build(matchups, DAY, Some("nfl")).expect("a slate")
+    }
+
+    #[test]
+    fn one_matchup_alone_is_a_slate_and_keeps_its_own_day() {
+        let slate = slate(matchup(json!({})));
+        assert_eq!(slate["date"], "2025-01-05");
+        assert_eq!(slate["timezone"], "America/New_York");
+        assert_eq!(slate["matchups"][0]["game_time"], "2025-01-05T13:00:00-05:00");
+    }
+
+    #[test]
+    fn recorded_games_move_to_the_day_and_keep_the_clock_time_across_a_change_of_clocks() {
+        let recorded = json!({"source": "recorded", "game_time": "2025-07-06T13:00:00"});
+        let slate = slate(json!([matchup(recorded)]));
+        assert_eq!(slate["date"], "2025-11-23");
+        assert_eq!(slate["matchups"][0]["game_time"], "2025-11-23T13:00:00-05:00");
+    }
+
+    #[test]
+    fn a_sport_in_capitals_becomes_lower_case() {
+        let slate = slate(json!([matchup(json!({"sport": "NFL"}))]));
+        assert_eq!(slate["matchups"][0]["sport"], "nfl");
+    }
+
+    #[test]
+    fn unknown_fields_are_kept() {
+        let slate = slate(json!([matchup(json!({"weather": "snow"}))]));
+        assert_eq!(slate["matchups"][0]["weather"], "snow");
+    }
+
+    #[test]
+    fn matchups_that_cannot_be_used_are_skipped_with_a_reason() {
+        let cases = [
+            (json!({"props": []}), "/props: expected at least one prop, found a list of 0"),
+            (json!({"sport": "nba"}), "it is nba, and nfl is asked for"),
+            (json!({"matchup_id": "NFL_2025_w18_buf_mia"}), "its id is repeated"),
+        ];
+        for (changes, reason) in cases {
+            let bad = matchup(changes);
+            let slate = slate(json!([matchup(json!({})), bad]));
+            assert_eq!(slate["matchups"].as_array().map(Vec::len), Some(1));
+            assert_eq!(slate["skipped"][0]["reason"], reason);
+        }
+    }
+
+    #[test]
+    fn a_slate_without_a_usable_matchup_is_refused_with_the_reasons() {
+        let error = build(json!([matchup(json!({"props": []}))]), DAY, None)
+            .expect_err("nothing is left");
+        assert_eq!((error.class, error.kind), (ErrorClass::Validation, ErrorKind::Validation));
+        assert!(error.causes[0].contains("at least one prop"), "{:?}", error.causes);
+        assert!(error.hint.is_some());
+    }
+
+    #[test]
+    fn the_shipped_slate_has_eleven_games_and_none_is_skipped() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/data/slate.json");
+        let slate = build(parse(&path).expect("JSON"), DAY, Some("nfl")).expect("a slate");
+        assert_eq!(slate["matchups"].as_array().map(Vec::len), Some(11));
+        assert_eq!(slate["skipped"], json!([]));
+        assert_eq!(validate(&contract::ty::<Slate>(), &slate), []);
+    }
+}
