@@ -1,1 +1,113 @@
-//! Workflow files: TOML with spans, lowered to definitions.
+//! Workflow files: TOML with places, lowered to a [`Definition`].
+//!
+//! Every fault that the file's own form shows is told at once, syntax faults included, each with
+//! its code, its place and a way out. What needs the whole graph or the stages is left to
+//! [`flow_core::graph`].
+//!
+//! A TOML date or time in a place that takes JSON (`with`, `default`, `enum`) becomes text: RFC
+//! 3339 if it has a date, a time and an offset, otherwise its own parts as they are written.
+
+pub mod codes;
+mod file;
+mod lower;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use flow_core::definition::{Definition, Source};
+use flow_core::diagnostic::Diagnostic;
+use flow_core::schema::Severity;
+
+/// What was read from a workflow file.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// As much of the workflow as could be understood; `None` if nothing could.
+    pub definition: Option<Definition>,
+    /// Whether the definition has everything that the file has. If not, something was left out
+    /// because of a fault in `diagnostics`, and a check that misses a name may be wrong.
+    pub complete: bool,
+    /// All faults, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The text that the places refer to; without a byte order mark.
+    pub source: Source,
+}
+
+impl Loaded {
+    /// Whether no fault refuses the file.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.diagnostics.iter().all(|d| d.severity != Severity::Error)
+    }
+
+    /// Adds the faults of a later check, in the order of the file. One that points to where an
+    /// error already stands is left out, because it only follows from it.
+    pub fn join(&mut self, faults: Vec<Diagnostic>) {
+        let told: Vec<_> = self
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error)
+            .filter_map(|d| d.labels.first().map(|label| label.span.clone()))
+            .collect();
+        self.diagnostics.extend(faults.into_iter().filter(|fault| {
+            let place = fault.labels.first().map(|label| &label.span);
+            !place.is_some_and(|span| *span != (0..0) && told.contains(span))
+        }));
+        sort(&mut self.diagnostics);
+    }
+}
+
+/// Puts faults in the order of the file; those at one place stay as they are.
+fn sort(diagnostics: &mut [Diagnostic]) {
+    diagnostics.sort_by_key(|d| d.labels.first().map_or(0, |label| label.span.start));
+}
+
+/// Why a workflow file could not be looked at.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file could not be read.
+    Io {
+        /// The file, as the user named it.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self::Io { path, .. } = self;
+        write!(f, "cannot read the workflow file {}", path.display())
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let Self::Io { source, .. } = self;
+        Some(source)
+    }
+}
+
+/// Reads and lowers a workflow file.
+///
+/// # Errors
+/// [`LoadError::Io`] when the file cannot be read. Faults inside the file are no error of this
+/// function: they are in [`Loaded::diagnostics`].
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    file::load(path)
+}
+
+/// Lowers the text of a workflow file. `name` is how the user named it, `dir` the absolute folder
+/// that relative paths start from. A byte order mark and CRLF line ends are accepted.
+#[must_use]
+pub fn parse(name: &str, text: &str, dir: PathBuf) -> Loaded {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = Source { name: name.to_owned(), text: text.into(), dir };
+    source::on_enough_stack(text, || {
+        let mut loaded = source::with_document(text, |document| lower::lower(document, &source));
+        sort(&mut loaded.diagnostics);
+        loaded
+    })
+}
+
+#[cfg(test)]
+mod tests;

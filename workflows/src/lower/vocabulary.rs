@@ -1,0 +1,119 @@
+//! Every key of the language, by the place where it may stand: the one table of what is known and
+//! of what a later version will know.
+
+/// A kind of table in a workflow file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    File,
+    Workflow,
+    Param,
+    Type,
+    Field,
+    Defaults,
+    Retry,
+    Node,
+    Output,
+    Binding,
+}
+
+impl Scope {
+    /// The place in a message: "`x` is not a key of …".
+    pub(super) fn noun(self) -> &'static str {
+        match self {
+            Self::File => "a workflow file",
+            Self::Workflow => "[workflow]",
+            Self::Param => "a parameter",
+            Self::Type => "a type",
+            Self::Field => "a field",
+            Self::Defaults => "[defaults]",
+            Self::Retry => "`retry`",
+            Self::Node => "a node",
+            Self::Output => "an output",
+            Self::Binding => "a binding",
+        }
+    }
+
+    /// The keys that may stand here.
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::File => &["workflow", "params", "types", "tools", "defaults", "nodes", "outputs"],
+            Self::Workflow => {
+                &["name", "description", "max_parallel", "fail_fast", "deadline", "timezone"]
+            }
+            Self::Param => &[
+                "type",
+                "default",
+                "enum",
+                "min",
+                "max",
+                "greater_than",
+                "less_than",
+                "min_length",
+                "max_length",
+                "pattern",
+                "format",
+                "unique",
+            ],
+            Self::Type => &[
+                "fields",
+                "type",
+                "enum",
+                "min",
+                "max",
+                "greater_than",
+                "less_than",
+                "min_length",
+                "max_length",
+                "pattern",
+                "format",
+                "unique",
+            ],
+            Self::Field => &[
+                "type",
+                "enum",
+                "min",
+                "max",
+                "greater_than",
+                "less_than",
+                "min_length",
+                "max_length",
+                "pattern",
+                "format",
+                "unique",
+            ],
+            Self::Defaults => &["timeout", "retry"],
+            Self::Retry => &["attempts", "base", "factor", "max", "jitter", "on"],
+            Self::Node => &[
+                "stage",
+                "with",
+                "inputs",
+                "outputs",
+                "uses",
+                "after",
+                "when",
+                "for_each",
+                "key",
+                "max_parallel",
+                "on_item_failure",
+                "min_success",
+                "priority",
+                "timeout",
+                "deadline",
+                "retry",
+            ],
+            Self::Output => &["type", "path", "from", "format"],
+            Self::Binding => &["first"],
+        }
+    }
+
+    /// The keys of the language that this version does not have yet.
+    pub(super) fn later_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::File => &["schedule", "pools", "rates", "secrets"],
+            Self::Type => &["schema"],
+            Self::Defaults => &["cache"],
+            Self::Node => &["rate", "pool", "cache", "effect", "optional", "fallback", "always"],
+            _ => &[],
+        }
+    }
+}
