@@ -182,10 +182,10 @@ fn contradictions(cx: &mut Lower, all: &[Spanned<Constraint>]) {
     for low in all {
         for high in all {
             if excludes(low, high) {
-                let message = format!("no value is {} and {}", low.value, high.value);
+                let message = format!("`{}` and `{}` exclude each other", low.value, high.value);
                 cx.fault(
                     Diagnostic::error(codes::CONSTRAINT_VALUE, high.span.clone(), message)
-                        .also(low.span.clone(), "excluded by this"),
+                        .also(low.span.clone(), "the other one"),
                 );
             }
         }

@@ -173,23 +173,29 @@ fn type_key_help(plain: &str) -> Option<&'static str> {
 
 /// What to write instead of a type of another language.
 pub(super) fn type_help(text: &str) -> Option<String> {
-    let word = text.trim();
-    if let Some(inner) = word.strip_suffix("[]") {
-        return Some(format!("write \"list<{inner}>\""));
+    // Longer texts are no types of any language, and each level of one is a level of recursion.
+    const LONGEST: usize = 100;
+    if text.len() > LONGEST {
+        return None;
     }
-    for (open, ours) in
-        [("list[", "list"), ("List[", "list"), ("Optional[", ""), ("dict[", "map"), ("map[", "map")]
-    {
-        if let Some(inner) = word.strip_prefix(open).and_then(|rest| rest.strip_suffix(']')) {
-            return Some(match ours {
-                "" => format!("write \"{inner}?\""),
-                "map" => {
-                    let value = inner.rsplit([',', ']']).next().unwrap_or(inner).trim();
-                    format!("write \"map<{value}>\"; the keys are strings")
-                }
-                _ => format!("write \"{ours}<{inner}>\""),
-            });
-        }
+    translated(text.trim()).map(|ours| format!("write \"{ours}\""))
+}
+
+fn translated(word: &str) -> Option<String> {
+    let or_same = |inner: &str| translated(inner).unwrap_or_else(|| inner.to_owned());
+    if let Some(inner) = word.strip_suffix("[]") {
+        return Some(format!("list<{}>", or_same(inner)));
+    }
+    if let Some((outer, inner)) = word.strip_suffix(']').and_then(|open| open.split_once('[')) {
+        let last = inner.rsplit(',').next().unwrap_or(inner).trim();
+        return match outer {
+            "list" | "List" | "array" | "Array" | "Sequence" => {
+                Some(format!("list<{}>", or_same(inner)))
+            }
+            "Optional" => Some(format!("{}?", or_same(inner))),
+            "dict" | "Dict" | "map" | "Map" => Some(format!("map<{}>", or_same(last))),
+            _ => None,
+        };
     }
     let ours = match word {
         "str" | "text" | "String" => "string",
@@ -204,7 +210,7 @@ pub(super) fn type_help(text: &str) -> Option<String> {
         "map" => "map<T>",
         _ => return None,
     };
-    Some(format!("write \"{ours}\""))
+    Some(ours.to_owned())
 }
 
 /// What is wrong with a name that is no name, character by character where it is not ASCII.

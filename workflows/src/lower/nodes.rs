@@ -20,7 +20,11 @@ pub(super) fn lower(cx: &mut Lower, file: &Fields<'_, '_>) -> IndexMap<String, N
     match value.get_ref() {
         DeValue::Table(table) => named(cx, table, |cx, name, span, value| {
             check_name(cx, name, &span);
-            let table = read::table(cx, name, value)?;
+            let DeValue::Table(table) = value.get_ref() else {
+                let fault = read::mistyped(name, value, "a table");
+                cx.fault(fault.help(format!("write [nodes.{name}] and stage = \"…\" below it")));
+                return None;
+            };
             let fields = Fields::open(cx, Scope::Node, table, span);
             Some(node(cx, name, &fields))
         }),
@@ -188,11 +192,11 @@ fn without_effect(cx: &mut Lower, fields: &Fields<'_, '_>, node: &NodeDef) {
         }
         return;
     }
-    if node.min_success.is_some() && node.on_item_failure == OnItemFailure::Fail {
-        if let Some((span, _)) = fields.entry("min_success") {
-            let message = "`min_success` has no effect unless items may fail".to_owned();
-            cx.fault(warning(span, message).help("add on_item_failure = \"drop\""));
-        }
+    if let (Some((span, _)), OnItemFailure::Fail) =
+        (fields.entry("min_success"), node.on_item_failure)
+    {
+        let message = "`min_success` has no effect unless items may fail".to_owned();
+        cx.fault(warning(span, message).help("add on_item_failure = \"drop\""));
     }
 }
 

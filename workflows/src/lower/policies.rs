@@ -78,6 +78,13 @@ fn condition_help(text: &str) -> String {
             format!("write \"exit:{number}\" or \"signal:{number}\"")
         };
     }
+    let family = text.split_once(':').map_or("", |(family, _)| family);
+    match family {
+        "http" => return "write \"http:503\" for one status or \"http:5xx\" for a family".into(),
+        "exit" => return "write \"exit:1\" to \"exit:255\", or \"exit:*\" for all of them".into(),
+        "signal" => return "write \"signal:KILL\", \"signal:SIGKILL\" or \"signal:9\"".into(),
+        _ => {}
+    }
     if let Some(near) = nearest(text, names()) {
         return format!("did you mean \"{near}\"?");
     }

@@ -145,7 +145,7 @@ pub(super) fn integer(
     let found = whole(cx, integer, &value.span())?;
     if !range.contains(&found) {
         let wanted = match (*range.start(), *range.end()) {
-            (low, i64::MAX) => format!("at least {low}"),
+            (low, high) if high >= i64::from(u32::MAX) => format!("at least {low}"),
             (low, high) => format!("{low} to {high}"),
         };
         cx.fault(out_of_range(name, value.span(), &found.to_string(), &wanted));

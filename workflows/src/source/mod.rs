@@ -69,8 +69,15 @@ fn blank_lines(text: &str, errors: &[Error]) -> String {
     for error in errors.iter().filter(|e| !syntax::is_duplicate(e)) {
         let at = syntax::place(text, error).start;
         let start = text[..at].rfind('\n').map_or(0, |i| i + 1);
-        let end = text[at..].find('\n').map_or(text.len(), |i| at + i);
-        bytes[start..end].fill(b' ');
+        // What stands below a broken header belongs to a table that nobody knows.
+        let is_header = text[start..].trim_start().starts_with('[');
+        let until = if is_header { "\n[" } else { "\n" };
+        let end = text[at..].find(until).map_or(text.len(), |i| at + i);
+        for byte in &mut bytes[start..end] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
     }
     // Whole lines of UTF-8 were replaced by ASCII, so this is UTF-8 still.
     String::from_utf8(bytes).unwrap_or_default()

@@ -92,6 +92,18 @@ fn deep_nesting_is_a_fault_and_no_stack_overflow() {
 }
 
 #[test]
+fn long_types_are_a_fault_or_short_ones_and_no_stack_overflow() {
+    for ty in [
+        "?".repeat(500_000),
+        "[]".repeat(500_000),
+        "list<".repeat(500_000),
+        "list[".repeat(500_000),
+    ] {
+        plain(&parse(&format!("{HEAD}[params]\na = \"string{ty}\"\nb = \"{ty}\"\n")));
+    }
+}
+
+#[test]
 fn values_may_nest_as_deep_as_toml_lets_them() {
     let list = format!("{}1{}", "[".repeat(70), "]".repeat(70));
     let definition = valid(&format!("{HEAD}[nodes.a]\nstage = \"value\"\nwith.value = {list}\n"));

@@ -131,8 +131,11 @@ impl Reader<'_> {
             return Err(self.fault("a type is missing, such as `string` or `list<file>`".into()));
         }
         let mut expr = self.named(&word, depth)?;
+        // `T??` is `T?`: a box for each sign would nest without bound.
         while self.eat('?') {
-            expr = TypeExpr::Optional(Box::new(expr));
+            if !matches!(expr, TypeExpr::Optional(_)) {
+                expr = TypeExpr::Optional(Box::new(expr));
+            }
         }
         Ok(expr)
     }
