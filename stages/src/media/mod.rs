@@ -5,8 +5,11 @@
 //! ends. What only a stage can know (a picture that does not decode, a silent voice) is an error
 //! with its kind, its class and the next step.
 
+mod calendar;
+mod ideas;
 mod ports;
 mod slate;
+mod words;
 
 use flow_core::catalog::Catalog;
 
@@ -17,4 +20,6 @@ use crate::contract;
 pub fn register(catalog: Catalog) -> Catalog {
     contract::register(catalog)
         .with(slate::SlateStage::new())
+        .with(calendar::CalendarStage::new())
+        .with(ideas::IdeasStage::new())
 }

@@ -49,8 +49,8 @@ pub(super) fn optional_file(job: &Job, port: &str) -> Result<Option<PathBuf>, St
     match job.inputs.get(port) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => {
-            let file: FileRef = serde_json::from_value(value.clone())
-                .map_err(|e| unreadable(port, "file", e))?;
+            let file: FileRef =
+                serde_json::from_value(value.clone()).map_err(|e| unreadable(port, "file", e))?;
             let path = file.path().ok_or_else(|| unreadable(port, "file", "it has no path"))?;
             Ok(Some(path.to_owned()))
         }

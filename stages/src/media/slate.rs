@@ -158,9 +158,7 @@ fn split(file: Value) -> Result<(Map<String, Value>, Vec<Value>), StageError> {
         Value::Array(matchups) => Ok((Map::new(), matchups)),
         Value::Object(mut head) => match head.remove("matchups") {
             Some(Value::Array(matchups)) => Ok((head, matchups)),
-            None if head.contains_key("matchup_id") => {
-                Ok((Map::new(), vec![Value::Object(head)]))
-            }
+            None if head.contains_key("matchup_id") => Ok((Map::new(), vec![Value::Object(head)])),
             _ => Err(refused("the slate has no list of matchups")),
         },
         _ => Err(refused("the slate is neither an object nor a list")),
@@ -320,8 +318,8 @@ mod tests {
 
     #[test]
     fn a_slate_without_a_usable_matchup_is_refused_with_the_reasons() {
-        let error = build(json!([matchup(json!({"props": []}))]), DAY, None)
-            .expect_err("nothing is left");
+        let error =
+            build(json!([matchup(json!({"props": []}))]), DAY, None).expect_err("nothing is left");
         assert_eq!((error.class, error.kind), (ErrorClass::Validation, ErrorKind::Validation));
         assert!(error.causes[0].contains("at least one prop"), "{:?}", error.causes);
         assert!(error.hint.is_some());

@@ -1,0 +1,185 @@
+//! `media.ideas`: what is said and shown, from templates and the day's numbers.
+
+use std::collections::BTreeMap;
+
+use flow_core::error::{ErrorClass, ErrorKind, StageError};
+use flow_core::schema::Type;
+use flow_core::stage::{BoxFuture, Context, Drafts, FieldKind, Job, Ports, Stage, StageSpec};
+
+use super::ports::{draft, field, input, input_list, number, port, text};
+use super::words;
+use crate::contract::{self, CalendarConfig, IdeaPackage, SegmentData, Slate};
+
+/// Writes one idea for each segment, from templates.
+pub(super) struct IdeasStage {
+    spec: StageSpec,
+}
+
+impl IdeasStage {
+    pub(super) fn new() -> Self {
+        Self {
+            spec: StageSpec {
+                name: "media.ideas",
+                version: 1,
+                summary: "Writes an idea for each segment: a pick, a script, slides and a caption",
+                inputs: Ports::Fixed(vec![
+                    port("slate", contract::ty::<Slate>(), "The day's games."),
+                    port("calendar", contract::ty::<CalendarConfig>(), "The plan of the day."),
+                    port("segments", contract::ty::<SegmentData>().list(), "The pieces to make."),
+                ]),
+                outputs: Ports::Fixed(vec![
+                    port("ideas", contract::ty::<IdeaPackage>().list(), "One for each segment."),
+                    port("idea", contract::ty::<IdeaPackage>(), "The first of them."),
+                ]),
+                config: vec![
+                    field(
+                        "count",
+                        FieldKind::Plain(Type::Integer),
+                        "Most ideas to write; default: one for each segment.",
+                    ),
+                    field(
+                        "seed",
+                        FieldKind::Text,
+                        "Another text gives other ideas for the same day; default: none.",
+                    ),
+                ],
+                needs_scratch: false,
+                example: r#"[nodes.ideas]
+stage  = "media.ideas"
+inputs = { slate = "slate.slate", calendar = "calendar.calendar", segments = "calendar.segments" }
+with   = { count = 3 }
+"#,
+            },
+        }
+    }
+}
+
+impl Stage for IdeasStage {
+    fn spec(&self) -> &StageSpec {
+        &self.spec
+    }
+
+    fn run<'a>(
+        &'a self,
+        context: &'a dyn Context,
+        job: Job,
+    ) -> BoxFuture<'a, Result<Drafts, StageError>> {
+        Box::pin(async move {
+            let slate: Slate = input(&job, "slate")?;
+            let calendar: CalendarConfig = input(&job, "calendar")?;
+            let segments: Vec<SegmentData> = input_list(&job, "segments")?;
+            let count = number(&job, "count").and_then(|n| usize::try_from(n).ok());
+            let seed = text(&job, "seed").unwrap_or_default();
+            let ideas = write(&slate, &calendar, &segments, seed, count.unwrap_or(usize::MAX));
+            if ideas.len() < segments.len().min(count.unwrap_or(usize::MAX)) {
+                context.warn("some segments name no game of the slate and got no idea".into());
+            }
+            let first = ideas.first().ok_or_else(nothing_to_write)?;
+            Ok(BTreeMap::from([
+                ("idea".to_owned(), draft(first)?),
+                ("ideas".to_owned(), draft(&ideas)?),
+            ]))
+        })
+    }
+}
+
+fn write(
+    slate: &Slate,
+    calendar: &CalendarConfig,
+    segments: &[SegmentData],
+    seed: &str,
+    count: usize,
+) -> Vec<IdeaPackage> {
+    let idea = |segment: &SegmentData| {
+        let id = segment.matchup_ids.first()?;
+        let game = slate.matchups.iter().find(|game| game.matchup_id == *id)?;
+        words::write(game, segment, &calendar.date, seed)
+    };
+    segments.iter().filter_map(idea).take(count).collect()
+}
+
+fn nothing_to_write() -> StageError {
+    StageError::new(ErrorClass::Validation, "write ideas", "no segment names a game of the slate")
+        .kind(ErrorKind::Validation)
+        .port("segments")
+        .hint("check that the calendar was made from the same slate")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use flow_core::schema::validate;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn slate() -> Slate {
+        let file = include_str!("../../../workflows/data/slate.json");
+        let file: Value = serde_json::from_str(file).expect("JSON");
+        let slate = super::super::slate::build(file, jiff::civil::date(2025, 11, 23), None);
+        contract::read(&slate.expect("a slate")).expect("a Slate")
+    }
+
+    fn calendar(date: &str) -> CalendarConfig {
+        contract::read(&serde_json::json!({
+            "date": date, "timezone": "America/New_York", "sport": "nfl", "season": 2025,
+            "phase": "regular", "preset_id": "narrated", "layers": ["L3"], "max_matchups": 11
+        }))
+        .expect("a calendar")
+    }
+
+    fn segments(slate: &Slate, seconds: u64, slides: u32) -> Vec<SegmentData> {
+        let segment = |game: &contract::NormalizedMatchup| SegmentData {
+            segment_id: format!("narrated-{}", game.matchup_id),
+            title: String::new(),
+            kind: "matchup".into(),
+            weekday: None,
+            matchup_ids: vec![game.matchup_id.clone()],
+            target_duration_ms: seconds * 1000,
+            slides,
+        };
+        slate.matchups.iter().map(segment).collect()
+    }
+
+    fn written(date: &str, seconds: u64, slides: u32) -> Vec<IdeaPackage> {
+        let slate = slate();
+        let segments = segments(&slate, seconds, slides);
+        write(&slate, &calendar(date), &segments, "", usize::MAX)
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_bytes_and_another_day_gives_others() {
+        let bytes = |date| serde_json::to_vec(&written(date, 20, 4)).expect("JSON");
+        assert_eq!(bytes("2025-11-23"), bytes("2025-11-23"));
+        assert_ne!(bytes("2025-11-23"), bytes("2025-11-24"));
+    }
+
+    #[test]
+    fn every_idea_of_many_days_is_a_record_without_faults() {
+        for day in 1..=28 {
+            let ideas = written(&format!("2025-11-{day:02}"), 20, 4);
+            assert_eq!(ideas.len(), 11);
+            let value = serde_json::to_value(ideas).expect("JSON");
+            assert_eq!(validate(&contract::ty::<IdeaPackage>().list(), &value), [], "day {day}");
+        }
+    }
+
+    #[test]
+    fn many_days_show_many_angles() {
+        let angles: BTreeSet<String> = (1..=28)
+            .flat_map(|day| written(&format!("2025-11-{day:02}"), 20, 4))
+            .map(|idea| idea.angle)
+            .collect();
+        assert!(angles.len() >= 6, "{angles:?}");
+    }
+
+    #[test]
+    fn a_script_has_as_many_sections_as_the_segment_has_slides() {
+        for slides in 1..=6 {
+            let ideas = written("2025-11-23", 20, slides);
+            let sections = ideas[0].script.sections.len();
+            assert_eq!(sections, slides as usize);
+        }
+    }
+}
