@@ -2,3 +2,5 @@
 
 pub mod contract;
 pub mod media;
+
+pub mod process;

@@ -1,0 +1,200 @@
+//! Errors of programs: what happened, as a class, a sentence and a way out.
+
+use std::io::{self, BufRead, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use flow_core::error::{ErrorClass, StageError};
+use flow_core::policy::{format_duration, signal_name};
+use flow_core::stage::CancelReason;
+use rustix::io::Errno;
+
+use super::command::Command;
+use super::program::install_hint;
+use super::protocol::{End, Step};
+
+/// Makes the errors of one command: all carry its family, operation and whole argv.
+pub(super) struct Failures<'a>(pub(super) &'a Command);
+
+impl Failures<'_> {
+    fn new(&self, class: ErrorClass, message: impl Into<String>) -> StageError {
+        let mut error = StageError::new(class, &self.0.operation, message).kind(self.0.kind);
+        error.argv = self.0.argv();
+        error
+    }
+
+    fn name(&self) -> std::borrow::Cow<'_, str> {
+        self.0.program.to_string_lossy()
+    }
+
+    /// The program is not on PATH.
+    pub(super) fn not_found(&self) -> StageError {
+        let name = self.name();
+        self.new(ErrorClass::MissingTool, format!("`{name}` was not found on PATH"))
+            .hint(install_hint(&name))
+    }
+
+    /// The engine itself could not do its part.
+    pub(super) fn io(&self, what: &str, error: &io::Error) -> StageError {
+        let mut failure = StageError::from_io(&self.0.operation, error).kind(self.0.kind);
+        failure.message = format!("{what}: {error}");
+        failure.argv = self.0.argv();
+        failure
+    }
+
+    /// The starter process went away while the program ran.
+    pub(super) fn starter_lost(&self) -> StageError {
+        self.new(
+            ErrorClass::Io,
+            "the engine's starter process was killed, and the program with it",
+        )
+        .hint("it may have been the system's memory killer: see `dmesg`")
+    }
+
+    /// The program could not be started.
+    pub(super) fn not_started(&self, step: Step, errno: i32, file: &Path) -> StageError {
+        let error = io::Error::from_raw_os_error(errno);
+        match step {
+            Step::Descriptors => self.io("the starter process could not take its streams", &error),
+            Step::Folder => self.io("the working folder cannot be entered", &error),
+            Step::Execute => self.not_executed(errno, file).cause(error),
+        }
+    }
+
+    fn not_executed(&self, errno: i32, file: &Path) -> StageError {
+        let shown = file.display();
+        match Errno::from_raw_os_error(errno) {
+            Errno::NOENT | Errno::NOTDIR if file.exists() => self.interpreter_missing(file),
+            Errno::NOENT | Errno::NOTDIR => self
+                .new(ErrorClass::MissingTool, format!("there is no file `{shown}`"))
+                .hint("a path in `argv` is relative to the workflow file, or to the scratch folder for what `uses` brings there"),
+            Errno::ACCESS | Errno::PERM if file.is_dir() => {
+                self.new(ErrorClass::Config, format!("`{shown}` is a folder, not a program"))
+            }
+            Errno::ACCESS | Errno::PERM => self
+                .new(ErrorClass::Config, format!("`{shown}` may not be executed"))
+                .hint(format!("chmod +x {shown}")),
+            Errno::NOEXEC => self
+                .new(ErrorClass::Config, format!("`{shown}` is not a program of this machine"))
+                .hint("a script begins with a line such as `#!/bin/sh`; a binary must be built for this processor"),
+            Errno::LOOP => self.new(ErrorClass::Config, format!("`{shown}` is a link to itself")),
+            Errno::TOOBIG => self
+                .new(ErrorClass::Config, "the arguments and the environment are larger than the system allows")
+                .hint("pass large values through `stdin` or as a file: in `argv` a list or a record becomes the path of one"),
+            Errno::INVAL => self.new(ErrorClass::Config, "an argument, a variable or the program's name cannot be passed on: it holds a NUL character"),
+            Errno::TXTBSY => self
+                .new(ErrorClass::Io, format!("`{shown}` is being written by another process")),
+            Errno::AGAIN => self
+                .new(ErrorClass::Io, "the system has no room for another process")
+                .hint("see `ulimit -u` and the limits of the container, or lower `max_parallel`"),
+            Errno::NOMEM => self.new(ErrorClass::Io, "the system has no memory for another process"),
+            Errno::MFILE | Errno::NFILE => self
+                .new(ErrorClass::Io, "too many files are open")
+                .hint("raise `ulimit -n`, or lower `max_parallel`"),
+            _ => self.new(ErrorClass::Io, format!("`{shown}` could not be started")),
+        }
+    }
+
+    /// The file is there, so what is missing is what its first line names.
+    fn interpreter_missing(&self, file: &Path) -> StageError {
+        let shown = file.display();
+        match interpreter_of(file) {
+            Some(interpreter) => self
+                .new(
+                    ErrorClass::MissingTool,
+                    format!("the first line of `{shown}` names `{}`, which is not there", interpreter.escape_debug()),
+                )
+                .hint(if interpreter.ends_with('\r') {
+                    "the script has Windows line ends: convert it with `dos2unix`".to_owned()
+                } else {
+                    install_hint(&interpreter)
+                }),
+            None => self.new(
+                ErrorClass::MissingTool,
+                format!("`{shown}` needs a program loader that is not on this machine"),
+            ),
+        }
+    }
+
+    /// The program ended by itself in a way that is no success.
+    pub(super) fn ended(&self, end: End) -> StageError {
+        match end {
+            End::Code(code) => {
+                let mut error = self.new(ErrorClass::Process, code_message(&self.name(), code));
+                error.exit_code = Some(code);
+                error
+            }
+            End::Signal(signal) => {
+                let name = signal_name(signal);
+                let message = format!("`{}` was ended by {name}", self.name());
+                let mut error = self.new(ErrorClass::Process, message);
+                if signal == 9 {
+                    error = error.hint("somebody killed it, or the system was out of memory: see `dmesg`");
+                }
+                error.signal = Some(name);
+                error
+            }
+        }
+    }
+
+    /// The attempt was told to stop.
+    pub(super) fn stopped(&self, reason: CancelReason, after: Duration) -> StageError {
+        let after = format_duration(rounded(after));
+        let name = self.name();
+        let (class, message) = match reason {
+            CancelReason::Timeout => {
+                (ErrorClass::Timeout, format!("`{name}` had not ended after {after}, when the attempt's `timeout` passed"))
+            }
+            CancelReason::Deadline => {
+                (ErrorClass::Timeout, format!("`{name}` had not ended after {after}, when the `deadline` passed"))
+            }
+            CancelReason::Interrupted | CancelReason::Killed => {
+                (ErrorClass::Cancelled, format!("`{name}` was ended after {after}, because the engine was told to stop"))
+            }
+            CancelReason::Cancelled => {
+                (ErrorClass::Cancelled, format!("`{name}` was ended after {after}, because the run was cancelled"))
+            }
+        };
+        self.new(class, message)
+    }
+
+    /// The program wrote nothing for too long.
+    pub(super) fn silent(&self, limit: Duration) -> StageError {
+        let message = format!("`{}` wrote nothing for {}", self.name(), format_duration(limit));
+        self.new(ErrorClass::Timeout, message)
+            .hint("raise `idle_timeout`, or make the program report its progress")
+    }
+}
+
+fn code_message(name: &str, code: i32) -> String {
+    let meaning = match code {
+        75 => ": a failure that may pass (EX_TEMPFAIL)",
+        126 => ": a command in it was found but may not be executed",
+        127 => ": a command in it was not found",
+        129..=159 => {
+            return format!(
+                "`{name}` ended with exit code {code}: a command in it was ended by {}",
+                signal_name(code - 128)
+            );
+        }
+        _ => "",
+    };
+    format!("`{name}` ended with exit code {code}{meaning}")
+}
+
+/// A time that people read: full seconds from ten seconds on, else tenths.
+fn rounded(time: Duration) -> Duration {
+    let step = if time >= Duration::from_secs(10) { 1_000 } else { 100 };
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    if ms < step { time } else { Duration::from_millis(ms / step * step) }
+}
+
+/// What the `#!` line of a script names; `None` for other files.
+fn interpreter_of(file: &Path) -> Option<String> {
+    let open = std::fs::File::open(file).ok()?;
+    let mut line = Vec::new();
+    io::BufReader::new(open.take(256)).read_until(b'\n', &mut line).ok()?;
+    let text = String::from_utf8_lossy(&line).into_owned();
+    let named = text.strip_prefix("#!")?.trim_matches([' ', '\t', '\n']);
+    Some(named.split([' ', '\t']).next().unwrap_or(named).to_owned())
+}
