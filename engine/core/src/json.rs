@@ -126,11 +126,9 @@ fn check_number(literal: &str) -> Result<(), String> {
     if digits.is_empty() {
         return Ok(());
     }
-    // A literal of up to 17 digits that prints back as itself lost nothing; a longer one is only
-    // right if it is the exact value of the shortest form.
-    let same = |printed: String| significant(&printed) == (digits.clone(), exponent);
-    let precision = digits.len().min(17) - 1;
-    if digits.len() <= 17 && same(format!("{value:.precision$e}")) || same(format!("{value:e}")) {
+    // 17 significant digits are all that a double can tell apart; a longer literal is right only
+    // if it spells out the shortest form with zeros.
+    if digits.len() <= 17 || significant(&format!("{value:e}")) == (digits, exponent) {
         return Ok(());
     }
     Err(format!("the number {} would lose digits", clip(literal)))
@@ -329,7 +327,23 @@ mod tests {
             refused("{\"a\":\n 1,\n \"b\": x}"),
             parse(b"\"\xff\"").expect_err("bytes").to_string(),
             refused(&"[".repeat(100_000)),
-        ].join("\n"), @"");
+        ].join("\n"), @r#"
+        the integer 123456789012345678901234567890 does not fit 64 bits (at byte 0)
+        the integer 18446744073709551616 does not fit 64 bits (at byte 0)
+        the number 1e999 is out of range (at byte 0)
+        the number 0.12345678901234567890123 would lose digits (at byte 0)
+        the key "a" stands twice (at byte 9)
+        expected value (at byte 0)
+        trailing characters (at byte 4)
+        expected value (at byte 5)
+        the text starts with a byte order mark (at byte 0)
+        EOF while parsing a value (at byte 0)
+        EOF while parsing a value (at byte 1)
+        unexpected end of hex escape (at byte 7)
+        expected value (at byte 16)
+        the bytes are not UTF-8 (at byte 1)
+        lists and objects nest deeper than 128 levels (at byte 128)
+        "#);
     }
 
     #[test]
@@ -338,7 +352,7 @@ mod tests {
         let text = String::from_utf8(canonical(&value)).expect("UTF-8");
         assert_eq!(
             text,
-            "{\"a\":[1e+21,0.000001,1e-7,0,333333333.3333333,\"€/\\n\"],\"b\":1,\"é\":null,\"😂\":1,\"דּ\":2}"
+            "{\"a\":[1e+21,0.000001,1e-7,0,333333333.3333333,\"€/\\n\"],\"b\":1,\"é\":null,\"😂\":1,\"\u{fb33}\":2}"
         );
     }
 }

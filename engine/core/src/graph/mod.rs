@@ -1,1 +1,352 @@
-//! Placeholder.
+//! The graph of a workflow: checked, immutable, every reference resolved. Only
+//! [`check`](check::check) makes one, so unresolved wiring cannot be represented.
+
+pub mod check;
+mod codes;
+mod config;
+mod edges;
+mod order;
+mod reference;
+mod types;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+pub use check::check;
+pub use config::{ArgPart, CompiledConfig, CompiledField, JsonTemplate};
+
+use crate::definition::{OnItemFailure, Span};
+use crate::id::NodeId;
+use crate::policy::Retry;
+use crate::schema::Type;
+use crate::stage::{OutputFrom, SharedStage};
+use crate::template::{Expr, Template};
+
+/// A checked workflow.
+#[derive(Clone)]
+pub struct Graph {
+    pub(crate) name: String,
+    pub(crate) dir: std::path::PathBuf,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) by_name: HashMap<Arc<str>, NodeId>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) params: IndexMap<String, Param>,
+    pub(crate) outputs: IndexMap<String, WorkflowOutput>,
+    pub(crate) tools: Arc<std::collections::BTreeMap<String, String>>,
+    pub(crate) settings: Settings,
+}
+
+/// Settings of the whole workflow.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Tasks that hold a slot at once; the number of CPUs if absent.
+    pub max_parallel: Option<u32>,
+    /// Whether the first failure stops everything.
+    pub fail_fast: bool,
+    /// Time for one invocation of a run.
+    pub deadline: Option<Duration>,
+    /// Time zone of `run.date`.
+    pub timezone: String,
+}
+
+/// A parameter, resolved.
+#[derive(Debug, Clone)]
+pub struct Param {
+    /// Its type.
+    pub ty: Type,
+    /// Value if none is given; a path for a `file`.
+    pub default: Option<Value>,
+}
+
+/// An output of the whole workflow.
+#[derive(Debug, Clone)]
+pub struct WorkflowOutput {
+    /// Where it comes from.
+    pub source: Source,
+    /// Its type.
+    pub ty: Type,
+}
+
+/// A list that fanned-out nodes run over.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The list.
+    pub list: Source,
+    /// Nodes with an item for each element.
+    pub members: Vec<NodeId>,
+    /// Template of the items' keys; their indices if absent.
+    pub key: Option<Template>,
+    /// Where the key is declared, for messages.
+    pub(crate) key_span: Option<Span>,
+}
+
+/// A node, resolved.
+#[derive(Clone)]
+pub struct Node {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it runs.
+    pub stage: SharedStage,
+    /// `with`, compiled.
+    pub config: CompiledConfig,
+    /// `with` as written.
+    pub raw_config: Value,
+    /// Input ports in declared order.
+    pub inputs: Vec<InputPort>,
+    /// Output ports in declared order.
+    pub outputs: Vec<OutputPort>,
+    /// Files and folders for the scratch folder.
+    pub uses: Vec<String>,
+    /// Condition.
+    pub when: Option<Expr>,
+    /// The fan-out, if it is one.
+    pub fan: Option<Fan>,
+    /// Policies in force.
+    pub policy: Policy,
+    /// What must end before it starts.
+    pub needs: Vec<Need>,
+    /// Nodes that wait for it.
+    pub dependents: Vec<Dependent>,
+    /// Names of environment variables that its templates read.
+    pub env: Vec<String>,
+    /// Whether anything in `with` must be rendered.
+    pub has_templates: bool,
+    /// Place of its name in the source.
+    pub span: Span,
+}
+
+/// Something a node waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// The node that must end.
+    pub node: NodeId,
+    /// Whether an item waits for the same item only.
+    pub same_item: bool,
+}
+
+/// A node that waits for this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dependent {
+    /// The waiting node.
+    pub node: NodeId,
+    /// Whether its items wait for the same item only.
+    pub same_item: bool,
+}
+
+/// An input port, bound.
+#[derive(Debug, Clone)]
+pub struct InputPort {
+    /// Its name.
+    pub name: String,
+    /// The type it takes.
+    pub ty: Type,
+    /// Where its payload comes from.
+    pub source: Source,
+}
+
+/// An output port, declared.
+#[derive(Debug, Clone)]
+pub struct OutputPort {
+    /// Its name.
+    pub name: String,
+    /// The type it gives, for one task.
+    pub ty: Type,
+    /// Where `command` takes it from.
+    pub from: OutputFrom,
+    /// Whether it is JSON Lines.
+    pub json_lines: bool,
+}
+
+/// How a node is fanned out.
+#[derive(Debug, Clone)]
+pub struct Fan {
+    /// Index of its list in [`Graph::groups`].
+    pub group: usize,
+    /// What `item` is.
+    pub item: Source,
+    /// The type of `item`.
+    pub item_ty: Type,
+    /// Items that hold a slot at once.
+    pub max_parallel: Option<u32>,
+    /// What an item's failure does.
+    pub on_item_failure: OnItemFailure,
+    /// Least share of items that must succeed.
+    pub min_success: Option<f64>,
+}
+
+/// Policies in force for a node.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Time for one attempt.
+    pub timeout: Option<Duration>,
+    /// Time for all attempts and waits in one invocation.
+    pub deadline: Option<Duration>,
+    /// Retry.
+    pub retry: Retry,
+    /// Order among ready tasks: higher first.
+    pub priority: i64,
+}
+
+/// Where a payload comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// An output port of a node.
+    Output {
+        /// The node.
+        node: NodeId,
+        /// Its port.
+        port: String,
+        /// Fields to follow inside the payload.
+        path: Vec<String>,
+        /// Whether absence is accepted.
+        optional: bool,
+        /// How it is taken from a fanned-out node.
+        take: Take,
+    },
+    /// The element that an item runs for.
+    Item {
+        /// Fields to follow.
+        path: Vec<String>,
+        /// Whether absence is accepted.
+        optional: bool,
+    },
+    /// A parameter.
+    Param {
+        /// Its name.
+        name: String,
+        /// Fields to follow.
+        path: Vec<String>,
+        /// Whether absence is accepted.
+        optional: bool,
+    },
+    /// The first of these that is present.
+    First(Vec<Source>),
+    /// All of these as a list.
+    List(Vec<Source>),
+}
+
+/// How an output is taken from its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// The node is not fanned out: its payload.
+    Whole,
+    /// The payload of the same item.
+    SameItem,
+    /// The payloads of all items, as a list in list order.
+    Gather,
+}
+
+impl Source {
+    /// Calls `visit` with every node that this source reads, and how.
+    pub fn each_node(&self, visit: &mut dyn FnMut(NodeId, Take)) {
+        match self {
+            Self::Output { node, take, .. } => visit(*node, *take),
+            Self::Item { .. } | Self::Param { .. } => {}
+            Self::First(all) | Self::List(all) => all.iter().for_each(|s| s.each_node(visit)),
+        }
+    }
+
+    /// Whether the payload must be there although this producer may have been skipped:
+    /// `present(node, take)` tells what is there.
+    pub fn is_satisfied(&self, present: &dyn Fn(NodeId, Take) -> bool) -> bool {
+        match self {
+            Self::Output { optional: true, .. } => true,
+            Self::Output { node, take, .. } => present(*node, *take),
+            Self::Item { .. } | Self::Param { .. } => true,
+            Self::First(all) => all.iter().any(|s| s.is_satisfied_strictly(present)),
+            Self::List(all) => all.iter().all(|s| s.is_satisfied(present)),
+        }
+    }
+
+    fn is_satisfied_strictly(&self, present: &dyn Fn(NodeId, Take) -> bool) -> bool {
+        match self {
+            Self::Output { node, take, .. } => present(*node, *take),
+            other => other.is_satisfied(present),
+        }
+    }
+}
+
+impl Graph {
+    /// Name of the workflow.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder that relative paths of the file start from.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// All nodes, in declared order.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// The node with this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Ids of all nodes, in declared order.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(|i| NodeId(u32::try_from(i).unwrap_or(u32::MAX)))
+    }
+
+    /// Lists that nodes fan out over.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Parameters, in declared order.
+    #[must_use]
+    pub fn params(&self) -> &IndexMap<String, Param> {
+        &self.params
+    }
+
+    /// Outputs of the whole, in declared order.
+    #[must_use]
+    pub fn outputs(&self) -> &IndexMap<String, WorkflowOutput> {
+        &self.outputs
+    }
+
+    /// Where programs are, by name.
+    #[must_use]
+    pub fn tools(&self) -> &Arc<std::collections::BTreeMap<String, String>> {
+        &self.tools
+    }
+
+    /// Settings of the whole.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A node with all that it depends on, directly or not.
+    #[must_use]
+    pub fn ancestors(&self, node: NodeId) -> Vec<NodeId> {
+        let mut seen = vec![false; self.nodes.len()];
+        let mut stack = vec![node];
+        while let Some(at) = stack.pop() {
+            if !std::mem::replace(&mut seen[at.index()], true) {
+                stack.extend(self.node(at).needs.iter().map(|need| need.node));
+            }
+        }
+        self.ids().filter(|id| seen[id.index()]).collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! Cycles: found with Tarjan's algorithm, told as a short path.
+
+use petgraph::graph::DiGraph;
+
+use super::{Node, codes};
+use crate::diagnostic::Diagnostic;
+
+/// Pushes one fault for each group of nodes that wait for each other.
+pub(super) fn check_cycles(nodes: &[Node], faults: &mut Vec<Diagnostic>) {
+    let edges = nodes.iter().enumerate().flat_map(|(to, node)| {
+        node.needs.iter().filter_map(move |need| Some((need.node.0, u32::try_from(to).ok()?)))
+    });
+    let mut graph = DiGraph::<(), ()>::from_edges(edges);
+    while graph.node_count() < nodes.len() {
+        graph.add_node(());
+    }
+    for component in petgraph::algo::tarjan_scc(&graph) {
+        let members: Vec<usize> = component.iter().map(|n| n.index()).collect();
+        let alone = members.len() == 1;
+        if alone && !nodes[members[0]].needs.iter().any(|n| n.node.index() == members[0]) {
+            continue;
+        }
+        faults.push(describe(nodes, &members));
+    }
+}
+
+/// A shortest way round through the first declared member.
+fn describe(nodes: &[Node], members: &[usize]) -> Diagnostic {
+    let start = members.iter().copied().min().unwrap_or_default();
+    let inside: std::collections::HashSet<usize> = members.iter().copied().collect();
+    let mut before: std::collections::HashMap<usize, usize> = std::collections::HashMap::new();
+    let mut queue = std::collections::VecDeque::from([start]);
+    let mut last = start;
+    'search: while let Some(at) = queue.pop_front() {
+        for need in &nodes[at].needs {
+            let next = need.node.index();
+            if next == start {
+                last = at;
+                break 'search;
+            }
+            if inside.contains(&next) && !before.contains_key(&next) {
+                before.insert(next, at);
+                queue.push_back(next);
+            }
+        }
+    }
+    let mut path = vec![start];
+    let mut at = last;
+    while at != start {
+        path.push(at);
+        at = before.get(&at).copied().unwrap_or(start);
+    }
+    path.push(start);
+    let names: Vec<&str> = path.iter().map(|&i| &*nodes[i].name).collect();
+    let shown = if names.len() <= 12 {
+        names.join(" → ")
+    } else {
+        format!(
+            "{} → … {} more … → {}",
+            names[..6].join(" → "),
+            names.len() - 10,
+            names[names.len() - 4..].join(" → ")
+        )
+    };
+    Diagnostic::error(
+        codes::CYCLE,
+        nodes[start].span.clone(),
+        if path.len() == 2 {
+            format!("node `{}` waits for itself", names[0])
+        } else {
+            format!("{} nodes wait for each other", path.len() - 1)
+        },
+    )
+    .label(shown)
+    .help("take one of these edges out of `inputs`, `after` or `for_each`")
+}
