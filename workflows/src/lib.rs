@@ -12,9 +12,10 @@ mod file;
 mod lower;
 mod source;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use flow_core::definition::{Definition, Source};
+use flow_core::definition::{Definition, Source, Span};
 use flow_core::diagnostic::Diagnostic;
 use flow_core::schema::Severity;
 
@@ -40,18 +41,27 @@ impl Loaded {
     }
 
     /// Adds the faults of a later check, in the order of the file. One that points to where an
-    /// error already stands is left out, because it only follows from it.
+    /// error already stands, or to a value inside which a wrong type was told, is left out, because
+    /// it only follows from that.
     pub fn join(&mut self, faults: Vec<Diagnostic>) {
-        let told: Vec<_> = self
-            .diagnostics
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
-            .filter_map(|d| d.labels.first().map(|label| label.span.clone()))
-            .collect();
-        self.diagnostics.extend(faults.into_iter().filter(|fault| {
-            let place = fault.labels.first().map(|label| &label.span);
-            !place.is_some_and(|span| *span != (0..0) && told.contains(span))
-        }));
+        let mut told = HashSet::new();
+        let mut wrong_types = Vec::new();
+        for fault in self.diagnostics.iter().filter(|d| d.severity == Severity::Error) {
+            let Some(label) = fault.labels.first() else { continue };
+            told.insert(label.span.clone());
+            if fault.code == codes::VALUE_TYPE {
+                wrong_types.push(label.span.clone());
+            }
+        }
+        let follows = |span: &Span| {
+            let around = |wrong: &Span| span.start <= wrong.start && wrong.end <= span.end;
+            *span != (0..0) && (told.contains(span) || wrong_types.iter().any(around))
+        };
+        self.diagnostics.extend(
+            faults
+                .into_iter()
+                .filter(|fault| !fault.labels.first().is_some_and(|label| follows(&label.span))),
+        );
         sort(&mut self.diagnostics);
     }
 }

@@ -137,6 +137,14 @@ fn a_later_fault_at_a_place_of_an_earlier_one_is_left_out() {
     ]);
     let codes: Vec<&str> = loaded.diagnostics.iter().map(|d| d.code).collect();
     assert_eq!(codes, ["W101", "W011"]);
+
+    let mut loaded = parse(&format!(
+        "{HEAD}[params]\na = {{ type = \"list<integer>\", default = [1, \"x\"] }}\n"
+    ));
+    let inside = loaded.diagnostics[0].labels[0].span.clone();
+    let around = inside.start - 4..inside.end + 1;
+    loaded.join(vec![Diagnostic::error("W118", around, "follows from the other")]);
+    assert_eq!(loaded.diagnostics.len(), 1);
 }
 
 #[test]
