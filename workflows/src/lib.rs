@@ -25,7 +25,8 @@ pub struct Loaded {
     /// As much of the workflow as could be understood; `None` if nothing could.
     pub definition: Option<Definition>,
     /// Whether the definition has everything that the file has. If not, something was left out
-    /// because of a fault in `diagnostics`, and a check that misses a name may be wrong.
+    /// because of a fault in `diagnostics`, and a check that misses a name may be wrong. A stage or
+    /// workflow name that is not given is empty, a type that cannot be read an unknown name.
     pub complete: bool,
     /// All faults, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
@@ -41,21 +42,21 @@ impl Loaded {
     }
 
     /// Adds the faults of a later check, in the order of the file. One that points to where an
-    /// error already stands, or to a value inside which a wrong type was told, is left out, because
+    /// error already stands, or to a value or type inside which one stands, is left out, because
     /// it only follows from that.
     pub fn join(&mut self, faults: Vec<Diagnostic>) {
         let mut told = HashSet::new();
-        let mut wrong_types = Vec::new();
+        let mut inner = Vec::new();
         for fault in self.diagnostics.iter().filter(|d| d.severity == Severity::Error) {
             let Some(label) = fault.labels.first() else { continue };
             told.insert(label.span.clone());
-            if fault.code == codes::VALUE_TYPE {
-                wrong_types.push(label.span.clone());
+            if matches!(fault.code, codes::VALUE_TYPE | codes::TYPE_SYNTAX) {
+                inner.push(label.span.clone());
             }
         }
         let follows = |span: &Span| {
             let around = |wrong: &Span| span.start <= wrong.start && wrong.end <= span.end;
-            *span != (0..0) && (told.contains(span) || wrong_types.iter().any(around))
+            *span != (0..0) && (told.contains(span) || inner.iter().any(around))
         };
         self.diagnostics.extend(
             faults

@@ -184,7 +184,8 @@ fn key(cx: &mut Lower, value: &Value<'_>) -> Option<Spanned<String>> {
 /// Warns of policies of items in a node that has none, and of a quota that nothing can use.
 fn without_effect(cx: &mut Lower, fields: &Fields<'_, '_>, node: &NodeDef) {
     if fields.get("for_each").is_none() {
-        for key in ["key", "max_parallel", "on_item_failure", "min_success"] {
+        // A `key` there is an error, which the check of the graph tells.
+        for key in ["max_parallel", "on_item_failure", "min_success"] {
             if let Some((span, _)) = fields.entry(key) {
                 let message = format!("`{key}` has no effect without `for_each`");
                 cx.fault(warning(span, message));

@@ -166,7 +166,6 @@ pub(super) fn expression(
             let place = inside(&span, text, fault.offset);
             let help = habits::type_help(text).unwrap_or_else(|| TYPE_FORMS.to_owned());
             cx.fault(Diagnostic::error(codes::TYPE_SYNTAX, place, message).help(help));
-            cx.lost();
             Some(Spanned::new(TypeExpr::Name(text.to_owned()), span))
         }
     }
