@@ -1,1 +1,34 @@
-//! The durable store: run journals, content-addressed objects, and sled checkpoints.
+//! The durable store of `flow`: run journals, content-addressed objects, and sled checkpoints.
+//!
+//! The journal of a run is its truth: append-only frames, each with a checksum and a link to the
+//! frame before it. A result counts once its journal is synced; nothing else is waited for. Objects
+//! are files named by the BLAKE3 digest of their bytes. The checkpoint database is an index for
+//! resume and rerun, written behind the journals by one thread and rebuilt from them whenever it is
+//! absent or damaged, so it can be deleted at any time without changing a decision.
+//!
+//! Any number of processes use one store at once. A run belongs to the process that holds its
+//! lock, which the kernel gives free when that process ends; reading takes no lock.
+
+mod checkpoints;
+#[cfg(test)]
+mod conformance;
+mod disk;
+mod files;
+mod journal;
+mod layout;
+mod lease;
+mod lookup;
+mod memory;
+mod objects;
+mod payloads;
+mod platform;
+mod run_index;
+mod runs;
+mod stats;
+#[cfg(test)]
+mod testing;
+mod tmp;
+
+pub use disk::DiskStore;
+pub use memory::MemoryStore;
+pub use stats::StoreStats;

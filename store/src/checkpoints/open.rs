@@ -1,0 +1,212 @@
+//! Opening the checkpoint database, whatever state it was left in.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flow_core::store::StoreError;
+
+use crate::files::{ensure_dir, sync_dir};
+use crate::layout::Layout;
+use crate::tmp::unique_name;
+
+/// Memory for pages.
+const CACHE: u64 = 16 << 20;
+
+/// Threads of a database that was closed just now may hold its file for a moment.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What the name of a folder begins with in which a database is being made.
+const NEW: &str = "checkpoints.new-";
+
+/// The open database. At most one process has it at a time.
+pub(crate) struct Database {
+    db: sled::Db,
+    /// The same file as the database writes to, for syncs that it does not do itself.
+    data: File,
+    path: PathBuf,
+    /// Held until the database is closed.
+    _guard: File,
+}
+
+/// Why the database could not be opened.
+enum Refusal {
+    /// Its content is damaged.
+    Damaged(String),
+    /// Something else is wrong, such as a full disk.
+    Failed(StoreError),
+}
+
+/// The database, and whether it had to be repaired for that; `None` if another process has it.
+pub(crate) fn open(layout: &Layout) -> Result<Option<(Database, bool)>, StoreError> {
+    let Some(guard) = take_guard(layout)? else { return Ok(None) };
+    let path = layout.checkpoints();
+    if !path.exists() {
+        create(layout, &path)?;
+    }
+    let (db, repaired) = match open_sled(&path) {
+        Ok(db) => (db, false),
+        Err(Refusal::Failed(error)) => return Err(error),
+        Err(Refusal::Damaged(reason)) => {
+            tracing::warn!(path = %path.display(), reason, "the checkpoint database is damaged");
+            (repair(layout, &path)?, true)
+        }
+    };
+    let data_path = path.join("db");
+    let data = File::open(&data_path).map_err(StoreError::io("open", data_path))?;
+    Ok(Some((Database { db, data, path, _guard: guard }, repaired)))
+}
+
+fn take_guard(layout: &Layout) -> Result<Option<File>, StoreError> {
+    let path = layout.checkpoints_lock();
+    let guard = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(StoreError::io("open", &path))?;
+    match guard.try_lock() {
+        Ok(()) => Ok(Some(guard)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path)(error)),
+    }
+}
+
+/// Makes an empty database aside and renames it: the database itself cannot be opened again if it
+/// is killed while it makes its files.
+fn create(layout: &Layout, path: &Path) -> Result<(), StoreError> {
+    remove_leftovers(layout)?;
+    let aside = layout.root().join(format!("{NEW}{}", unique_name()));
+    let db = open_sled(&aside).map_err(|refusal| match refusal {
+        Refusal::Failed(error) => error,
+        Refusal::Damaged(reason) => StoreError::Database(reason),
+    })?;
+    guarded(|| db.flush())?;
+    drop(db);
+    for entry in fs::read_dir(&aside).map_err(StoreError::io("read", &aside))? {
+        let path = entry.map_err(StoreError::io("read", &aside))?.path();
+        let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+        file.sync_all().map_err(StoreError::io("sync", &path))?;
+    }
+    sync_dir(&aside)?;
+    fs::rename(&aside, path).map_err(StoreError::io("rename", path))?;
+    sync_dir(layout.root())
+}
+
+/// Removes databases that were never finished. The guard is held, so nobody works on them.
+fn remove_leftovers(layout: &Layout) -> Result<(), StoreError> {
+    let root = layout.root();
+    for entry in fs::read_dir(root).map_err(StoreError::io("read", root))? {
+        let entry = entry.map_err(StoreError::io("read", root))?;
+        if entry.file_name().to_string_lossy().starts_with(NEW) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a damaged database without its snapshots, which are only caches; if that does not help,
+/// puts it aside as a whole and begins an empty one. What is lost either way is in the journals.
+fn repair(layout: &Layout, path: &Path) -> Result<sled::Db, StoreError> {
+    let quarantine = layout.quarantine();
+    ensure_dir(&quarantine)?;
+    let name = unique_name();
+    for entry in fs::read_dir(path).map_err(StoreError::io("read", path))? {
+        let entry = entry.map_err(StoreError::io("read", path))?;
+        let file = entry.file_name();
+        if file.to_string_lossy().starts_with("snap.") {
+            let aside = quarantine.join(format!("{name}.{}", file.to_string_lossy()));
+            fs::rename(entry.path(), &aside).map_err(StoreError::io("move", entry.path()))?;
+        }
+    }
+    match open_sled(path) {
+        Ok(db) => return Ok(db),
+        Err(Refusal::Failed(error)) => return Err(error),
+        Err(Refusal::Damaged(reason)) => {
+            tracing::warn!(reason, "the checkpoint database is made anew from the journals");
+        }
+    }
+    let aside = quarantine.join(format!("checkpoints.{name}"));
+    fs::rename(path, &aside).map_err(StoreError::io("move", path))?;
+    create(layout, path)?;
+    open_sled(path).map_err(|refusal| match refusal {
+        Refusal::Failed(error) => error,
+        Refusal::Damaged(reason) => StoreError::Database(reason),
+    })
+}
+
+fn open_sled(path: &Path) -> Result<sled::Db, Refusal> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE)
+        .mode(sled::Mode::HighThroughput)
+        .flush_every_ms(None);
+    let mut tries = 0;
+    loop {
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let error = match opened {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(Refusal::Damaged("it made its reader panic".into())),
+        };
+        match error {
+            // The guard keeps other processes out, so a lock that is taken is our own of just now.
+            sled::Error::Io(io) if io.kind() == io::ErrorKind::Other && tries < TRIES => {
+                tries += 1;
+                std::thread::sleep(PAUSE);
+            }
+            sled::Error::Io(io) if !is_damage(&io) => {
+                return Err(Refusal::Failed(StoreError::io("open", path)(io)));
+            }
+            other => return Err(Refusal::Damaged(other.to_string())),
+        }
+    }
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// Calls into the database, which panics on some kinds of damage.
+fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| StoreError::Database(error.to_string())),
+        Err(_) => Err(StoreError::Database("it panicked".into())),
+    }
+}
+
+/// A key with its value.
+pub(crate) type Pair = (sled::IVec, sled::IVec);
+
+impl Database {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        guarded(|| self.db.get(key))
+    }
+
+    /// All pairs whose keys begin with `prefix`, in order.
+    pub(crate) fn each(
+        &self,
+        prefix: &[u8],
+        mut visit: impl FnMut(Pair),
+    ) -> Result<(), StoreError> {
+        guarded(|| {
+            for pair in self.db.scan_prefix(prefix) {
+                visit(pair?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes a batch and makes it durable. Only one thread may do this, and after an error
+    /// nothing more may be written.
+    pub(crate) fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        guarded(|| self.db.apply_batch(batch))?;
+        // The database's own flush leaves the file's size and the disk's cache alone.
+        guarded(|| self.db.flush())?;
+        self.data.sync_data().map_err(StoreError::io("sync", &self.path))
+    }
+}

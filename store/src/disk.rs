@@ -1,0 +1,323 @@
+//! The store on disk.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flow_core::digest::Digest;
+use flow_core::id::RunId;
+use flow_core::payload::{Artifact, PayloadRef};
+use flow_core::run::event::{Recorded, TaskRef};
+use flow_core::store::{
+    Adopt, Checkpoint, INLINE_MAX, InlinePayload, Journal, RunEntry, Store, StoreError,
+};
+
+use crate::checkpoints::Checkpoints;
+use crate::files::{check_name, if_there};
+use crate::journal::{DiskJournal, JournalFile, Observer};
+use crate::layout::Layout;
+use crate::lease::{self, Lease, Refusal};
+use crate::objects::Objects;
+use crate::payloads::RecentPayloads;
+use crate::run_index::RunIndex;
+use crate::stats::{Counters, StoreStats, count};
+use crate::tmp::TmpSpace;
+use crate::{lookup, runs};
+
+/// A store in a folder. Any number of processes may have it open at once.
+///
+/// Opening reads one small file. The checkpoint database is opened by a thread of its own once a
+/// run is created or taken over, or a checkpoint is asked for.
+pub struct DiskStore {
+    layout: Layout,
+    tmp: Arc<TmpSpace>,
+    objects: Objects,
+    shared: Arc<Shared>,
+    /// Indexes of the journals that something was asked about.
+    indexes: Mutex<HashMap<RunId, Arc<Mutex<RunIndex>>>>,
+}
+
+/// What the journals need of their store.
+struct Shared {
+    recent: RecentPayloads,
+    checkpoints: Checkpoints,
+    counters: Arc<Counters>,
+}
+
+impl Observer for Shared {
+    fn appended(&self, payloads: &[InlinePayload]) {
+        self.recent.keep(payloads);
+    }
+
+    fn synced(&self, run: &RunId, position: u64, checkpoints: u64) {
+        self.checkpoints.take_over(run, position, checkpoints);
+    }
+}
+
+impl DiskStore {
+    /// Opens the store in the folder `dir`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoStore`], [`StoreError::TooNew`], [`StoreError::Damaged`] if its format
+    /// cannot be read, or failure to read.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Layout::open(dir).map(Self::with)
+    }
+
+    /// Opens the store in the folder `dir`, and makes it first if it is not there. Any number of
+    /// processes may do so at once, and dying on the way leaves nothing to repair.
+    ///
+    /// # Errors
+    /// As [`DiskStore::open`], or failure to write; [`StoreError::Damaged`] if the folder has runs
+    /// but is no store any more.
+    pub fn create(dir: &Path) -> Result<Self, StoreError> {
+        Layout::create(dir).map(Self::with)
+    }
+
+    fn with(layout: Layout) -> Self {
+        let counters = Arc::new(Counters::default());
+        let tmp = Arc::new(TmpSpace::new(layout.tmp()));
+        let shared = Shared {
+            recent: RecentPayloads::default(),
+            checkpoints: Checkpoints::new(layout.clone(), counters.clone()),
+            counters,
+        };
+        Self {
+            objects: Objects::new(layout.clone(), tmp.clone()),
+            tmp,
+            layout,
+            shared: Arc::new(shared),
+            indexes: Mutex::default(),
+        }
+    }
+
+    /// The folder of the store, as an absolute path.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.layout.root()
+    }
+
+    /// The folder for the log files of the engine itself.
+    #[must_use]
+    pub fn logs_dir(&self) -> PathBuf {
+        self.layout.root().join("logs")
+    }
+
+    /// What this store has done since it was opened.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        self.shared.counters.read()
+    }
+
+    fn require_run(&self, run: &RunId) -> Result<(), StoreError> {
+        let path = self.layout.run(run);
+        match if_there(fs::metadata(&path)).map_err(StoreError::io("read", &path))? {
+            Some(meta) if meta.is_dir() => Ok(()),
+            _ => Err(StoreError::NoRun(run.to_string())),
+        }
+    }
+
+    /// The journal of a run that is there, for reading.
+    fn journal_file(&self, run: &RunId) -> Result<JournalFile, StoreError> {
+        let path = self.layout.journal(run);
+        if let Some(journal) = JournalFile::open(&path)? {
+            return Ok(journal);
+        }
+        self.require_run(run)?;
+        Err(no_journal(path))
+    }
+
+    /// Asks the index of a run's journal, which is opened when it is first asked.
+    fn ask_index<T>(
+        &self,
+        run: &RunId,
+        ask: impl FnOnce(&mut RunIndex) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = match indexes.get(run) {
+            Some(index) => index.clone(),
+            None => {
+                let path = self.layout.journal(run);
+                let Some(index) = RunIndex::open(&path)? else { return Ok(None) };
+                let index = Arc::new(Mutex::new(index));
+                indexes.insert(run.clone(), index.clone());
+                index
+            }
+        };
+        drop(indexes);
+        let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(&mut index)
+    }
+
+    /// An inline payload from wherever it is found first.
+    fn inline(&self, run: &RunId, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        if let Some(bytes) = self.shared.recent.get(digest) {
+            return Ok(Some(bytes));
+        }
+        let bytes = match self.shared.checkpoints.payload(run, digest) {
+            Some(bytes) => Some(bytes),
+            None => self.ask_index(run, |index| index.payload(digest))?,
+        };
+        if let Some(bytes) = &bytes {
+            self.shared.recent.keep(&[(*digest, bytes.clone())]);
+        }
+        Ok(bytes)
+    }
+}
+
+fn no_journal(path: PathBuf) -> StoreError {
+    StoreError::Damaged { path, offset: 0, reason: "the run has lost its journal".into() }
+}
+
+impl Store for DiskStore {
+    fn create_run(
+        &self,
+        run: &RunId,
+        files: &[(&str, &[u8])],
+    ) -> Result<Box<dyn Journal>, StoreError> {
+        self.shared.checkpoints.prepare();
+        let lease = runs::create(&self.layout, &self.tmp, run, files)?;
+        let path = self.layout.journal(run);
+        Ok(Box::new(DiskJournal::fresh(path, lease, self.shared.clone())?))
+    }
+
+    fn open_run(&self, run: &RunId) -> Result<Box<dyn Journal>, StoreError> {
+        self.require_run(run)?;
+        let path = self.layout.journal(run);
+        let lease = Lease::take(&self.layout.lock(run)).map_err(|refusal| match refusal {
+            Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
+            Refusal::Failed(error) => error,
+        })?;
+        if !path.exists() {
+            return Err(no_journal(path));
+        }
+        let journal = DiskJournal::open(path, lease, self.shared.clone())?;
+        self.shared.checkpoints.prepare();
+        self.shared.checkpoints.take_over(run, journal.end(), 0);
+        Ok(Box::new(journal))
+    }
+
+    fn read_run(&self, run: &RunId) -> Result<Vec<Recorded>, StoreError> {
+        let (records, _) = self.journal_file(run)?.records(0)?;
+        Ok(records)
+    }
+
+    fn holder(&self, run: &RunId) -> Result<Option<String>, StoreError> {
+        self.require_run(run)?;
+        lease::holder(&self.layout.lock(run))
+    }
+
+    fn run_file(&self, run: &RunId, name: &str) -> Result<Vec<u8>, StoreError> {
+        self.require_run(run)?;
+        runs::check_file_name(name)?;
+        let path = self.layout.run(run).join(name);
+        fs::read(&path).map_err(StoreError::io("read", path))
+    }
+
+    fn put_run_file(&self, run: &RunId, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        self.require_run(run)?;
+        runs::put_file(&self.layout.run(run), &self.tmp, name, content)
+    }
+
+    fn run_dir(&self, run: &RunId) -> PathBuf {
+        self.layout.run(run)
+    }
+
+    fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
+        runs::list(&self.layout)
+    }
+
+    fn checkpoint(
+        &self,
+        run: &RunId,
+        task: &TaskRef,
+        key: &Digest,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        let lookup = lookup::of(task, key);
+        if let Some(recorded) = self.shared.checkpoints.find(run, &lookup)? {
+            return Ok(Checkpoint::of(run, &recorded));
+        }
+        let found = self.ask_index(run, |index| index.checkpoint(&lookup))?;
+        let Some((position, recorded)) = found else { return Ok(None) };
+        count(&self.shared.counters.journal_hits);
+        tracing::debug!(%run, %task, "took a checkpoint from the journal");
+        self.shared.checkpoints.missed(run, position);
+        Ok(Checkpoint::of(run, &recorded))
+    }
+
+    fn payload(&self, run: &RunId, payload: &PayloadRef) -> Result<Arc<[u8]>, StoreError> {
+        if payload.size <= INLINE_MAX
+            && let Some(bytes) = self.inline(run, &payload.digest)?
+        {
+            return Ok(bytes);
+        }
+        self.objects.read(&payload.digest).map(Into::into)
+    }
+
+    fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        self.objects.put_bytes(bytes)
+    }
+
+    fn put_file(&self, path: &Path, adopt: Adopt) -> Result<(Digest, u64), StoreError> {
+        self.objects.put_file(path, adopt)
+    }
+
+    fn put_dir(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        self.objects.put_dir(path)
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.objects.settle()
+    }
+
+    fn object(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
+        self.objects.object(digest)
+    }
+
+    fn place(&self, artifact: &Artifact, target: &Path) -> Result<(), StoreError> {
+        self.objects.place(artifact, target)
+    }
+
+    fn check_placed(&self, artifact: &Artifact) -> Result<(), StoreError> {
+        self.objects.check(artifact)
+    }
+
+    fn scratch(&self, run: &RunId, name: &str) -> Result<PathBuf, StoreError> {
+        fresh_folder(&self.layout.scratch().join(run.as_str()), name)
+    }
+
+    fn flush(&self) {
+        self.shared.checkpoints.flush();
+    }
+}
+
+/// Makes a folder that was not there before, in `parent`. An attempt that died may have left one
+/// of the same name; a number then sets them apart.
+pub(crate) fn fresh_folder(parent: &Path, name: &str) -> Result<PathBuf, StoreError> {
+    check_name(name)?;
+    fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+    let mut path = parent.join(name);
+    let mut number = 1;
+    loop {
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                number += 1;
+                path = parent.join(format!("{name}.{number}"));
+            }
+            Err(error) => return Err(StoreError::io("create", path)(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::conformance::conformance_tests!(|folder: &Path| DiskStore::create(
+        &folder.join("store")
+    )
+    .expect("a store"));
+}

@@ -1,0 +1,68 @@
+//! Small file operations with the store's error.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use flow_core::store::StoreError;
+
+use crate::platform;
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    match synced {
+        Err(error) if platform::cannot_sync_folders(&error) => Ok(()),
+        other => other.map_err(StoreError::io("sync", path)),
+    }
+}
+
+/// Writes a file that must not exist yet, and makes its bytes durable.
+pub(crate) fn write_synced(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(StoreError::io("create", path))?;
+    file.write_all(content).map_err(StoreError::io("write", path))?;
+    file.sync_all().map_err(StoreError::io("sync", path))
+}
+
+/// Creates a folder; one that is there already is as good.
+pub(crate) fn ensure_dir(path: &Path) -> Result<bool, StoreError> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(StoreError::io("create", path)(error)),
+    }
+}
+
+/// Makes "not found" an answer instead of an error.
+pub(crate) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a file that is of no more use; failing to do so is harmless and only logged.
+pub(crate) fn discard(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::debug!(path = %path.display(), %error, "a temporary file stays behind");
+    }
+}
+
+/// Refuses a name that is not exactly one ordinary component of a path.
+pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
+    let ordinary = !matches!(name, "" | "." | "..")
+        && name.len() <= 255
+        && !name.bytes().any(|byte| byte == b'/' || byte == 0);
+    if ordinary {
+        return Ok(());
+    }
+    let source = io::Error::new(io::ErrorKind::InvalidInput, "this is not a plain file name");
+    Err(StoreError::io("use", name)(source))
+}

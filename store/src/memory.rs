@@ -1,0 +1,397 @@
+//! A store for tests: journals in memory, objects and folders in a temporary folder.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flow_core::digest::Digest;
+use flow_core::id::RunId;
+use flow_core::payload::{Artifact, PayloadRef};
+use flow_core::run::event::{Recorded, TaskRef};
+use flow_core::store::{
+    Adopt, Checkpoint, INLINE_MAX, InlinePayload, Journal, JournalSync, Position, RunEntry, Store,
+    StoreError,
+};
+use jiff::Timestamp;
+
+use crate::disk::fresh_folder;
+use crate::layout::Layout;
+use crate::objects::Objects;
+use crate::tmp::{TmpSpace, unique_name};
+use crate::{lookup, runs};
+
+/// A store that forgets everything when it is dropped, and can be told to fail.
+///
+/// Journals follow the rules of the disk: what was not synced is lost in [`MemoryStore::crash`],
+/// and after a failed write or sync a journal is of no more use.
+pub struct MemoryStore {
+    // Dropped in this order: the objects use the folder.
+    objects: Objects,
+    layout: Layout,
+    state: Arc<Mutex<State>>,
+    _root: Root,
+}
+
+/// A folder that is removed with its store.
+struct Root(PathBuf);
+
+#[derive(Default)]
+struct State {
+    runs: HashMap<RunId, Run>,
+    /// How many appends and syncs still work, if there is a limit.
+    left: Option<u64>,
+    /// Counts the crashes; journals of an earlier life are dead.
+    life: u64,
+}
+
+struct Run {
+    created_at: Timestamp,
+    files: BTreeMap<String, Vec<u8>>,
+    entries: Vec<Entry>,
+    synced: usize,
+    held: bool,
+}
+
+#[derive(Clone)]
+enum Entry {
+    Record(Recorded),
+    Payload(InlinePayload),
+}
+
+impl MemoryStore {
+    /// An empty store, with a temporary folder for what must be files.
+    ///
+    /// # Errors
+    /// Failure to make that folder.
+    pub fn new() -> Result<Self, StoreError> {
+        let root = Root(std::env::temp_dir().join(format!("flow-memory-{}", unique_name())));
+        let layout = Layout::create(&root.0)?;
+        let tmp = Arc::new(TmpSpace::new(layout.tmp()));
+        let objects = Objects::new(layout.clone(), tmp);
+        Ok(Self { objects, layout, state: Arc::default(), _root: root })
+    }
+
+    /// Makes the `n`-th append or sync from now on fail, counted from 1 over all journals. Its
+    /// journal fails from then on; others go on.
+    pub fn fail_after(&self, n: u64) {
+        lock(&self.state).left = Some(n.saturating_sub(1));
+    }
+
+    /// Loses what was not synced and gives all runs free, as the death of the process and of the
+    /// machine would. Journals that are still open fail from then on.
+    pub fn crash(&self) {
+        let mut state = lock(&self.state);
+        state.life += 1;
+        state.left = None;
+        for run in state.runs.values_mut() {
+            run.entries.truncate(run.synced);
+            run.held = false;
+        }
+    }
+
+    fn with_run<T>(
+        &self,
+        run: &RunId,
+        use_it: impl FnOnce(&mut Run) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut state = lock(&self.state);
+        let found = state.runs.get_mut(run).ok_or_else(|| StoreError::NoRun(run.to_string()))?;
+        use_it(found)
+    }
+
+    fn journal(&self, run: &RunId, life: u64) -> Box<dyn Journal> {
+        let core = Core {
+            state: self.state.clone(),
+            run: run.clone(),
+            life,
+            path: self.layout.journal(run),
+            failed: Mutex::new(false),
+        };
+        Box::new(MemoryJournal(Arc::new(core)))
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::debug!(path = %self.0.display(), %error, "a temporary folder stays behind");
+        }
+    }
+}
+
+/// An open journal in memory.
+struct MemoryJournal(Arc<Core>);
+
+struct Core {
+    state: Arc<Mutex<State>>,
+    run: RunId,
+    life: u64,
+    /// Where it would be on disk, for messages.
+    path: PathBuf,
+    failed: Mutex<bool>,
+}
+
+impl Core {
+    /// Does something with the run, unless it is time to fail.
+    fn attempt<T>(
+        &self,
+        operation: &'static str,
+        act: impl FnOnce(&mut Run) -> T,
+    ) -> Result<T, StoreError> {
+        let mut state = lock(&self.state);
+        let mut failed = lock(&self.failed);
+        let life = state.life;
+        if state.left == Some(0) {
+            state.left = None;
+            *failed = true;
+        }
+        state.left = state.left.map(|left| left - 1);
+        match state.runs.get_mut(&self.run) {
+            Some(run) if !*failed && life == self.life => Ok(act(run)),
+            _ => {
+                *failed = true;
+                let source = std::io::Error::other("told to fail");
+                Err(StoreError::io(operation, &self.path)(source))
+            }
+        }
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn append(
+        &mut self,
+        records: &[Recorded],
+        payloads: &[InlinePayload],
+    ) -> Result<Position, StoreError> {
+        self.0.attempt("write", |run| {
+            run.entries.extend(payloads.iter().cloned().map(Entry::Payload));
+            run.entries.extend(records.iter().cloned().map(Entry::Record));
+            Position(run.entries.len() as u64)
+        })
+    }
+
+    fn syncer(&self) -> Arc<dyn JournalSync> {
+        self.0.clone()
+    }
+
+    fn replay(&self) -> Result<Vec<Recorded>, StoreError> {
+        let state = lock(&self.0.state);
+        let run = state.runs.get(&self.0.run);
+        Ok(run.map(Run::records).unwrap_or_default())
+    }
+}
+
+impl JournalSync for Core {
+    fn sync(&self) -> Result<Position, StoreError> {
+        self.attempt("sync", |run| {
+            run.synced = run.entries.len();
+            Position(run.synced as u64)
+        })
+    }
+}
+
+impl Drop for MemoryJournal {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        if state.life == self.0.life
+            && let Some(run) = state.runs.get_mut(&self.0.run)
+        {
+            run.held = false;
+        }
+    }
+}
+
+impl Run {
+    fn records(&self) -> Vec<Recorded> {
+        let record = |entry: &Entry| match entry {
+            Entry::Record(record) => Some(record.clone()),
+            Entry::Payload(_) => None,
+        };
+        self.entries.iter().filter_map(record).collect()
+    }
+
+    fn payload(&self, wanted: &Digest) -> Option<Arc<[u8]>> {
+        self.entries.iter().find_map(|entry| match entry {
+            Entry::Payload((digest, bytes)) if digest == wanted => Some(bytes.clone()),
+            _ => None,
+        })
+    }
+}
+
+impl Store for MemoryStore {
+    fn create_run(
+        &self,
+        run: &RunId,
+        files: &[(&str, &[u8])],
+    ) -> Result<Box<dyn Journal>, StoreError> {
+        let mut recorded = BTreeMap::new();
+        for (name, content) in files {
+            runs::check_file_name(name)?;
+            recorded.insert((*name).to_owned(), content.to_vec());
+        }
+        let mut state = lock(&self.state);
+        if state.runs.contains_key(run) {
+            return Err(StoreError::RunExists(run.clone()));
+        }
+        let folder = self.layout.run(run);
+        fs::create_dir_all(&folder).map_err(StoreError::io("create", folder))?;
+        let (entries, synced, created_at) = (Vec::new(), 0, Timestamp::now());
+        let made = Run { created_at, files: recorded, entries, synced, held: true };
+        state.runs.insert(run.clone(), made);
+        Ok(self.journal(run, state.life))
+    }
+
+    fn open_run(&self, run: &RunId) -> Result<Box<dyn Journal>, StoreError> {
+        let life = lock(&self.state).life;
+        self.with_run(run, |found| {
+            if found.held {
+                return Err(StoreError::Held { run: run.clone(), holder: this_process() });
+            }
+            found.held = true;
+            Ok(())
+        })?;
+        Ok(self.journal(run, life))
+    }
+
+    fn read_run(&self, run: &RunId) -> Result<Vec<Recorded>, StoreError> {
+        self.with_run(run, |found| Ok(found.records()))
+    }
+
+    fn holder(&self, run: &RunId) -> Result<Option<String>, StoreError> {
+        self.with_run(run, |found| Ok(found.held.then(this_process)))
+    }
+
+    fn run_file(&self, run: &RunId, name: &str) -> Result<Vec<u8>, StoreError> {
+        let path = self.run_dir(run).join(name);
+        self.with_run(run, |found| {
+            let content = found.files.get(name).cloned();
+            content.ok_or_else(|| StoreError::io("read", path)(std::io::ErrorKind::NotFound.into()))
+        })
+    }
+
+    fn put_run_file(&self, run: &RunId, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        runs::check_file_name(name)?;
+        self.with_run(run, |found| {
+            found.files.insert(name.to_owned(), content.to_vec());
+            Ok(())
+        })
+    }
+
+    fn run_dir(&self, run: &RunId) -> PathBuf {
+        self.layout.run(run)
+    }
+
+    fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
+        let state = lock(&self.state);
+        let entry = |(id, run): (&RunId, &Run)| (run.created_at, id.clone());
+        let mut all: Vec<_> = state.runs.iter().map(entry).collect();
+        all.sort();
+        Ok(all.into_iter().map(|(created_at, id)| RunEntry { id, created_at }).collect())
+    }
+
+    fn checkpoint(
+        &self,
+        run: &RunId,
+        task: &TaskRef,
+        key: &Digest,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        let wanted = lookup::of(task, key);
+        let state = lock(&self.state);
+        let records = state.runs.get(run).map(Run::records).unwrap_or_default();
+        let is_wanted = |record: &&Recorded| {
+            lookup::parts(record).is_some_and(|(task, key)| lookup::of(task, key) == wanted)
+        };
+        Ok(records.iter().rev().find(is_wanted).and_then(|record| Checkpoint::of(run, record)))
+    }
+
+    fn payload(&self, run: &RunId, payload: &PayloadRef) -> Result<Arc<[u8]>, StoreError> {
+        let inline = lock(&self.state).runs.get(run).and_then(|run| run.payload(&payload.digest));
+        match inline.filter(|_| payload.size <= INLINE_MAX) {
+            Some(bytes) => Ok(bytes),
+            None => self.objects.read(&payload.digest).map(Into::into),
+        }
+    }
+
+    fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        self.objects.put_bytes(bytes)
+    }
+
+    fn put_file(&self, path: &Path, adopt: Adopt) -> Result<(Digest, u64), StoreError> {
+        self.objects.put_file(path, adopt)
+    }
+
+    fn put_dir(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        self.objects.put_dir(path)
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.objects.settle()
+    }
+
+    fn object(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
+        self.objects.object(digest)
+    }
+
+    fn place(&self, artifact: &Artifact, target: &Path) -> Result<(), StoreError> {
+        self.objects.place(artifact, target)
+    }
+
+    fn check_placed(&self, artifact: &Artifact) -> Result<(), StoreError> {
+        self.objects.check(artifact)
+    }
+
+    fn scratch(&self, run: &RunId, name: &str) -> Result<PathBuf, StoreError> {
+        fresh_folder(&self.layout.scratch().join(run.as_str()), name)
+    }
+
+    fn flush(&self) {}
+}
+
+fn this_process() -> String {
+    format!("process {}", std::process::id())
+}
+
+/// Locks; a thread that panicked with the lock held left plain data behind it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{finished, run_id, started};
+
+    crate::conformance::conformance_tests!(|_: &Path| MemoryStore::new().expect("a store"));
+
+    #[test]
+    fn the_chosen_call_fails_and_its_journal_with_it() {
+        let store = MemoryStore::new().expect("a store");
+        let mut journal = store.create_run(&run_id("one"), &[]).expect("a run");
+        let mut other = store.create_run(&run_id("two"), &[]).expect("a run");
+        store.fail_after(3);
+        journal.append(&[started(1)], &[]).expect("the first call works");
+        journal.syncer().sync().expect("the second call works");
+        assert!(journal.append(&[finished(2)], &[]).is_err());
+        assert!(journal.syncer().sync().is_err());
+        other.append(&[started(1)], &[]).expect("the other run goes on");
+        drop(journal);
+        let journal = store.open_run(&run_id("one")).expect("the run can be taken up");
+        assert_eq!(journal.replay().expect("records"), [started(1)]);
+    }
+
+    #[test]
+    fn a_crash_loses_what_was_not_synced_and_nothing_else() {
+        let store = MemoryStore::new().expect("a store");
+        let mut journal = store.create_run(&run_id("one"), &[]).expect("a run");
+        journal.append(&[started(1)], &[]).expect("an append");
+        journal.syncer().sync().expect("a sync");
+        journal.append(&[finished(2)], &[]).expect("an append");
+        store.crash();
+        assert!(journal.append(&[finished(3)], &[]).is_err());
+        let taken_up = store.open_run(&run_id("one")).expect("nobody holds it");
+        assert_eq!(taken_up.replay().expect("records"), [started(1)]);
+        drop(journal);
+        assert!(store.holder(&run_id("one")).expect("an answer").is_some());
+    }
+}

@@ -1,0 +1,192 @@
+//! The folders of runs: making one, and listing all.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use flow_core::digest::Digest;
+use flow_core::id::RunId;
+use flow_core::store::{RunEntry, StoreError};
+use jiff::Timestamp;
+
+use crate::files::{check_name, discard, ensure_dir, if_there, sync_dir, write_synced};
+use crate::journal::{self, JournalFile};
+use crate::layout::{INBOX, JOURNAL, LOCK, Layout};
+use crate::lease::{Lease, Refusal};
+use crate::tmp::TmpSpace;
+
+/// Makes the folder of a run with everything in it, and takes its lease. The folder is made aside
+/// and renamed, so that a run is there as a whole or not at all.
+pub(crate) fn create(
+    layout: &Layout,
+    tmp: &TmpSpace,
+    run: &RunId,
+    files: &[(&str, &[u8])],
+) -> Result<Lease, StoreError> {
+    let target = layout.run(run);
+    if target.exists() {
+        return Err(StoreError::RunExists(run.clone()));
+    }
+    let aside = tmp.fresh()?;
+    let created_at = Timestamp::now();
+    let lease = fill(&aside, run, files, created_at)?;
+    match fs::rename(&aside, &target) {
+        Ok(()) => {}
+        Err(error) if is_taken(&error) => return Err(StoreError::RunExists(run.clone())),
+        Err(error) => return Err(StoreError::io("rename", &target)(error)),
+    }
+    sync_dir(&layout.runs())?;
+    append_to_list(layout, [RunEntry { id: run.clone(), created_at }].iter());
+    Ok(lease)
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
+}
+
+fn fill(
+    folder: &Path,
+    run: &RunId,
+    files: &[(&str, &[u8])],
+    created_at: Timestamp,
+) -> Result<Lease, StoreError> {
+    ensure_dir(folder)?;
+    ensure_dir(&folder.join(INBOX))?;
+    for (name, content) in files {
+        check_file_name(name)?;
+        write_synced(&folder.join(name), content)?;
+    }
+    journal::create(&folder.join(JOURNAL), run, created_at)?;
+    let lease = Lease::take(&folder.join(LOCK)).map_err(|refusal| match refusal {
+        Refusal::Failed(error) => error,
+        Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
+    })?;
+    sync_dir(folder)?;
+    Ok(lease)
+}
+
+/// Refuses names that a recorded file cannot have.
+pub(crate) fn check_file_name(name: &str) -> Result<(), StoreError> {
+    check_name(name)?;
+    if [JOURNAL, LOCK, INBOX].contains(&name) {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "the store uses this name itself");
+        return Err(StoreError::io("use", name)(source));
+    }
+    Ok(())
+}
+
+/// Replaces a recorded file as a whole.
+pub(crate) fn put_file(
+    folder: &Path,
+    tmp: &TmpSpace,
+    name: &str,
+    content: &[u8],
+) -> Result<(), StoreError> {
+    check_file_name(name)?;
+    let aside = tmp.fresh()?;
+    let target = folder.join(name);
+    let renamed = write_synced(&aside, content)
+        .and_then(|()| fs::rename(&aside, &target).map_err(StoreError::io("rename", &target)));
+    if renamed.is_err() {
+        discard(&aside);
+    }
+    renamed?;
+    sync_dir(folder)
+}
+
+/// All runs, oldest first. The folder of runs says which there are; the list only spares looking
+/// into the journal of each for the time, and is completed where it lacks some.
+pub(crate) fn list(layout: &Layout) -> Result<Vec<RunEntry>, StoreError> {
+    let known = read_list(layout)?;
+    let folder = layout.runs();
+    let (mut runs, mut unlisted) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
+        let entry = entry.map_err(StoreError::io("read", &folder))?;
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| RunId::new(name).ok()) else { continue };
+        if let Some(created_at) = known.get(&id) {
+            runs.push(RunEntry { id, created_at: *created_at });
+        } else if let Some(created_at) = time_of(layout, &id)? {
+            let entry = RunEntry { id, created_at };
+            unlisted.push(entry.clone());
+            runs.push(entry);
+        }
+    }
+    append_to_list(layout, unlisted.iter());
+    runs.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    Ok(runs)
+}
+
+/// When a run was created: by its journal, else by its folder, so that one damaged run does not
+/// hide all others. `None` if it is gone meanwhile.
+fn time_of(layout: &Layout, run: &RunId) -> Result<Option<Timestamp>, StoreError> {
+    match JournalFile::open(&layout.journal(run)) {
+        Ok(Some(journal)) => return Ok(Some(journal.header.created_at)),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%run, %error, "a run has no readable journal"),
+    }
+    let path = layout.run(run);
+    let meta = if_there(fs::metadata(&path)).map_err(StoreError::io("read", &path))?;
+    let modified = meta.filter(fs::Metadata::is_dir).and_then(|meta| meta.modified().ok());
+    Ok(modified.map(|time| Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH)))
+}
+
+/// Reads the list of runs. Lines that do not fit their check are skipped: the list is not synced,
+/// so its end may be torn.
+fn read_list(layout: &Layout) -> Result<HashMap<RunId, Timestamp>, StoreError> {
+    let path = layout.run_list();
+    let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
+    let bytes = bytes.unwrap_or_default();
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
+    Ok(lines.filter_map(parse_line).collect())
+}
+
+/// A line of the list: seconds, nanoseconds, id, and a check over these.
+fn line(entry: &RunEntry) -> String {
+    let at = entry.created_at;
+    let text = format!("{} {} {}", at.as_second(), at.subsec_nanosecond(), entry.id);
+    let check = Digest::of(text.as_bytes()).short();
+    format!("{text} {check}\n")
+}
+
+fn parse_line(line: &str) -> Option<(RunId, Timestamp)> {
+    let (text, check) = line.rsplit_once(' ')?;
+    if Digest::of(text.as_bytes()).short() != check {
+        return None;
+    }
+    let mut parts = text.split(' ');
+    let second = parts.next()?.parse().ok()?;
+    let nanosecond = parts.next()?.parse().ok()?;
+    Some((RunId::new(parts.next()?).ok()?, Timestamp::new(second, nanosecond).ok()?))
+}
+
+/// Adds lines in one write. The list can do without them.
+fn append_to_list<'a>(layout: &Layout, entries: impl Iterator<Item = &'a RunEntry>) {
+    let lines: String = entries.map(line).collect();
+    if lines.is_empty() {
+        return;
+    }
+    let path = layout.run_list();
+    let file = OpenOptions::new().append(true).create(true).open(&path);
+    if let Err(error) = file.and_then(|mut file| file.write_all(lines.as_bytes())) {
+        tracing::debug!(path = %path.display(), %error, "the list of runs was not completed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_list_is_read_back_and_a_changed_one_is_not() {
+        let id = RunId::new("nightly-7").expect("an id");
+        let created_at = Timestamp::new(1_700_000_000, 123).expect("a time");
+        let text = line(&RunEntry { id: id.clone(), created_at });
+        assert_eq!(parse_line(text.trim_end()), Some((id, created_at)));
+        for cut in 0..text.len() - 1 {
+            assert_eq!(parse_line(&text[..cut]), None, "{cut}");
+        }
+        assert_eq!(parse_line(&text.replace("nightly-7", "nightly-8")), None);
+    }
+}
