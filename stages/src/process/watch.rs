@@ -70,7 +70,6 @@ enum Stop {
 
 /// Where one stream goes.
 struct Output {
-    stream: Stream,
     spool: Option<Spool>,
     widened: bool,
 }
@@ -93,15 +92,14 @@ impl<'a> Running<'a> {
         sink: Option<LineSink>,
     ) -> Self {
         let now = Instant::now();
-        let output = |stream, keep, name: &str| Output {
-            stream,
+        let output = |keep, name: &str| Output {
             spool: (keep == Keep::All)
                 .then(|| Spool::new(context.side().join(format!("{name}-{}", guard.id)))),
             widened: false,
         };
         Self {
-            stdout: output(Stream::Stdout, command.stdout, "stdout"),
-            stderr: output(Stream::Stderr, command.stderr, "stderr"),
+            stdout: output(command.stdout, "stdout"),
+            stderr: output(command.stderr, "stderr"),
             context,
             command,
             guard,
