@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::digest::Digest;
 use crate::graph::{ArgPart, CompiledConfig, CompiledField, JsonTemplate};
 use crate::json;
 use crate::payload::{Artifact, DIR_MARK, FILE_MARK};
@@ -109,7 +108,7 @@ fn render_json(
 #[must_use]
 pub fn symbolic(value: &Value) -> Value {
     if let Some(artifact) = Artifact::from_json(value) {
-        return with_path(&artifact, &format!("artifact:{}/{}", artifact.digest, artifact.name));
+        return with_path(&artifact, &format!("artifact:{}", artifact.digest));
     }
     match value {
         Value::Array(list) => Value::Array(list.iter().map(symbolic).collect()),

@@ -146,6 +146,9 @@ pub struct Job {
     pub outputs: Vec<OutputSlot>,
     /// Time that is left for this attempt.
     pub timeout: Option<Duration>,
+    /// Top-level paths of the scratch folder that hold what came in: an output's glob never
+    /// matches them.
+    pub reserved: Vec<String>,
 }
 
 /// What a stage hands to the gate for one output port. The gate reads it by the port's type,

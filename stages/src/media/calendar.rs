@@ -234,7 +234,13 @@ mod tests {
     }
 
     fn wishes(config: Value) -> Result<Wishes, StageError> {
-        Wishes::read(&Job { config, inputs: BTreeMap::new(), outputs: Vec::new(), timeout: None })
+        Wishes::read(&Job {
+            config,
+            inputs: BTreeMap::new(),
+            outputs: Vec::new(),
+            timeout: None,
+            reserved: Vec::new(),
+        })
     }
 
     fn planned(config: Value) -> (CalendarConfig, Vec<SegmentData>) {

@@ -1,0 +1,390 @@
+//! The one owner of a run: receive a signal → decide → commit → apply → publish → act.
+//!
+//! Events are written as soon as they are decided and made durable by a thread that syncs; one sync
+//! covers everything that was written before it began. Until then nothing of them is applied, shown
+//! or built upon. An attempt's start is the one exception that its kind allows: it waits for the
+//! write alone, because a power cut leaves no child behind.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+
+use flow_core::error::StageError;
+use flow_core::id::TaskId;
+use flow_core::run::decide::owed_wakes;
+use flow_core::run::{
+    Action, Decision, Ending, Event, Mark, Outcome, Recorded, RunState, Signal, decide,
+};
+use flow_core::stage::CancelReason;
+use flow_core::store::{InlinePayload, Journal, JournalSync, Position, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::executor::{Assignment, Line, Surroundings, assignment, execute_node, resolve_items};
+use crate::runner::{Control, RunError};
+
+/// What reaches the dispatcher.
+enum Input {
+    Signal(Signal),
+    /// A sync ended: everything up to the position is durable.
+    Synced(Result<Position, StoreError>),
+}
+
+/// Events that are written and not yet durable.
+struct Batch {
+    position: Position,
+    records: Vec<Arc<Recorded>>,
+    then: Vec<Action>,
+    settled: usize,
+}
+
+/// Signals that are decided on before their events are written together.
+const BURST: usize = 1024;
+
+pub(crate) struct Dispatcher {
+    around: Rc<Surroundings>,
+    journal: Box<dyn Journal>,
+    state: RunState,
+    clock: Arc<dyn Clock>,
+    bus: Bus,
+    inputs: mpsc::UnboundedReceiver<Input>,
+    sender: mpsc::UnboundedSender<Input>,
+    sync: SyncThread,
+    syncing: bool,
+    durable: Position,
+    written: Position,
+    next_seq: u64,
+    batches: VecDeque<Batch>,
+    // The batch that is being put together.
+    events: Vec<Event>,
+    payloads: Vec<InlinePayload>,
+    actions: Vec<Action>,
+    then: Vec<Action>,
+    settled: usize,
+    /// Attempts that wait for the word that their start is written.
+    starts: HashMap<TaskId, oneshot::Sender<()>>,
+    cancel: watch::Sender<Option<CancelReason>>,
+    interrupted: bool,
+    ending: Option<Ending>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        around: Surroundings,
+        journal: Box<dyn Journal>,
+        state: RunState,
+        clock: Arc<dyn Clock>,
+        bus: Bus,
+    ) -> Result<Self, RunError> {
+        let (sender, inputs) = mpsc::unbounded_channel();
+        let sync = SyncThread::start(journal.syncer(), sender.clone())?;
+        Ok(Self {
+            around: Rc::new(around),
+            journal,
+            next_seq: state.last_seq() + 1,
+            state,
+            clock,
+            bus,
+            inputs,
+            sender,
+            sync,
+            syncing: false,
+            durable: Position::default(),
+            written: Position::default(),
+            batches: VecDeque::new(),
+            events: Vec::new(),
+            payloads: Vec::new(),
+            actions: Vec::new(),
+            then: Vec::new(),
+            settled: 0,
+            starts: HashMap::new(),
+            cancel: watch::Sender::new(None),
+            interrupted: false,
+            ending: None,
+        })
+    }
+
+    /// Drives the run to its end.
+    pub(crate) async fn run(
+        mut self,
+        first: Event,
+        mut control: mpsc::UnboundedReceiver<Control>,
+    ) -> Result<Ending, RunError> {
+        let local = tokio::task::LocalSet::new();
+        let result = local.run_until(self.drive(first, &mut control)).await;
+        // Attempts that are still about (a store failure, a second signal) end with their tasks.
+        drop(local);
+        self.sync.stop();
+        result
+    }
+
+    async fn drive(
+        &mut self,
+        first: Event,
+        control: &mut mpsc::UnboundedReceiver<Control>,
+    ) -> Result<Ending, RunError> {
+        self.events.push(first);
+        self.flush()?;
+        self.wait_durable().await?;
+        self.then = owed_wakes(&self.state, self.clock.now());
+        let wakes = std::mem::take(&mut self.then);
+        self.act(wakes);
+        self.arm_deadline();
+        self.step(Signal::Applied);
+        self.flush()?;
+        let mut burst = Vec::with_capacity(BURST);
+        while self.ending.is_none() {
+            tokio::select! {
+                biased;
+                word = control.recv(), if !control.is_closed() => {
+                    if let Some(word) = word {
+                        self.control(word);
+                    }
+                }
+                _ = self.inputs.recv_many(&mut burst, BURST) => {
+                    for input in burst.drain(..) {
+                        self.take(input)?;
+                    }
+                }
+            }
+            self.step(Signal::Applied);
+            self.flush()?;
+        }
+        Ok(self.ending.take().unwrap_or(Ending::Interrupted(String::new())))
+    }
+
+    /// The first event stands alone: nothing begins before the run is on record.
+    async fn wait_durable(&mut self) -> Result<(), RunError> {
+        while !self.batches.is_empty() {
+            if let Some(input) = self.inputs.recv().await {
+                self.take(input)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn control(&mut self, word: Control) {
+        match word {
+            Control::Interrupt { signal } => {
+                let again = std::mem::replace(&mut self.interrupted, true);
+                self.step(Signal::Interrupt { signal, again });
+            }
+        }
+    }
+
+    fn arm_deadline(&self) {
+        if let Some(deadline) = self.state.graph().settings().deadline {
+            let sender = self.sender.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(deadline).await;
+                // The run may be over by then.
+                drop(sender.send(Input::Signal(Signal::Deadline)));
+            });
+        }
+    }
+
+    fn take(&mut self, input: Input) -> Result<(), RunError> {
+        match input {
+            Input::Signal(signal) => self.step(signal),
+            Input::Synced(position) => self.synced(position?)?,
+        }
+        Ok(())
+    }
+
+    /// Decides on one signal. What it decides is written with the rest of the burst.
+    fn step(&mut self, signal: Signal) {
+        let decision = decide(&self.state, signal, self.clock.now());
+        let Decision { events, payloads, marks, actions, then } = decision;
+        for mark in &marks {
+            self.settled += usize::from(matches!(mark, Mark::CameBack(_) | Mark::Settling(_)));
+            self.state.mark(mark);
+        }
+        self.events.extend(events);
+        self.payloads.extend(payloads);
+        self.actions.extend(actions);
+        self.then.extend(then);
+    }
+
+    /// Writes the events of the burst, starts a sync, and does what waits for the write alone.
+    fn flush(&mut self) -> Result<(), RunError> {
+        if !self.events.is_empty() {
+            let ts = self.clock.now().wall;
+            let records: Vec<Recorded> = std::mem::take(&mut self.events)
+                .into_iter()
+                .map(|event| self.record(ts, event))
+                .collect();
+            let payloads = std::mem::take(&mut self.payloads);
+            self.written = self.journal.append(&records, &payloads)?;
+            self.enqueue(records.into_iter().map(Arc::new).collect());
+        } else if !self.then.is_empty() || self.settled > 0 {
+            self.enqueue(Vec::new());
+        }
+        self.request_sync();
+        let actions = std::mem::take(&mut self.actions);
+        self.act(actions);
+        if self.durable >= self.written && !self.batches.is_empty() {
+            self.synced(self.durable)?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, ts: jiff::Timestamp, event: Event) -> Recorded {
+        let seq = event.name().map(|_| self.next_seq);
+        self.next_seq += u64::from(seq.is_some());
+        Recorded { seq, ts, event }
+    }
+
+    fn enqueue(&mut self, records: Vec<Arc<Recorded>>) {
+        self.batches.push_back(Batch {
+            position: self.written,
+            records,
+            then: std::mem::take(&mut self.then),
+            settled: std::mem::take(&mut self.settled),
+        });
+    }
+
+    fn request_sync(&mut self) {
+        if !self.syncing && self.durable < self.written {
+            self.syncing = true;
+            self.sync.request();
+        }
+    }
+
+    /// Applies, publishes and acts on everything that is durable now.
+    fn synced(&mut self, position: Position) -> Result<(), RunError> {
+        self.syncing = false;
+        self.durable = self.durable.max(position);
+        let mut told = Vec::new();
+        let mut then = Vec::new();
+        while self.batches.front().is_some_and(|b| b.position <= self.durable) {
+            let Some(batch) = self.batches.pop_front() else { break };
+            for recorded in &batch.records {
+                self.state.apply(recorded);
+            }
+            for _ in 0..batch.settled {
+                self.state.mark(&Mark::Settled);
+            }
+            told.extend(batch.records);
+            then.extend(batch.then);
+        }
+        if !told.is_empty() {
+            self.bus.publish(told);
+        }
+        self.act(then);
+        self.request_sync();
+        Ok(())
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start { task, attempt, timeout, by_deadline } => {
+                    let base = assignment(&self.state, &self.around.manifest, task, attempt);
+                    self.start(task, Assignment { timeout, by_deadline, ..base });
+                }
+                Action::Proceed(task) => {
+                    if let Some(word) = self.starts.remove(&task) {
+                        // An attempt that is gone needs no word.
+                        word.send(()).ok();
+                    }
+                }
+                Action::Wake { task, after } => {
+                    let sender = self.sender.clone();
+                    tokio::task::spawn_local(async move {
+                        tokio::time::sleep(after).await;
+                        drop(sender.send(Input::Signal(Signal::Due(task))));
+                    });
+                }
+                Action::Resolve(group) => self.resolve(group),
+                Action::CancelAll(reason) => {
+                    self.cancel.send_replace(Some(reason));
+                }
+                Action::Finish(ending) => self.ending = Some(ending),
+            }
+        }
+    }
+
+    fn start(&mut self, task: TaskId, assignment: Assignment) {
+        let (word, begun) = oneshot::channel();
+        self.starts.insert(task, word);
+        let attempt = assignment.attempt;
+        let signal = |sender: &mpsc::UnboundedSender<Input>, signal| {
+            // After the end of the run nobody listens, and nothing is lost by it.
+            drop(sender.send(Input::Signal(signal)));
+        };
+        let (to_begin, to_process, to_end) =
+            (self.sender.clone(), self.sender.clone(), self.sender.clone());
+        let line = Line {
+            begin: Box::new(move |key| {
+                signal(&to_begin, Signal::Begun { task, attempt, key });
+                begun
+            }),
+            process: Box::new(move |process| {
+                signal(&to_process, Signal::Process { task, attempt, process });
+            }),
+            cancel: self.cancel.subscribe(),
+        };
+        let around = Rc::clone(&self.around);
+        tokio::task::spawn_local(async move {
+            let outcome: Outcome = execute_node(&around, &assignment, line).await;
+            signal(&to_end, Signal::Ended { task, attempt, outcome });
+        });
+    }
+
+    fn resolve(&self, group: usize) {
+        let around = Rc::clone(&self.around);
+        let wire = crate::wiring::wire(
+            &self.state,
+            &around.manifest.params,
+            &around.graph.groups()[group].list,
+            None,
+        );
+        let keys: Result<_, Box<StageError>> = resolve_items(&around, group, &wire);
+        let signal = Signal::Resolved { group, keys: keys.map_err(|e| *e) };
+        drop(self.sender.send(Input::Signal(signal)));
+    }
+}
+
+/// The thread that makes the journal durable.
+struct SyncThread {
+    requests: Option<blocking::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl SyncThread {
+    fn start(
+        journal: Arc<dyn JournalSync>,
+        done: mpsc::UnboundedSender<Input>,
+    ) -> std::io::Result<Self> {
+        let (requests, receiver) = blocking::channel::<()>();
+        let thread = std::thread::Builder::new().name("journal-sync".into()).spawn(move || {
+            while receiver.recv().is_ok() {
+                let result = journal.sync();
+                let failed = result.is_err();
+                // After a failed sync nothing more may be acknowledged, so it is never tried again.
+                if done.send(Input::Synced(result)).is_err() || failed {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
+    }
+
+    fn request(&self) {
+        if let Some(requests) = &self.requests {
+            // A thread that is gone has told its failure already.
+            requests.send(()).ok();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the sync thread panicked");
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! The gate out: what a stage made is read by the declared type, checked, and stored.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use flow_core::digest::Digest;
+use flow_core::error::{ErrorClass, ErrorKind, StageError};
+use flow_core::graph::{Node, OutputPort};
+use flow_core::json;
+use flow_core::payload::{Artifact, DIR_MEDIA_TYPE, PayloadRef};
+use flow_core::run::event::{Outputs, Warning};
+use flow_core::schema::{MediaPattern, Type};
+use flow_core::stage::{Draft, Drafts};
+use flow_core::store::{Adopt, INLINE_MAX, InlinePayload, Store};
+use serde_json::{Map, Value};
+
+use super::folder::Folder;
+use super::{Surroundings, gate, media_type, scope, store_error};
+
+/// JSON of more bytes than this is refused before it is read into memory.
+const JSON_MAX: u64 = 256 * 1024 * 1024;
+
+/// What went through the gate.
+pub(super) struct Admitted {
+    pub(super) outputs: Outputs,
+    pub(super) payloads: Vec<InlinePayload>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+type Refused = Box<StageError>;
+
+/// Admits all outputs of an attempt, and makes their bytes durable.
+pub(super) async fn outputs(
+    around: &Surroundings,
+    node: &Node,
+    folder: &Folder,
+    drafts: Drafts,
+) -> Result<Admitted, Refused> {
+    if node.outputs.is_empty() {
+        return Ok(Admitted {
+            outputs: Outputs::new(),
+            payloads: Vec::new(),
+            warnings: Vec::new(),
+        });
+    }
+    let gate = Gate {
+        store: Arc::clone(&around.store),
+        work: folder.work(),
+        side: folder.side(),
+        moved: BTreeMap::new(),
+        stored: false,
+        admitted: Admitted { outputs: Outputs::new(), payloads: Vec::new(), warnings: Vec::new() },
+    };
+    let ports = node.outputs.clone();
+    let small = drafts.values().all(|d| matches!(d, Draft::Value(_)))
+        && ports.iter().all(|p| !p.ty.holds_artifacts());
+    if small {
+        return gate.run(&ports, drafts);
+    }
+    // Hashing and syncing take their time: the driver's thread has other things to do.
+    tokio::task::spawn_blocking(move || gate.run(&ports, drafts))
+        .await
+        .map_err(|e| Box::new(StageError::new(ErrorClass::Panic, "store outputs", e.to_string())))?
+}
+
+struct Gate {
+    store: Arc<dyn Store>,
+    work: Option<PathBuf>,
+    side: Option<PathBuf>,
+    /// Files that were taken already: two ports may name one file.
+    moved: BTreeMap<PathBuf, (Digest, u64)>,
+    stored: bool,
+    admitted: Admitted,
+}
+
+impl Gate {
+    fn run(mut self, ports: &[OutputPort], mut drafts: Drafts) -> Result<Admitted, Refused> {
+        for port in ports {
+            self.port(port, drafts.remove(&port.name))?;
+        }
+        if let Some(name) = drafts.keys().next() {
+            let message = format!("the stage made an output `{name}` that it does not declare");
+            return Err(Box::new(
+                StageError::new(ErrorClass::Validation, "take outputs", message).port(name),
+            ));
+        }
+        if self.stored {
+            self.store.settle().map_err(|e| store_error("make outputs durable", &e))?;
+        }
+        Ok(self.admitted)
+    }
+
+    fn port(&mut self, port: &OutputPort, draft: Option<Draft>) -> Result<(), Refused> {
+        let value = match draft {
+            Some(draft) => self.value(port, draft)?,
+            None => Value::Null,
+        };
+        let warnings = gate("output", &port.name, &port.ty, &value)?;
+        self.admitted.warnings.extend(warnings);
+        if value.is_null() && port.ty.is_optional() {
+            return Ok(());
+        }
+        let ty = port.ty.to_string();
+        let payload = match Artifact::from_json(&value) {
+            Some(artifact) if port.ty.is_artifact() => PayloadRef::of_artifact(ty, artifact),
+            _ => self.json_payload(ty, &value)?,
+        };
+        self.admitted.outputs.insert(port.name.clone(), payload);
+        Ok(())
+    }
+
+    fn json_payload(&mut self, ty: String, value: &Value) -> Result<PayloadRef, Refused> {
+        let bytes = json::canonical(value);
+        let payload = PayloadRef::of_json(ty, &bytes);
+        if payload.size <= INLINE_MAX {
+            self.admitted.payloads.push((payload.digest, bytes.into()));
+        } else {
+            self.stored = true;
+            self.store.put_bytes(&bytes).map_err(|e| store_error("store an output", &e))?;
+        }
+        Ok(payload)
+    }
+
+    /// Reads a draft by the port's type.
+    fn value(&mut self, port: &OutputPort, draft: Draft) -> Result<Value, Refused> {
+        match (port.ty.inner(), draft) {
+            (_, Draft::Value(value)) => self.with_artifacts(port, &port.ty, value, ""),
+            (Type::File(media), Draft::Bytes(bytes)) => {
+                self.file_of_bytes(port, media.as_ref(), &bytes)
+            }
+            (Type::File(media), Draft::Path(path)) => self.file(port, &path, media.as_ref(), ""),
+            (Type::Dir, Draft::Path(path)) => self.dir(port, &path, ""),
+            (Type::List(element), Draft::Paths(paths)) => self.files(port, element, &paths),
+            (_, Draft::Lines(bytes)) => {
+                let value = json_lines(port, &bytes)?;
+                self.with_artifacts(port, &port.ty, value, "")
+            }
+            (_, Draft::Bytes(bytes)) => self.parsed(port, bytes),
+            (_, Draft::Path(path)) => {
+                let bytes = self.read(port, &path)?;
+                self.parsed(port, bytes)
+            }
+            (ty, Draft::Paths(_)) => {
+                Err(refuse(port, format!("files were made, and `{ty}` is declared")))
+            }
+        }
+    }
+
+    fn parsed(&mut self, port: &OutputPort, bytes: Vec<u8>) -> Result<Value, Refused> {
+        if is_text(&port.ty) {
+            return text(port, bytes).map(Value::String);
+        }
+        let value = json::parse(&bytes)
+            .map_err(|fault| not_json(port, &bytes, fault.offset, &fault.reason))?;
+        self.with_artifacts(port, &port.ty, value, "")
+    }
+
+    fn read(&self, port: &OutputPort, path: &Path) -> Result<Vec<u8>, Refused> {
+        let path = self.open(port, path, Kind::File)?;
+        let size = std::fs::metadata(&path).map_err(|e| io(port, &path, &e))?.len();
+        if size > JSON_MAX {
+            return Err(refuse(
+                port,
+                format!(
+                    "{} has {size} bytes, and JSON is limited to {JSON_MAX}; declare it as `file`",
+                    path.display()
+                ),
+            ));
+        }
+        std::fs::read(&path).map_err(|e| io(port, &path, &e))
+    }
+
+    /// Puts artifacts in the place of the paths that a value has where its type says `file` or
+    /// `dir`.
+    fn with_artifacts(
+        &mut self,
+        port: &OutputPort,
+        ty: &Type,
+        value: Value,
+        pointer: &str,
+    ) -> Result<Value, Refused> {
+        if !ty.holds_artifacts() {
+            return Ok(value);
+        }
+        match (ty.inner(), value) {
+            (Type::File(media), Value::String(path)) => {
+                self.file(port, Path::new(&path), media.as_ref(), pointer)
+            }
+            (Type::Dir, Value::String(path)) => self.dir(port, Path::new(&path), pointer),
+            (Type::File(_) | Type::Dir, Value::Object(map)) => self.passed_on(port, map, pointer),
+            (Type::List(element), Value::Array(list)) => list
+                .into_iter()
+                .enumerate()
+                .map(|(i, v)| self.with_artifacts(port, element, v, &format!("{pointer}/{i}")))
+                .collect::<Result<_, _>>()
+                .map(Value::Array),
+            (Type::Map(element), Value::Object(map)) => map
+                .into_iter()
+                .map(|(k, v)| {
+                    let at = format!("{pointer}/{k}");
+                    Ok((k, self.with_artifacts(port, element, v, &at)?))
+                })
+                .collect::<Result<Map<_, _>, Refused>>()
+                .map(Value::Object),
+            (Type::Record(record), Value::Object(mut map)) => {
+                for (name, field) in &record.fields {
+                    if let Some(value) = map.remove(name) {
+                        let at = format!("{pointer}/{name}");
+                        let value = self.with_artifacts(port, field, value, &at)?;
+                        map.insert(name.clone(), value);
+                    }
+                }
+                Ok(Value::Object(map))
+            }
+            (_, other) => Ok(other),
+        }
+    }
+
+    /// An artifact that came in as an input and goes out again: its bytes are stored already.
+    fn passed_on(
+        &self,
+        port: &OutputPort,
+        map: Map<String, Value>,
+        pointer: &str,
+    ) -> Result<Value, Refused> {
+        let artifact = Artifact::from_json(&Value::Object(map)).ok_or_else(|| {
+            refuse(
+                port,
+                format!("{pointer} must be the path of a file, or an artifact that came in"),
+            )
+        })?;
+        self.store.object(&artifact.digest).map_err(|e| store_error("pass an artifact on", &e))?;
+        Ok(artifact.to_json())
+    }
+
+    fn file_of_bytes(
+        &mut self,
+        port: &OutputPort,
+        media: Option<&MediaPattern>,
+        bytes: &[u8],
+    ) -> Result<Value, Refused> {
+        let Some(side) = &self.side else {
+            return Err(refuse(port, "bytes were made by a stage without a folder".into()));
+        };
+        let name = format!("{}{}", port.name, media.map_or("", |m| scope::extension_of(m)));
+        let folder = side.join("taken");
+        let path = folder.join(name);
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&path, bytes))
+            .map_err(|e| io(port, &path, &e))?;
+        self.file(port, &path, media, "")
+    }
+
+    fn files(
+        &mut self,
+        port: &OutputPort,
+        element: &Type,
+        paths: &[PathBuf],
+    ) -> Result<Value, Refused> {
+        paths
+            .iter()
+            .enumerate()
+            .map(|(i, path)| match element.inner() {
+                Type::File(media) => self.file(port, path, media.as_ref(), &format!("/{i}")),
+                Type::Dir => self.dir(port, path, &format!("/{i}")),
+                _ => {
+                    let bytes = self.read(port, path)?;
+                    if is_text(element) {
+                        return text(port, bytes).map(Value::String);
+                    }
+                    json::parse(&bytes).map_err(|f| not_json(port, &bytes, f.offset, &f.reason))
+                }
+            })
+            .collect::<Result<_, _>>()
+            .map(Value::Array)
+    }
+
+    fn file(
+        &mut self,
+        port: &OutputPort,
+        path: &Path,
+        media: Option<&MediaPattern>,
+        pointer: &str,
+    ) -> Result<Value, Refused> {
+        let path = self.open(port, path, Kind::File).map_err(|e| at(e, pointer))?;
+        let media_type = media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
+        let (digest, size) = match self.moved.get(&path) {
+            Some(known) => *known,
+            None => {
+                let taken = self
+                    .store
+                    .put_file(&path, Adopt::Move)
+                    .map_err(|e| store_error(&format!("store output {}", port.name), &e))?;
+                self.moved.insert(path.clone(), taken);
+                taken
+            }
+        };
+        self.stored = true;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Artifact { digest, name, size, media_type }.to_json())
+    }
+
+    fn dir(&mut self, port: &OutputPort, path: &Path, pointer: &str) -> Result<Value, Refused> {
+        let path = self.open(port, path, Kind::Dir).map_err(|e| at(e, pointer))?;
+        let (digest, size) = self.store.put_dir(&path).map_err(|error| match &error {
+            flow_core::store::StoreError::Io { source, .. }
+                if source.kind() == std::io::ErrorKind::InvalidInput =>
+            {
+                refuse(port, error.to_string())
+            }
+            _ => store_error(&format!("store output {}", port.name), &error),
+        })?;
+        self.stored = true;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Artifact { digest, name, size, media_type: DIR_MEDIA_TYPE.into() }.to_json())
+    }
+
+    /// The path of an output, after it was found to be below the attempt's folders, reached
+    /// through no link, and of the wanted kind. Nothing is read: a FIFO would block.
+    fn open(&self, port: &OutputPort, path: &Path, kind: Kind) -> Result<PathBuf, Refused> {
+        let bases: Vec<&PathBuf> = self.work.iter().chain(&self.side).collect();
+        let found = if path.is_absolute() {
+            bases
+                .iter()
+                .find_map(|base| Some(((*base).clone(), path.strip_prefix(base).ok()?.to_owned())))
+        } else {
+            // A relative path is looked for in the working folder, then among `$FLOW_OUTPUTS`.
+            let below_outputs = self.side.as_ref().map(|side| side.join("outputs"));
+            let first = self.work.iter().cloned().chain(below_outputs);
+            first.map(|base| (base, path.to_owned())).reduce(|work, outputs| {
+                let missing = std::fs::symlink_metadata(work.0.join(&work.1)).is_err();
+                if missing && outputs.0.join(&outputs.1).exists() { outputs } else { work }
+            })
+        };
+        let Some((base, relative)) = found else {
+            return Err(refuse(
+                port,
+                format!("the path {} is outside the scratch folder", path.display()),
+            ));
+        };
+        let relative: PathBuf = relative.components().filter(|c| *c != Component::CurDir).collect();
+        if relative.components().any(|c| !matches!(c, Component::Normal(_)))
+            || relative.as_os_str().is_empty()
+        {
+            return Err(refuse(
+                port,
+                format!("the path {} leaves the scratch folder", path.display()),
+            ));
+        }
+        check_kind(port, &base, &relative, kind)?;
+        Ok(base.join(relative))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Dir,
+}
+
+/// Looks at a path below `base` without following a link or opening what is there.
+fn check_kind(port: &OutputPort, base: &Path, relative: &Path, kind: Kind) -> Result<(), Refused> {
+    use rustix::fs::{FileType, OFlags, openat};
+    let mut at: OwnedFd =
+        rustix::fs::open(base, OFlags::DIRECTORY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
+            .map_err(|e| io(port, base, &e.into()))?;
+    let parts: Vec<_> = relative.components().map(|c| c.as_os_str().to_owned()).collect();
+    let shown = relative.display();
+    for (i, part) in parts.iter().enumerate() {
+        let stat =
+            rustix::fs::statat(&at, part, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).map_err(|e| {
+                if e == rustix::io::Errno::NOENT {
+                    refuse(port, format!("{shown} is not there"))
+                } else {
+                    io(port, &base.join(relative), &e.into())
+                }
+            })?;
+        let found = FileType::from_raw_mode(stat.st_mode);
+        let last = i + 1 == parts.len();
+        match (found, last, kind) {
+            (FileType::RegularFile, true, Kind::File) | (FileType::Directory, true, Kind::Dir) => {
+                return Ok(());
+            }
+            (FileType::Directory, false, _) => {}
+            (FileType::Symlink, _, _) => {
+                return Err(refuse(port, format!("{shown} is reached through a symbolic link")));
+            }
+            (FileType::Directory, true, Kind::File) => {
+                return Err(refuse(port, format!("{shown} is a folder, and a file is declared")));
+            }
+            (FileType::RegularFile, true, Kind::Dir) => {
+                return Err(refuse(port, format!("{shown} is a file, and a folder is declared")));
+            }
+            (FileType::Fifo, _, _) => return Err(refuse(port, format!("{shown} is a FIFO"))),
+            _ => return Err(refuse(port, format!("{shown} is neither a file nor a folder"))),
+        }
+        at = openat(
+            &at,
+            part,
+            OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )
+        .map_err(|e| io(port, &base.join(relative), &e.into()))?;
+    }
+    Err(refuse(port, format!("{shown} is not there")))
+}
+
+/// Whether bytes are the text itself: a `string`, and what is written like one.
+fn is_text(ty: &Type) -> bool {
+    matches!(ty.inner(), Type::String)
+}
+
+/// Text less one newline at its end.
+fn text(port: &OutputPort, mut bytes: Vec<u8>) -> Result<String, Refused> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let offset = e.utf8_error().valid_up_to();
+        let mut error = refuse(port, format!("the text is not UTF-8 (at byte {offset})"));
+        error.offset = Some(offset as u64);
+        error.expected = Some("UTF-8 text".into());
+        error.found = Some(format!(
+            "the byte 0x{:02x}",
+            e.as_bytes().get(offset).copied().unwrap_or_default()
+        ));
+        error
+    })
+}
+
+fn json_lines(port: &OutputPort, bytes: &[u8]) -> Result<Value, Refused> {
+    let mut list = Vec::new();
+    let mut offset = 0;
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            let value = json::parse(line).map_err(|fault| {
+                let mut error = not_json(port, bytes, offset + fault.offset, &fault.reason);
+                error.pointer = Some(format!("/{}", list.len()));
+                error
+            })?;
+            list.push(value);
+        }
+        offset += line.len();
+    }
+    Ok(Value::Array(list))
+}
+
+fn not_json(port: &OutputPort, bytes: &[u8], offset: usize, reason: &str) -> Refused {
+    let shown: String = String::from_utf8_lossy(&bytes[offset.min(bytes.len())..])
+        .chars()
+        .take(40)
+        .flat_map(char::escape_debug)
+        .collect();
+    let message = if bytes.iter().all(u8::is_ascii_whitespace) {
+        format!("nothing was written to output `{}`, and `{}` is declared", port.name, port.ty)
+    } else {
+        format!("output `{}` is not acceptable JSON: {reason}", port.name)
+    };
+    let mut error = refuse(port, message);
+    error.offset = Some(offset as u64);
+    error.pointer = Some(String::new());
+    error.expected = Some(port.ty.to_string());
+    error.found = Some(if shown.is_empty() {
+        "the end".into()
+    } else {
+        format!("`{shown}` at byte {offset}")
+    });
+    error
+}
+
+fn refuse(port: &OutputPort, message: String) -> Refused {
+    let mut error =
+        StageError::new(ErrorClass::Validation, format!("take output {}", port.name), message)
+            .kind(ErrorKind::Validation)
+            .port(&port.name)
+            .hint("change what the node writes, or the type that its output declares");
+    error.expected = Some(port.ty.to_string());
+    Box::new(error)
+}
+
+fn at(mut error: Refused, pointer: &str) -> Refused {
+    error.pointer = Some(pointer.to_owned());
+    error
+}
+
+fn io(port: &OutputPort, path: &Path, error: &std::io::Error) -> Refused {
+    Box::new(
+        StageError::from_io(format!("take output {} from {}", port.name, path.display()), error)
+            .port(&port.name),
+    )
+}

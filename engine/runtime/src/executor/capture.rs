@@ -1,0 +1,58 @@
+//! Captured output of programs: appended to files of the run, opened with the first byte, capped.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Bytes of one stream that are kept.
+const CAP: u64 = 64 * 1024 * 1024;
+
+/// One captured stream of an attempt.
+pub(super) struct Capture {
+    path: PathBuf,
+    file: Option<File>,
+    written: u64,
+    capped: bool,
+}
+
+impl Capture {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, file: None, written: 0, capped: false }
+    }
+
+    /// Keeps bytes up to the cap, and then a mark. Output that cannot be kept does not fail the
+    /// attempt: what the program made is checked elsewhere.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        if self.capped || bytes.is_empty() {
+            return;
+        }
+        let room = usize::try_from(CAP - self.written).unwrap_or(usize::MAX);
+        let kept = &bytes[..bytes.len().min(room)];
+        if let Err(error) = self.write(kept) {
+            tracing::warn!(path = %self.path.display(), %error, "captured output is not kept");
+            self.capped = true;
+            return;
+        }
+        self.written += kept.len() as u64;
+        if kept.len() < bytes.len() {
+            self.capped = true;
+            let mark = format!("\n[output over {} MiB is not kept]\n", CAP / 1024 / 1024);
+            if let Err(error) = self.write(mark.as_bytes()) {
+                tracing::warn!(path = %self.path.display(), %error, "captured output is not kept");
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if self.file.is_none() {
+            if let Some(parent) = self.path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            self.file = Some(File::options().create(true).append(true).open(&self.path)?);
+        }
+        match &mut self.file {
+            Some(file) => file.write_all(bytes),
+            None => Ok(()),
+        }
+    }
+}

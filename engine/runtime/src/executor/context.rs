@@ -1,0 +1,206 @@
+//! What a stage may ask of the engine.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flow_core::run::event::{TaskRef, Warning};
+use flow_core::stage::{BoxFuture, CancelReason, Context, ProcessId, Progress, Stream};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::capture::Capture;
+use super::folder::Folder;
+use super::{Assignment, Surroundings, capture_path};
+use crate::bus::{Bus, Passing};
+
+/// The context of one attempt.
+pub(super) struct AttemptContext {
+    run: String,
+    task: TaskRef,
+    attempt: u32,
+    idempotency_key: String,
+    work: PathBuf,
+    side: PathBuf,
+    workflow_dir: PathBuf,
+    started_at: Timestamp,
+    zone: jiff::tz::TimeZone,
+    tools: Arc<std::collections::BTreeMap<String, String>>,
+    bus: Option<Bus>,
+    process: Box<dyn Fn(ProcessId) + Send + Sync>,
+    /// From the driver.
+    outer: watch::Receiver<Option<CancelReason>>,
+    /// From the attempt's own timer.
+    own: watch::Sender<Option<CancelReason>>,
+    stdout: Mutex<Capture>,
+    stderr: Mutex<Capture>,
+    warnings: Mutex<Vec<Warning>>,
+}
+
+impl AttemptContext {
+    pub(super) fn new(
+        around: &Surroundings,
+        assignment: &Assignment,
+        folder: &Folder,
+        idempotency_key: String,
+        process: Box<dyn Fn(ProcessId) + Send + Sync>,
+        outer: watch::Receiver<Option<CancelReason>>,
+    ) -> Self {
+        let capture = |stream| {
+            let path = capture_path(
+                around.store.as_ref(),
+                &around.run,
+                &assignment.task,
+                assignment.attempt,
+                stream,
+            );
+            Mutex::new(Capture::new(path))
+        };
+        Self {
+            run: around.run.to_string(),
+            task: assignment.task.clone(),
+            attempt: assignment.attempt,
+            idempotency_key,
+            work: folder.work().unwrap_or_default(),
+            side: folder.side().unwrap_or_default(),
+            workflow_dir: around.graph.dir().to_owned(),
+            started_at: around.manifest.started_at,
+            zone: around.zone.clone(),
+            tools: Arc::clone(around.graph.tools()),
+            bus: around.bus.clone(),
+            process,
+            outer,
+            own: watch::Sender::new(None),
+            stdout: capture(Stream::Stdout),
+            stderr: capture(Stream::Stderr),
+            warnings: Mutex::default(),
+        }
+    }
+
+    /// Tells the stage to stop.
+    pub(super) fn tell_stop(&self, reason: CancelReason) {
+        self.own.send_replace(Some(reason));
+    }
+
+    /// Resolves when the driver wants the attempt to stop.
+    pub(super) async fn stop(&self) -> CancelReason {
+        wanted(self.outer.clone(), |_| true).await
+    }
+
+    /// Resolves when the driver wants it to stop at once.
+    pub(super) async fn killed(&self) {
+        wanted(self.outer.clone(), |reason| reason == CancelReason::Killed).await;
+    }
+
+    /// Warnings of the stage itself.
+    pub(super) fn take_warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn wanted(
+    mut receiver: watch::Receiver<Option<CancelReason>>,
+    test: impl Fn(CancelReason) -> bool,
+) -> CancelReason {
+    let found = receiver.wait_for(|reason| reason.is_some_and(&test)).await.map(|r| *r);
+    match found {
+        Ok(Some(reason)) => reason,
+        // Without a driver there is nobody left to stop the attempt but its own timer.
+        _ => std::future::pending().await,
+    }
+}
+
+impl Context for AttemptContext {
+    fn run_id(&self) -> &str {
+        &self.run
+    }
+
+    fn node(&self) -> &str {
+        &self.task.node
+    }
+
+    fn item(&self) -> Option<&str> {
+        self.task.item.as_ref().map(|i| &*i.key)
+    }
+
+    fn index(&self) -> Option<u32> {
+        self.task.item.as_ref().map(|i| i.index)
+    }
+
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    fn idempotency_key(&self) -> &str {
+        &self.idempotency_key
+    }
+
+    fn scratch(&self) -> &Path {
+        &self.work
+    }
+
+    fn side(&self) -> &Path {
+        &self.side
+    }
+
+    fn workflow_dir(&self) -> &Path {
+        &self.workflow_dir
+    }
+
+    fn run_started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    fn run_date(&self) -> jiff::civil::Date {
+        self.started_at.to_zoned(self.zone.clone()).date()
+    }
+
+    fn tool(&self, name: &str) -> PathBuf {
+        match self.tools.get(name) {
+            // A path in the file is relative to the file; a bare name is looked up on PATH.
+            Some(path) if path.contains('/') => self.workflow_dir.join(path),
+            Some(name) => PathBuf::from(name),
+            None => PathBuf::from(name),
+        }
+    }
+
+    fn cancelled(&self) -> BoxFuture<'_, CancelReason> {
+        Box::pin(async {
+            let (outer, own) = (self.outer.clone(), self.own.subscribe());
+            tokio::select! {
+                reason = wanted(outer, |_| true) => reason,
+                reason = wanted(own, |_| true) => reason,
+            }
+        })
+    }
+
+    fn progress(&self, progress: Progress) {
+        if let Some(bus) = &self.bus {
+            bus.pass(Passing::Progress {
+                task: self.task.clone(),
+                attempt: self.attempt,
+                progress,
+            });
+        }
+    }
+
+    fn capture(&self, stream: Stream, bytes: &[u8]) {
+        let capture = match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        };
+        capture.lock().unwrap_or_else(PoisonError::into_inner).append(bytes);
+        if let Some(bus) = &self.bus {
+            let (task, attempt) = (self.task.clone(), self.attempt);
+            bus.pass(Passing::Log { task, attempt, stream, bytes: bytes.to_vec() });
+        }
+    }
+
+    fn process_started(&self, process: ProcessId) {
+        (self.process)(process);
+    }
+
+    fn warn(&self, message: String) {
+        let warning = Warning { port: None, pointer: None, message };
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+}

@@ -1,0 +1,279 @@
+//! The folder of an attempt: `work` (the scratch folder that a program starts in) and `side` (what
+//! the engine keeps beside it, out of reach of a program's globs).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use flow_core::digest::Digest;
+use flow_core::error::{ErrorClass, StageError};
+use flow_core::graph::Node;
+use flow_core::json;
+use flow_core::payload::{Artifact, each_artifact};
+use flow_core::run::event::TaskRef;
+use flow_core::store::StoreError;
+use serde_json::{Map, Value};
+
+use super::scope::located;
+use super::{Assignment, Input, Surroundings, store_error};
+
+/// The folder of one attempt, or nothing for stages that need none.
+pub(super) struct Folder {
+    root: Option<PathBuf>,
+    reserved: Vec<String>,
+    /// Where each artifact was put first, by digest and name.
+    placed: Mutex<BTreeMap<(Digest, String), (Artifact, PathBuf)>>,
+}
+
+impl Folder {
+    /// Makes the folder with inputs and `uses` in it.
+    pub(super) fn make(
+        around: &Surroundings,
+        node: &Node,
+        assignment: &Assignment,
+        inputs: &[Input],
+    ) -> Result<Self, Box<StageError>> {
+        if !node.stage.spec().needs_scratch {
+            return Ok(Self { root: None, reserved: Vec::new(), placed: Mutex::default() });
+        }
+        let name = format!(
+            "{}.{}.{}",
+            file_name(&assignment.task),
+            assignment.attempt,
+            std::process::id()
+        );
+        let root = around
+            .store
+            .scratch(&around.run, &name)
+            .map_err(|e| store_error("make a scratch folder", &e))?;
+        let reserved = node
+            .uses
+            .iter()
+            .map(|u| u.trim_end_matches('/').to_owned())
+            .chain(["inputs".to_owned()])
+            .collect();
+        let folder = Self { root: Some(root), reserved, placed: Mutex::default() };
+        folder.fill(around, node, inputs)?;
+        Ok(folder)
+    }
+
+    fn fill(
+        &self,
+        around: &Surroundings,
+        node: &Node,
+        inputs: &[Input],
+    ) -> Result<(), Box<StageError>> {
+        let (Some(work), Some(side)) = (self.work(), self.side()) else { return Ok(()) };
+        make_dir(&work)?;
+        make_dir(&side.join("outputs"))?;
+        for input in inputs.iter().filter(|i| !i.value.is_null()) {
+            self.place_all(around, &input.value, &input.name)?;
+        }
+        for input in inputs.iter().filter(|i| Artifact::from_json(&i.value).is_none()) {
+            let bytes = json::canonical(&self.with_paths(&input.value));
+            write_new(&work.join("inputs"), &format!("{}.json", input.name), &bytes)?;
+        }
+        for path in &node.uses {
+            self.place_used(around, path)?;
+        }
+        for output in &node.outputs {
+            if let flow_core::stage::OutputFrom::Path(path) = &output.from
+                && let Some(parent) = work.join(path).parent()
+                && !path.contains(['*', '?', '['])
+            {
+                make_dir(parent)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn place_used(&self, around: &Surroundings, path: &str) -> Result<(), Box<StageError>> {
+        let (Some(work), Some(used)) = (self.work(), around.manifest.uses.get(path)) else {
+            return Ok(());
+        };
+        let target = work.join(path.trim_end_matches('/'));
+        if let Some(parent) = target.parent() {
+            make_dir(parent)?;
+        }
+        let operation = format!("put `{path}` into the scratch folder");
+        if used.executable {
+            // A link would share its mode with the stored object, which is not executable.
+            let object = around
+                .store
+                .object(&used.artifact.digest)
+                .map_err(|e| store_error(&operation, &e))?;
+            std::fs::copy(object, &target)
+                .and_then(|_| set_mode(&target, 0o555))
+                .map_err(|e| Box::new(StageError::from_io(operation, &e)))
+        } else {
+            around.store.place(&used.artifact, &target).map_err(|e| store_error(&operation, &e))
+        }
+    }
+
+    /// Puts every artifact of a value under `inputs/PORT`: alone by its name, several in numbered
+    /// folders, so that programs see names and globs keep order.
+    pub(super) fn place_all(
+        &self,
+        around: &Surroundings,
+        value: &Value,
+        port: &str,
+    ) -> Result<(), Box<StageError>> {
+        let Some(work) = self.work() else { return Ok(()) };
+        let base = work.join("inputs").join(port);
+        let alone = Artifact::from_json(value).is_some();
+        let mut artifacts = Vec::new();
+        each_artifact(value, &mut |artifact| artifacts.push(artifact));
+        for (index, artifact) in artifacts.into_iter().enumerate() {
+            let folder = if alone { base.clone() } else { base.join(format!("{index:05}")) };
+            make_dir(&folder)?;
+            let target = folder.join(&artifact.name);
+            around
+                .store
+                .place(&artifact, &target)
+                .map_err(|e| store_error(&format!("read input port {port}"), &e))?;
+            let key = (artifact.digest, artifact.name.clone());
+            self.lock().entry(key).or_insert((artifact, target));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Digest, String), (Artifact, PathBuf)>> {
+        self.placed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The value with the path of every artifact that was placed.
+    pub(super) fn with_paths(&self, value: &Value) -> Value {
+        if let Some(artifact) = Artifact::from_json(value) {
+            let key = (artifact.digest, artifact.name.clone());
+            return match self.lock().get(&key) {
+                Some((_, path)) => located(&artifact, path),
+                None => value.clone(),
+            };
+        }
+        match value {
+            Value::Array(list) => Value::Array(list.iter().map(|v| self.with_paths(v)).collect()),
+            Value::Object(map) => {
+                Value::Object(map.iter().map(|(k, v)| (k.clone(), self.with_paths(v))).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Parameters as templates see them: file parameters that the node reads are placed.
+    pub(super) fn params(
+        &self,
+        around: &Surroundings,
+        node: &Node,
+    ) -> Result<Value, Box<StageError>> {
+        let mut out = Map::new();
+        for (name, value) in &around.manifest.params {
+            if Artifact::from_json(value).is_some()
+                && reads_param(node, name)
+                && self.root.is_some()
+            {
+                self.place_all(around, value, &format!("params.{name}"))?;
+            }
+            out.insert(name.clone(), self.with_paths(value));
+        }
+        Ok(Value::Object(out))
+    }
+
+    /// Whether the objects behind the inputs still have their bytes: a program that writes through
+    /// a link must not change what others read.
+    pub(super) fn check_inputs(&self, around: &Surroundings) -> Result<(), Box<StageError>> {
+        for (artifact, path) in self.lock().values() {
+            around.store.check_placed(artifact).map_err(|error| match error {
+                StoreError::Damaged { .. } => {
+                    let error = StageError::new(
+                        ErrorClass::Validation,
+                        "check inputs after the attempt",
+                        format!("the program changed its input {}", path.display()),
+                    )
+                    .cause(error)
+                    .hint("inputs are read-only: copy the file before changing it");
+                    Box::new(error)
+                }
+                other => store_error("check inputs after the attempt", &other),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The working folder.
+    pub(super) fn work(&self) -> Option<PathBuf> {
+        self.root.as_ref().map(|root| root.join("work"))
+    }
+
+    /// The engine's own files beside it.
+    pub(super) fn side(&self) -> Option<PathBuf> {
+        self.root.as_ref().map(|root| root.join("side"))
+    }
+
+    /// Top-level names in the working folder that are no outputs.
+    pub(super) fn reserved(&self) -> Vec<String> {
+        self.reserved.clone()
+    }
+
+    /// Removes the folder after success. A folder that cannot be removed is only in the way.
+    pub(super) fn remove(&self) {
+        if let Some(root) = &self.root
+            && let Err(error) = std::fs::remove_dir_all(root)
+        {
+            tracing::warn!(path = %root.display(), %error, "a scratch folder was not removed");
+        }
+    }
+
+    /// Keeps the folder after a failure, and says where it is.
+    pub(super) fn keep(&self, mut error: Box<StageError>) -> Box<StageError> {
+        if let Some(work) = self.work()
+            && error.class != ErrorClass::Cancelled
+        {
+            error.causes.push(format!("the scratch folder is kept at {}", work.display()));
+        }
+        error
+    }
+}
+
+fn reads_param(node: &Node, name: &str) -> bool {
+    let dotted = format!("params.{name}");
+    let mut found = false;
+    for field in node.config.values() {
+        field.each_expr(&mut |expr| {
+            found |= expr.names().any(|n| n == dotted || n.starts_with(&format!("{dotted}.")));
+        });
+    }
+    found
+}
+
+fn make_dir(path: &Path) -> Result<(), Box<StageError>> {
+    std::fs::create_dir_all(path).map_err(|e| {
+        Box::new(StageError::from_io(format!("make the folder {}", path.display()), &e))
+    })
+}
+
+fn write_new(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Box<StageError>> {
+    make_dir(folder)?;
+    let path = folder.join(name);
+    std::fs::write(&path, bytes)
+        .and_then(|()| set_mode(&path, 0o444))
+        .map_err(|e| Box::new(StageError::from_io(format!("write {}", path.display()), &e)))
+}
+
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// A task as a file name: readable, of bounded length, and safe whatever an item's key has in it.
+pub(crate) fn file_name(task: &TaskRef) -> String {
+    let node: String = task.node.chars().take(60).collect();
+    let short = if node.len() < task.node.len() {
+        format!("{node}~{}", Digest::of(task.node.as_bytes()).short())
+    } else {
+        node
+    };
+    match &task.item {
+        None => short,
+        Some(item) => format!("{short}@{}-{}", item.index, Digest::of(item.key.as_bytes()).short()),
+    }
+}

@@ -1,0 +1,429 @@
+//! One attempt, wherever it runs: load inputs by digest → gate in → run → gate out → store bytes.
+//!
+//! An [`Assignment`] is plain data: names, digests and spans of time. What a stage makes goes
+//! through the gate before anyone can refer to it.
+
+mod admit;
+mod capture;
+mod context;
+mod folder;
+mod items;
+mod load;
+mod media_type;
+mod once;
+mod scope;
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flow_core::digest::Digest;
+use flow_core::error::{ErrorClass, StageError};
+use flow_core::graph::{Graph, Node};
+use flow_core::id::{NodeId, RunId};
+use flow_core::key::{KeyParts, idempotency_key};
+use flow_core::render::{compose_symbolic, render};
+use flow_core::run::Outcome;
+use flow_core::run::event::TaskRef;
+use flow_core::run::manifest::Manifest;
+use flow_core::schema::{Severity, Type, validate};
+use flow_core::stage::{CancelReason, Job};
+use flow_core::store::{Store, StoreError};
+use serde_json::{Map, Value};
+use tokio::sync::{oneshot, watch};
+
+use crate::bus::Bus;
+use crate::wiring::Wire;
+use context::AttemptContext;
+use folder::Folder;
+use scope::Scopes;
+
+pub(crate) use items::resolve_items;
+pub use load::{LoadFault, value_at};
+pub(crate) use media_type::detect as detect_media_type;
+pub(crate) use once::assignment;
+pub use once::{Trial, TrialResult, input_values, try_once};
+
+/// How long a stage may take to return after it was told to stop, over the grace period that it
+/// gives its own children.
+const RETURN_GRACE: Duration = Duration::from_secs(8);
+
+/// What all attempts of a run share.
+pub(crate) struct Surroundings {
+    pub(crate) run: RunId,
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) zone: jiff::tz::TimeZone,
+    pub(crate) bus: Option<Bus>,
+}
+
+/// One attempt, as plain data.
+#[derive(Debug, Clone)]
+pub(crate) struct Assignment {
+    pub(crate) node: NodeId,
+    pub(crate) task: TaskRef,
+    pub(crate) attempt: u32,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) by_deadline: bool,
+    /// Inputs by port.
+    pub(crate) inputs: Vec<Wire>,
+    /// What `item` is, in a fanned-out node.
+    pub(crate) item: Option<Wire>,
+}
+
+/// The two-way line between an attempt and its driver.
+pub(crate) struct Line {
+    /// Tells that the attempt would begin, and waits for the word.
+    pub(crate) begin: Box<dyn FnOnce(Digest) -> oneshot::Receiver<()> + Send>,
+    /// Tells a started process.
+    pub(crate) process: Box<dyn Fn(flow_core::stage::ProcessId) + Send + Sync>,
+    /// Resolves to the reason when the attempt must stop.
+    pub(crate) cancel: watch::Receiver<Option<CancelReason>>,
+}
+
+/// A value on an input port, admitted.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    /// The payload as it is stored; null if absent.
+    pub(crate) value: Value,
+    /// Digest for the key; `None` if absent.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// Runs one attempt from start to end.
+pub(crate) async fn execute_node(
+    around: &Surroundings,
+    assignment: &Assignment,
+    line: Line,
+) -> Outcome {
+    let started = Instant::now();
+    let mut begun = false;
+    let work = attempt(around, assignment, line, started, &mut begun);
+    match guarded(work).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Outcome::Failed { error: *error, begun },
+        Err(panic) => {
+            let stage = around.graph.node(assignment.node).stage.spec().name;
+            let error = StageError::new(
+                ErrorClass::Panic,
+                format!("run stage {stage}"),
+                format!("the stage panicked: {panic}"),
+            )
+            .hint("this is a bug of the stage; please report it with this message");
+            Outcome::Failed { error, begun: true }
+        }
+    }
+}
+
+/// Lets a panic of a stage become a failure of its attempt.
+async fn guarded<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => std::task::Poll::Ready(Err(panic_text(panic.as_ref()))),
+        }
+    })
+    .await
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
+}
+
+async fn attempt(
+    around: &Surroundings,
+    assignment: &Assignment,
+    line: Line,
+    started: Instant,
+    begun: &mut bool,
+) -> Result<Outcome, Box<StageError>> {
+    let node = around.graph.node(assignment.node);
+    let inputs = load::inputs(around, node, assignment)?;
+    let item = load::item(around, assignment)?;
+    let symbolic = Scopes::symbolic(around, node, assignment, &inputs, item.as_ref());
+    if let Some(reason) = scope::condition(node, &symbolic)? {
+        return Ok(Outcome::Skipped { reason });
+    }
+    let key = key_of(around, node, &symbolic, &inputs)?;
+    let idempotency = idempotency_key(
+        around.run.as_str(),
+        &assignment.task.node,
+        assignment.task.item.as_ref().map(|i| &*i.key),
+        &key,
+    );
+    let cancel = line.cancel.clone();
+    // A dropped sender means that the run is over for this process.
+    if (line.begin)(key).await.is_err() {
+        let message = "the run ended before the attempt began";
+        return Err(cancelled(message));
+    }
+    *begun = true;
+    let folder = Folder::make(around, node, assignment, &inputs)?;
+    let real =
+        Scopes::real(around, node, assignment, &inputs, item.as_ref(), &folder, &idempotency)?;
+    let job = Job {
+        config: real.render(node)?,
+        inputs: real.inputs(),
+        outputs: real.outputs(node),
+        timeout: assignment.timeout,
+        reserved: folder.reserved(),
+    };
+    let context =
+        AttemptContext::new(around, assignment, &folder, idempotency, line.process, cancel);
+    let drafts =
+        run_stage(node, &context, job, assignment).await.map_err(|error| folder.keep(error))?;
+    folder.check_inputs(around).map_err(|error| folder.keep(error))?;
+    let mut admitted =
+        admit::outputs(around, node, &folder, drafts).await.map_err(|error| folder.keep(error))?;
+    admitted.warnings.extend(context.take_warnings());
+    folder.remove();
+    Ok(Outcome::Succeeded {
+        key,
+        outputs: admitted.outputs,
+        payloads: admitted.payloads,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        warnings: admitted.warnings,
+    })
+}
+
+/// Runs the stage under its timeout. A stage that is told to stop gets time to clean up; one that
+/// does not return is dropped.
+async fn run_stage(
+    node: &Node,
+    context: &AttemptContext,
+    job: Job,
+    assignment: &Assignment,
+) -> Result<flow_core::stage::Drafts, Box<StageError>> {
+    let operation = format!("run stage {}", node.stage.spec().name);
+    let mut work = node.stage.run(context, job);
+    let timer = async {
+        match assignment.timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(timer);
+    let reason = tokio::select! {
+        biased;
+        result = &mut work => return result.map_err(Box::new),
+        reason = context.stop() => reason,
+        () = &mut timer => {
+            let reason = if assignment.by_deadline { CancelReason::Deadline } else { CancelReason::Timeout };
+            context.tell_stop(reason);
+            reason
+        }
+    };
+    let late = tokio::select! {
+        biased;
+        result = &mut work => Some(result),
+        () = tokio::time::sleep(RETURN_GRACE) => None,
+        // A second signal does not wait for anyone's manners.
+        () = context.killed() => tokio::time::timeout(Duration::from_secs(2), &mut work).await.ok(),
+    };
+    match late {
+        // It ended just in time: one outcome only, and the work is not thrown away.
+        Some(Ok(drafts)) => Ok(drafts),
+        Some(Err(error)) => Err(Box::new(stopped(reason, assignment, &operation, Some(error)))),
+        None => Err(Box::new(stopped(reason, assignment, &operation, None))),
+    }
+}
+
+/// The failure of an attempt that was stopped, with what the stage still had to say.
+fn stopped(
+    reason: CancelReason,
+    assignment: &Assignment,
+    operation: &str,
+    detail: Option<StageError>,
+) -> StageError {
+    let limit = assignment.timeout.map(flow_core::policy::format_duration).unwrap_or_default();
+    let (class, message, hint) = match reason {
+        CancelReason::Timeout => (
+            ErrorClass::Timeout,
+            format!("it did not end within its timeout of {limit}"),
+            Some("raise `timeout` of the node, or make its work smaller"),
+        ),
+        CancelReason::Deadline => (
+            ErrorClass::Timeout,
+            "its deadline has passed".to_owned(),
+            Some("raise `deadline`, or resume the run: every invocation has the whole span"),
+        ),
+        CancelReason::Interrupted | CancelReason::Killed => {
+            (ErrorClass::Cancelled, "the run was interrupted".to_owned(), None)
+        }
+        CancelReason::Cancelled => {
+            (ErrorClass::Cancelled, "the run is ending after a failure".to_owned(), None)
+        }
+    };
+    let mut error = match detail {
+        Some(detail) if detail.class == class => return detail,
+        Some(detail) => {
+            let mut error = StageError {
+                argv: detail.argv.clone(),
+                stderr_tail: detail.stderr_tail.clone(),
+                kind: detail.kind,
+                exit_code: detail.exit_code,
+                signal: detail.signal.clone(),
+                ..StageError::new(class, detail.operation.clone(), message)
+            };
+            error.causes.push(detail.message);
+            error
+        }
+        None => StageError::new(class, operation, message),
+    };
+    error.hint = hint.map(str::to_owned);
+    error
+}
+
+fn cancelled(message: &str) -> Box<StageError> {
+    Box::new(StageError::new(ErrorClass::Cancelled, "begin an attempt", message))
+}
+
+/// The digest of all that the result depends on.
+fn key_of(
+    around: &Surroundings,
+    node: &Node,
+    symbolic: &Scopes,
+    inputs: &[Input],
+) -> Result<Digest, Box<StageError>> {
+    let config = if node.has_templates {
+        render(&node.config, symbolic.scope(), &mut compose_symbolic)
+            .map_err(|(field, message)| scope::template_error(&field, message))?
+    } else {
+        node.raw_config.clone()
+    };
+    let config = match config {
+        // No `with` and an empty one are the same.
+        Value::Null => Value::Object(Map::new()),
+        other => other,
+    };
+    let uses = node
+        .uses
+        .iter()
+        .filter_map(|path| Some((path.clone(), around.manifest.uses.get(path)?.artifact.digest)))
+        .collect();
+    let outputs = node
+        .outputs
+        .iter()
+        .map(|o| (o.name.clone(), format!("{}|{:?}|{}", type_text(&o.ty), o.from, o.json_lines)))
+        .collect();
+    let inputs: BTreeMap<_, _> = inputs.iter().map(|i| (i.name.clone(), i.digest)).collect();
+    let spec = node.stage.spec();
+    let parts = KeyParts {
+        stage: spec.name,
+        version: spec.version,
+        config: &config,
+        inputs: &inputs,
+        uses: &uses,
+        outputs: &outputs,
+    };
+    Ok(parts.digest())
+}
+
+/// A type with all its fields and conditions: a name alone would not change when they do.
+fn type_text(ty: &Type) -> String {
+    match ty {
+        Type::Record(record) => {
+            let fields: Vec<String> = record
+                .fields
+                .iter()
+                .map(|(name, ty)| format!("{name}:{}", type_text(ty)))
+                .collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Type::Constrained(c) => {
+            let conditions: Vec<String> = c.constraints.iter().map(ToString::to_string).collect();
+            format!("{}({})", type_text(&c.base), conditions.join(","))
+        }
+        Type::List(t) => format!("list<{}>", type_text(t)),
+        Type::Map(t) => format!("map<{}>", type_text(t)),
+        Type::Optional(t) => format!("{}?", type_text(t)),
+        other => other.to_string(),
+    }
+}
+
+/// Holds a payload to its type; the fault names the port and the place.
+pub(crate) fn gate(
+    direction: &str,
+    port: &str,
+    ty: &Type,
+    value: &Value,
+) -> Result<Vec<flow_core::run::event::Warning>, Box<StageError>> {
+    let faults = validate(ty, value);
+    let mut refusing = faults.iter().filter(|f| f.severity == Severity::Error);
+    let Some(first) = refusing.next() else {
+        return Ok(faults
+            .into_iter()
+            .map(|f| flow_core::run::event::Warning {
+                port: Some(port.to_owned()),
+                pointer: Some(f.pointer),
+                message: format!("expected {}, found {}", f.expected, f.found),
+            })
+            .collect());
+    };
+    let place = if first.pointer.is_empty() { "the whole payload" } else { &first.pointer };
+    let mut error = StageError::new(
+        ErrorClass::Validation,
+        format!("check {direction} port {port}"),
+        format!("{place} of `{port}` must be {}, and is {}", first.expected, first.found),
+    )
+    .kind(flow_core::error::ErrorKind::Validation)
+    .port(port)
+    .hint(if direction == "input" {
+        "change the node that makes this payload, or the type that takes it"
+    } else {
+        "change what the node writes, or the type that its output declares"
+    });
+    error.pointer = Some(first.pointer.clone());
+    error.expected = Some(first.expected.clone());
+    error.found = Some(first.found.clone());
+    error.causes = refusing
+        .map(|f| format!("{} must be {}, and is {}", f.pointer, f.expected, f.found))
+        .collect();
+    Err(Box::new(error))
+}
+
+/// A failure of the store while bytes are read or written for an attempt.
+pub(crate) fn store_error(operation: &str, error: &StoreError) -> Box<StageError> {
+    let class = match error {
+        StoreError::Io { source, .. } => StageError::from_io("", source).class,
+        StoreError::Missing { .. } | StoreError::Damaged { .. } => ErrorClass::Io,
+        _ => ErrorClass::Store,
+    };
+    let mut found = StageError::new(class, operation, error.to_string());
+    if matches!(error, StoreError::Missing { .. } | StoreError::Damaged { .. }) {
+        found.hint = Some(
+            "the payload is not used; run the node that makes it again with `flow rerun RUN NODE`"
+                .into(),
+        );
+    }
+    Box::new(found)
+}
+
+/// Where the captured output of an attempt is: `output/<task>.<attempt>.<stream>` in the run's
+/// folder.
+#[must_use]
+pub fn capture_path(
+    store: &dyn Store,
+    run: &RunId,
+    task: &TaskRef,
+    attempt: u32,
+    stream: flow_core::stage::Stream,
+) -> PathBuf {
+    let stream = match stream {
+        flow_core::stage::Stream::Stdout => "stdout",
+        flow_core::stage::Stream::Stderr => "stderr",
+    };
+    store
+        .run_dir(run)
+        .join("output")
+        .join(format!("{}.{attempt}.{stream}", folder::file_name(task)))
+}

@@ -1,0 +1,217 @@
+//! Runs from the outside: start one, take one up, drive it to its end.
+
+use std::sync::Arc;
+
+use flow_core::digest::Digest;
+use flow_core::error::{ErrorClass, StageError};
+use flow_core::graph::Graph;
+use flow_core::id::RunId;
+use flow_core::payload::{Artifact, DIR_MEDIA_TYPE};
+use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest};
+use flow_core::run::{Ending, Event, Recorded, RunState};
+use flow_core::schema::Type;
+use flow_core::store::{Adopt, Journal, Store, StoreError};
+use tokio::sync::mpsc;
+
+use crate::bus::{Bus, Observer};
+use crate::clock::Clock;
+use crate::dispatcher::Dispatcher;
+use crate::executor::Surroundings;
+
+/// A word from outside to a run in progress.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// Stop: the first time with grace, the second time at once.
+    Interrupt {
+        /// The signal that asked for it, such as `SIGINT`.
+        signal: String,
+    },
+}
+
+/// Why a run cannot go on in this process. The run itself stays as its journal says.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store failed: nothing more was acknowledged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The process could not start its own threads.
+    #[error("cannot start a thread: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A run that this process holds.
+pub struct Opened {
+    pub(crate) run: RunId,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) manifest_digest: Digest,
+    pub(crate) journal: Box<dyn Journal>,
+    pub(crate) state: RunState,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Opened {
+    /// The state so far.
+    #[must_use]
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// Adds a line to what the resumption tells people.
+    pub fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+}
+
+/// Creates a run with its recorded manifest and definition, and takes its lock.
+///
+/// # Errors
+/// [`StoreError::RunExists`], or failure to write.
+pub fn start(
+    store: &Arc<dyn Store>,
+    run: RunId,
+    graph: Arc<Graph>,
+    manifest: Manifest,
+    definition: &str,
+) -> Result<Opened, StoreError> {
+    let recorded = manifest_bytes(&manifest)?;
+    let files = [(MANIFEST_FILE, recorded.as_slice()), (DEFINITION_FILE, definition.as_bytes())];
+    let journal = store.create_run(&run, &files)?;
+    let state = fresh_state(&graph, &manifest);
+    Ok(Opened {
+        run,
+        manifest_digest: Digest::of(&recorded),
+        manifest: Arc::new(manifest),
+        journal,
+        state,
+        notes: Vec::new(),
+    })
+}
+
+/// Takes up an existing run: its lock, and the state that its journal folds into.
+///
+/// # Errors
+/// [`StoreError::Held`] while another process has it, damage, or failure to read.
+pub fn open(
+    store: &Arc<dyn Store>,
+    run: &RunId,
+    graph: Arc<Graph>,
+    manifest: Manifest,
+) -> Result<Opened, StoreError> {
+    let journal = store.open_run(run)?;
+    let state = replay(&graph, &manifest, &journal.replay()?);
+    Ok(Opened {
+        run: run.clone(),
+        manifest_digest: Digest::of(&manifest_bytes(&manifest)?),
+        manifest: Arc::new(manifest),
+        journal,
+        state,
+        notes: Vec::new(),
+    })
+}
+
+/// The state that records fold into.
+#[must_use]
+pub fn replay(graph: &Arc<Graph>, manifest: &Manifest, records: &[Recorded]) -> RunState {
+    let mut state = fresh_state(graph, manifest);
+    for recorded in records {
+        state.apply(recorded);
+    }
+    state
+}
+
+fn fresh_state(graph: &Arc<Graph>, manifest: &Manifest) -> RunState {
+    let only = manifest.only.as_deref().and_then(|name| graph.find(name));
+    RunState::new(Arc::clone(graph), only, manifest.max_parallel)
+}
+
+fn manifest_bytes(manifest: &Manifest) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec_pretty(manifest).map_err(|e| StoreError::Io {
+        operation: "encode",
+        path: MANIFEST_FILE.into(),
+        source: e.into(),
+    })
+}
+
+/// Drives runs.
+pub struct Runner {
+    /// Where runs are kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Runner {
+    /// Drives a run until nothing is left to do, it is interrupted, or the store fails. Every event
+    /// reaches the observers after it is durable. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`RunError`] when the store fails; the run can be resumed once the cause is gone.
+    pub async fn drive(
+        &self,
+        opened: Opened,
+        observers: Vec<Box<dyn Observer>>,
+        control: mpsc::UnboundedReceiver<Control>,
+    ) -> Result<Ending, RunError> {
+        let (bus, watch) = Bus::start(observers)?;
+        let around = Surroundings {
+            run: opened.run.clone(),
+            zone: zone(opened.state.graph()),
+            graph: Arc::clone(opened.state.graph()),
+            store: Arc::clone(&self.store),
+            manifest: Arc::clone(&opened.manifest),
+            bus: Some(bus.clone()),
+        };
+        let first = match opened.state.invocation() {
+            0 => Event::RunStarted {
+                workflow: around.graph.name().to_owned(),
+                params: serde_json::json!(opened.manifest.params),
+                manifest: opened.manifest_digest,
+                max_parallel: opened.manifest.max_parallel,
+            },
+            _ => Event::RunResumed { notes: opened.notes, manifest: opened.manifest_digest },
+        };
+        let dispatcher =
+            Dispatcher::new(around, opened.journal, opened.state, Arc::clone(&self.clock), bus)?;
+        let result = dispatcher.run(first, control).await;
+        watch.finish();
+        result
+    }
+}
+
+/// The time zone of a workflow; the check has made sure that it is known.
+pub(crate) fn zone(graph: &Graph) -> jiff::tz::TimeZone {
+    jiff::tz::TimeZone::get(&graph.settings().timezone).unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+/// Stores a file or folder that a parameter or `uses` names, and describes it.
+///
+/// # Errors
+/// A [`StageError`] that names the path: not there, not of the wanted kind, or unreadable.
+pub fn file_artifact(
+    store: &dyn Store,
+    path: &std::path::Path,
+    ty: &Type,
+) -> Result<Artifact, Box<StageError>> {
+    let operation = format!("read {}", path.display());
+    let io = |e: &std::io::Error| Box::new(StageError::from_io(operation.clone(), e));
+    let failed =
+        |e: StoreError| Box::new(StageError::new(ErrorClass::Io, operation.clone(), e.to_string()));
+    let real = path.canonicalize().map_err(|e| io(&e))?;
+    let meta = std::fs::metadata(&real).map_err(|e| io(&e))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if meta.is_dir() {
+        let (digest, size) = store.put_dir(&real).map_err(failed)?;
+        return Ok(Artifact { digest, name, size, media_type: DIR_MEDIA_TYPE.into() });
+    }
+    if !meta.is_file() {
+        let message = "it is neither a file nor a folder";
+        return Err(Box::new(StageError::new(ErrorClass::Validation, operation, message)));
+    }
+    let pattern = match ty.inner() {
+        Type::File(pattern) => pattern.as_ref(),
+        _ => None,
+    };
+    let media_type = crate::executor::detect_media_type(&real, pattern).map_err(|e| io(&e))?;
+    let (digest, size) = store.put_file(&real, Adopt::Copy).map_err(failed)?;
+    Ok(Artifact { digest, name, size, media_type })
+}

@@ -1,0 +1,139 @@
+//! From references to digests: what an attempt needs, as plain data that any machine could carry.
+
+use flow_core::graph::{Source, Take};
+use flow_core::id::{NodeId, TaskId};
+use flow_core::payload::PayloadRef;
+use flow_core::run::RunState;
+use flow_core::run::state::{Phase, Tasks};
+use serde_json::Value;
+
+/// A payload on its way to an input port.
+#[derive(Debug, Clone)]
+pub enum Wire {
+    /// There is none.
+    Absent,
+    /// A value that is at hand.
+    Value {
+        /// The value.
+        value: Value,
+        /// Fields to follow.
+        path: Vec<String>,
+        /// Whether a missing field is absence.
+        optional: bool,
+    },
+    /// A stored payload.
+    Payload {
+        /// Its reference.
+        payload: PayloadRef,
+        /// Fields to follow.
+        path: Vec<String>,
+        /// Whether a missing field is absence.
+        optional: bool,
+    },
+    /// Several, as a list.
+    List(Vec<Wire>),
+}
+
+/// Resolves a source for a task, given what has ended. `params` are the run's parameters.
+pub fn wire(
+    state: &RunState,
+    params: &std::collections::BTreeMap<String, Value>,
+    source: &Source,
+    task: Option<TaskId>,
+) -> Wire {
+    match source {
+        Source::Param { name, path, optional } => Wire::Value {
+            value: params.get(name).cloned().unwrap_or(Value::Null),
+            path: path.clone(),
+            optional: *optional,
+        },
+        Source::Item { path, optional } => item(state, params, task, path, *optional),
+        Source::Output { node, port, path, optional, take } => {
+            output(state, *node, port, path, *optional, *take, task)
+        }
+        Source::First(all) => all
+            .iter()
+            .map(|s| wire(state, params, s, task))
+            .find(|w| !matches!(w, Wire::Absent))
+            .unwrap_or(Wire::Absent),
+        Source::List(all) => Wire::List(all.iter().map(|s| wire(state, params, s, task)).collect()),
+    }
+}
+
+fn output(
+    state: &RunState,
+    node: NodeId,
+    port: &str,
+    path: &[String],
+    optional: bool,
+    take: Take,
+    task: Option<TaskId>,
+) -> Wire {
+    let payload_of = |id: TaskId| {
+        let payload = state.done(id).and_then(|done| done.outputs.get(port));
+        payload.map_or(Wire::Absent, |payload| Wire::Payload {
+            payload: payload.clone(),
+            path: path.to_vec(),
+            optional,
+        })
+    };
+    match take {
+        Take::Whole => payload_of(TaskId::whole(node)),
+        Take::SameItem => payload_of(TaskId { node, item: task.and_then(|t| t.item) }),
+        Take::Gather => {
+            if !state.is_present(node, Take::Gather, None) {
+                return Wire::Absent;
+            }
+            let Tasks::Items(items) = &state.node(node).tasks else { return Wire::Absent };
+            let succeeded = (0_u32..)
+                .zip(items)
+                .filter(|(_, task)| matches!(task.phase, Phase::Succeeded(_)))
+                .map(|(index, _)| payload_of(TaskId::item(node, index)));
+            Wire::List(succeeded.collect())
+        }
+    }
+}
+
+/// The element of the list that an item runs for.
+fn item(
+    state: &RunState,
+    params: &std::collections::BTreeMap<String, Value>,
+    task: Option<TaskId>,
+    path: &[String],
+    optional: bool,
+) -> Wire {
+    let Some(TaskId { node, item: Some(index) }) = task else { return Wire::Absent };
+    let Some(fan) = &state.graph().node(node).fan else { return Wire::Absent };
+    let extend = |own: Vec<String>| own.into_iter().chain(path.iter().cloned()).collect::<Vec<_>>();
+    if let Source::Output { .. } = &fan.item {
+        return match wire(state, params, &fan.item, task) {
+            Wire::Payload { payload, path: own, optional: o } => {
+                Wire::Payload { payload, path: extend(own), optional: optional || o }
+            }
+            other => other,
+        };
+    }
+    match wire(state, params, &state.graph().groups()[fan.group].list, None) {
+        // The element is reached through the list's own fields first, so it is taken by a path.
+        Wire::Payload { payload, path: own, .. } => {
+            let own = own.into_iter().chain([index.to_string()]).collect();
+            Wire::Payload { payload, path: extend(own), optional }
+        }
+        Wire::Value { value, path: own, .. } => {
+            let own = own.into_iter().chain([index.to_string()]).collect();
+            Wire::Value { value, path: extend(own), optional }
+        }
+        Wire::List(mut all) if (index as usize) < all.len() => {
+            match all.swap_remove(index as usize) {
+                Wire::Payload { payload, path: own, .. } => {
+                    Wire::Payload { payload, path: extend(own), optional }
+                }
+                Wire::Value { value, path: own, .. } => {
+                    Wire::Value { value, path: extend(own), optional }
+                }
+                other => other,
+            }
+        }
+        _ => Wire::Absent,
+    }
+}
