@@ -93,7 +93,7 @@ fn write(
     let idea = |segment: &SegmentData| {
         let id = segment.matchup_ids.first()?;
         let game = slate.matchups.iter().find(|game| game.matchup_id == *id)?;
-        words::write(game, segment, &calendar.date, seed)
+        words::write(game, segment, calendar, seed)
     };
     segments.iter().filter_map(idea).take(count).collect()
 }
@@ -106,7 +106,7 @@ fn nothing_to_write() -> StageError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use flow_core::schema::validate;
@@ -142,7 +142,7 @@ mod tests {
         slate.matchups.iter().map(segment).collect()
     }
 
-    fn written(date: &str, seconds: u64, slides: u32) -> Vec<IdeaPackage> {
+    pub(in crate::media) fn written(date: &str, seconds: u64, slides: u32) -> Vec<IdeaPackage> {
         let slate = slate();
         let segments = segments(&slate, seconds, slides);
         write(&slate, &calendar(date), &segments, "", usize::MAX)

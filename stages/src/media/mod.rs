@@ -5,21 +5,35 @@
 //! ends. What only a stage can know (a picture that does not decode, a silent voice) is an error
 //! with its kind, its class and the next step.
 
+mod assemble;
 mod calendar;
+mod draw;
+mod ffmpeg;
 mod ideas;
+mod narrate;
+mod outbox;
 mod ports;
 mod slate;
+mod slides;
+mod speech;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use flow_core::catalog::Catalog;
 
 use crate::contract;
+use crate::process::Spawner;
 
 /// Adds the stages of the pipeline and the records on their edges.
 #[must_use]
-pub fn register(catalog: Catalog) -> Catalog {
+pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
     contract::register(catalog)
         .with(slate::SlateStage::new())
         .with(calendar::CalendarStage::new())
         .with(ideas::IdeasStage::new())
+        .with(narrate::NarrateStage::new(spawner.clone()))
+        .with(slides::SlidesStage::new())
+        .with(assemble::AssembleStage::new(spawner.clone()))
+        .with(outbox::OutboxStage::new())
 }

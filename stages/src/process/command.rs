@@ -48,7 +48,7 @@ pub enum ExitRule {
 }
 
 /// Takes a program's stdout line by line, without line ends, invalid UTF-8 replaced.
-pub type LineSink = Box<dyn FnMut(&str) + Send>;
+pub type LineSink = Box<dyn FnMut(&str) + Send + Sync>;
 
 /// A program to run. Made by [`Command::new`], run by [`Spawner::run`](super::Spawner::run).
 pub struct Command {
@@ -185,7 +185,7 @@ impl Command {
 
     /// Sets what takes stdout line by line.
     #[must_use]
-    pub fn on_stdout_line(mut self, sink: impl FnMut(&str) + Send + 'static) -> Self {
+    pub fn on_stdout_line(mut self, sink: impl FnMut(&str) + Send + Sync + 'static) -> Self {
         self.on_stdout_line = Some(Box::new(sink));
         self
     }

@@ -1,6 +1,6 @@
 //! Angles: why a pick may be worth a look, argued from the market's own numbers alone.
 
-use super::odds::{american, fair_over, line, percent, spread};
+use super::odds::{american, fair_over, implied, line, percent, spread};
 use super::seed::Seed;
 use crate::contract::{NormalizedMatchup, Pick, PropData};
 
@@ -134,6 +134,7 @@ impl Angle {
         let total = game.over_under.map(line).unwrap_or_default();
         let edge = edge_of(c.prop, game).map(|e| line(e.abs())).unwrap_or_default();
         let price = c.price().map(american).unwrap_or_default();
+        let level = c.price().map_or(50, |odds| percent(implied(odds)));
         match self {
             Self::MarketLean => format!(
                 "Take the margin out of the price, and the market says the {side} lands about \
@@ -157,7 +158,7 @@ impl Angle {
             ),
             Self::PlusMoney => format!(
                 "The {side} pays {price}. It does not have to be likely, only likelier than \
-                 {chance} times in a hundred."
+                 {level} times in a hundred."
             ),
             Self::CoinFlip => format!(
                 "The prices are almost level, so the number itself is the argument. A single big \

@@ -5,10 +5,8 @@ mod odds;
 mod script;
 mod seed;
 
-pub(super) use angle::Angle;
 pub(super) use odds::{american, line, stat_name, team_nickname};
 pub(super) use script::write;
-pub(super) use seed::Seed;
 
 /// Words per second of the offline voice at its usual rate.
 pub(super) const WORDS_PER_SECOND: f64 = 3.1;

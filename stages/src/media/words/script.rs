@@ -5,8 +5,8 @@ use super::angle::{Candidate, choose, favourite};
 use super::odds::{american, line, stat_name, team_nickname};
 use super::seed::Seed;
 use crate::contract::{
-    IdeaPackage, NormalizedMatchup, PropData, ScriptSection, ScriptStructure, SegmentData,
-    SlideText,
+    CalendarConfig, IdeaPackage, NormalizedMatchup, PropData, ScriptSection, ScriptStructure,
+    SegmentData, SlideText,
 };
 use flow_core::digest::Digest;
 
@@ -22,7 +22,7 @@ const HOOKS: [&str; 6] = [
     "One prop from {away} at {home} deserves a second look.",
     "{away} at {home}. Here is the number to know.",
     "Your one minute read on {away} at {home}.",
-    "Nobody is talking about this line in {away} at {home}. Let's talk.",
+    "A quiet line in {away} at {home}. Let's talk about it.",
 ];
 const CALLS: [&str; 5] = [
     "Over or under? Tell us in the comments, and follow for tomorrow's number.",
@@ -39,12 +39,14 @@ const ENDS: [&str; 4] = ["Over or under?", "Your call.", "Which side?", "What do
 pub(in crate::media) fn write(
     game: &NormalizedMatchup,
     segment: &SegmentData,
-    date: &str,
+    calendar: &CalendarConfig,
     seed: &str,
 ) -> Option<IdeaPackage> {
+    let date = &calendar.date;
     let mut seed = Seed::of(&[TEMPLATES, date, &game.matchup_id, &segment.segment_id, seed]);
     let candidate = choose(game, &mut seed)?;
-    let writer = Writer { game, segment, c: candidate };
+    let kickoff = kickoff(&game.game_time, &calendar.timezone);
+    let writer = Writer { game, segment, kickoff, c: candidate };
     let idea_id = Digest::of(
         [game.matchup_id.as_str(), &segment.segment_id, TEMPLATES].join("\u{1f}").as_bytes(),
     );
@@ -72,6 +74,8 @@ pub(in crate::media) fn write(
 struct Writer<'a> {
     game: &'a NormalizedMatchup,
     segment: &'a SegmentData,
+    /// Day and clock time of the game, where they can be told.
+    kickoff: Option<String>,
     c: Candidate<'a>,
 }
 
@@ -147,7 +151,7 @@ impl Writer<'_> {
 
     fn front_part(&self, front: &str, seed: &mut Seed) -> Part {
         let kicker = seed.pick(&FRONTS);
-        let bullets = vec![kicker.to_owned()];
+        let bullets = std::iter::once(kicker.to_owned()).chain(self.kickoff.clone()).collect();
         ("hook", self.fill(seed.pick(&HOOKS)), slide(front, bullets, "poster"))
     }
 
@@ -170,7 +174,7 @@ impl Writer<'_> {
         let mut bullets = vec![c.angle.reason().to_owned()];
         bullets.extend(favourite(self.game).map(|text| format!("Spread: {text}")));
         bullets.extend(self.game.over_under.map(|total| format!("Game total: {}", line(total))));
-        bullets.extend(c.chance().map(|share| format!("Fair odds of {}: {share}%", c.side())));
+        bullets.extend(c.chance().map(|share| format!("Fair chance of {}: {share}%", c.side())));
         bullets.truncate(4);
         ("body", c.angle.argument(c, self.game), slide("Why it plays", bullets, "board"))
     }
@@ -251,6 +255,16 @@ impl Writer<'_> {
         tags.extend(["#playerprops", "#sports"].map(str::to_owned));
         tags
     }
+}
+
+/// Such as `Sun, Jan 5, 1:00 PM EST`.
+fn kickoff(time: &str, zone: &str) -> Option<String> {
+    let zone = jiff::tz::TimeZone::get(zone).ok()?;
+    let zoned = match time.parse::<jiff::Timestamp>() {
+        Ok(instant) => instant.to_zoned(zone),
+        Err(_) => time.parse::<jiff::civil::DateTime>().ok()?.to_zoned(zone).ok()?,
+    };
+    Some(zoned.strftime("%a, %b %-d, %-I:%M %p %Z").to_string())
 }
 
 /// Role, words, slide.

@@ -1,0 +1,7 @@
+//! Speech: text as it is read aloud, sounds joined to one track, and when each word is heard.
+
+mod say;
+mod track;
+
+pub(super) use say::spoken;
+pub(super) use track::{Track, timing};
