@@ -26,6 +26,9 @@ use crate::stats::{Counters, StoreStats, count};
 use crate::tmp::TmpSpace;
 use crate::{lookup, runs};
 
+/// So many journals are kept open for questions about them.
+const INDEXES_MAX: usize = 64;
+
 /// A store in a folder. Any number of processes may have it open at once.
 ///
 /// Opening reads one small file. The checkpoint database is opened by a thread of its own once a
@@ -142,6 +145,9 @@ impl DiskStore {
                 let path = self.layout.journal(run);
                 let Some(index) = RunIndex::open(&path)? else { return Ok(None) };
                 let index = Arc::new(Mutex::new(index));
+                if indexes.len() >= INDEXES_MAX {
+                    indexes.clear();
+                }
                 indexes.insert(run.clone(), index.clone());
                 index
             }

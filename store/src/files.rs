@@ -19,13 +19,31 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
 
 /// Writes a file that must not exist yet, and makes its bytes durable.
 pub(crate) fn write_synced(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(StoreError::io("create", path))?;
-    file.write_all(content).map_err(StoreError::io("write", path))?;
-    file.sync_all().map_err(StoreError::io("sync", path))
+    write_all_synced([(path, content)])
+}
+
+/// Writes files that must not exist yet, and makes their bytes durable: all are on their way to the
+/// disk before the first is waited for.
+pub(crate) fn write_all_synced<P: AsRef<Path>>(
+    files: impl IntoIterator<Item = (P, impl AsRef<[u8]>)>,
+) -> Result<(), StoreError> {
+    let mut written = Vec::new();
+    for (path, content) in files {
+        let path = path.as_ref().to_owned();
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(StoreError::io("create", &path))?;
+        file.write_all(content.as_ref()).map_err(StoreError::io("write", &path))?;
+        written.push((path, file));
+    }
+    if written.len() > 1 {
+        written.iter().for_each(|(_, file)| platform::start_writing(file));
+    }
+    written
+        .iter()
+        .try_for_each(|(path, file)| file.sync_all().map_err(StoreError::io("sync", path)))
 }
 
 /// Creates a folder; one that is there already is as good.

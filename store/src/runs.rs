@@ -10,7 +10,9 @@ use flow_core::id::RunId;
 use flow_core::store::{RunEntry, StoreError};
 use jiff::Timestamp;
 
-use crate::files::{check_name, discard, ensure_dir, if_there, sync_dir, write_synced};
+use crate::files::{
+    check_name, discard, ensure_dir, if_there, sync_dir, write_all_synced, write_synced,
+};
 use crate::journal::{self, JournalFile};
 use crate::layout::{INBOX, JOURNAL, LOCK, Layout};
 use crate::lease::{Lease, Refusal};
@@ -53,11 +55,10 @@ fn fill(
 ) -> Result<Lease, StoreError> {
     ensure_dir(folder)?;
     ensure_dir(&folder.join(INBOX))?;
-    for (name, content) in files {
-        check_file_name(name)?;
-        write_synced(&folder.join(name), content)?;
-    }
-    journal::create(&folder.join(JOURNAL), run, created_at)?;
+    files.iter().try_for_each(|(name, _)| check_file_name(name))?;
+    let header = journal::Header::new(run, created_at).1;
+    let all = files.iter().copied().chain([(JOURNAL, &header[..])]);
+    write_all_synced(all.map(|(name, content)| (folder.join(name), content)))?;
     let lease = Lease::take(&folder.join(LOCK)).map_err(|refusal| match refusal {
         Refusal::Failed(error) => error,
         Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },

@@ -31,6 +31,9 @@ use packs::RunPacks;
 /// Longer than this nobody waits for the writer: what it does not do is not lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The directories of so many runs are kept.
+const RUNS_MAX: usize = 64;
+
 /// The checkpoint database of one store, opened when it is needed.
 pub(crate) struct Checkpoints {
     shared: Arc<Shared>,
@@ -229,6 +232,9 @@ impl Checkpoints {
         };
         if packs.has_damage() {
             self.mend(run, &packs);
+        }
+        if all.len() >= RUNS_MAX {
+            all.clear();
         }
         all.insert(run.clone(), packs.clone());
         Ok(Some(packs))

@@ -17,7 +17,7 @@ mod fault_tests;
 pub(crate) use entry::{Entry, EventEntry, entry_at};
 pub(crate) use header::{HEADER_LEN, Header, u32_at, u64_at};
 pub(crate) use reader::JournalFile;
-pub(crate) use writer::{DiskJournal, Observer, create};
+pub(crate) use writer::{DiskJournal, Observer};
 
 /// Where the next frame of a journal goes, and what it must link to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

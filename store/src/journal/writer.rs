@@ -2,14 +2,13 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flow_core::id::RunId;
 use flow_core::run::event::Recorded;
 use flow_core::store::{InlinePayload, Journal, JournalSync, Position, StoreError};
-use jiff::Timestamp;
 
 use super::frame::FrameBuilder;
 use super::{Header, JournalFile, Tip};
@@ -52,12 +51,6 @@ struct Shared {
     unreported: AtomicU64,
     reported: AtomicU64,
     failed: AtomicBool,
-}
-
-/// Writes the header of a new journal, durably.
-pub(crate) fn create(path: &Path, run: &RunId, at: Timestamp) -> Result<(), StoreError> {
-    let (_, bytes) = Header::new(run, at);
-    crate::files::write_synced(path, &bytes)
 }
 
 impl DiskJournal {

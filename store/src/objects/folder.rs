@@ -6,10 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use flow_core::digest::{Digest, EntryKind, ManifestEntry, manifest_bytes};
-use flow_core::store::{Adopt, StoreError};
+use flow_core::store::StoreError;
 
+use super::put::{Source, Staged};
 use super::{Objects, put};
 use crate::files::ensure_dir;
+
+/// So many files of a folder are on their way to the disk before the first is waited for.
+const TOGETHER: usize = 64;
 
 /// Any of the three bits that let someone run a file.
 const EXECUTABLE: u32 = 0o111;
@@ -17,37 +21,42 @@ const EXECUTABLE: u32 = 0o111;
 impl Objects {
     /// Stores a folder. Returns the digest of its manifest and the bytes of all files.
     pub(crate) fn put_dir(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
-        // Files below the store's own scratch space are linked instead of copied.
-        let own = path.starts_with(self.layout.scratch());
         let meta = fs::symlink_metadata(path).map_err(StoreError::io("read", path))?;
         if !meta.is_dir() {
             return Err(refused(path));
         }
-        let (mut entries, mut total) = (Vec::new(), 0);
+        // Files below the store's own scratch space are linked instead of copied.
+        let own = path.starts_with(self.layout.scratch());
+        let from = if own { Source::Linked } else { Source::Kept };
+        let (mut entries, mut staged, mut total) = (Vec::new(), Vec::new(), 0);
         let mut folders = vec![(path.to_owned(), String::new())];
         while let Some((folder, prefix)) = folders.pop() {
             for (path, name, meta) in list(&folder)? {
                 let relative = format!("{prefix}{name}");
                 let kind = meta.file_type();
-                let entry = if kind.is_dir() {
+                if kind.is_dir() {
                     folders.push((path, format!("{relative}/")));
-                    dir_entry(relative)
+                    entries.push(dir_entry(relative));
                 } else if kind.is_file() {
-                    let (digest, size) = if own {
-                        self.put_linked(&path)
-                    } else {
-                        self.put_file(&path, Adopt::Copy)
-                    }?;
-                    total += size;
-                    file_entry(relative, meta.permissions().mode(), size, digest)
+                    let file = self.stage(&path, from)?;
+                    total += file.size;
+                    entries.push(file_entry(relative, meta.permissions().mode(), &file));
+                    staged.push(file);
+                    if staged.len() == TOGETHER {
+                        self.finish_all(&mut staged)?;
+                    }
                 } else {
                     return Err(refused(&path));
-                };
-                entries.push(entry);
+                }
             }
         }
+        self.finish_all(&mut staged)?;
         let digest = self.put_bytes(&manifest_bytes(&mut entries))?;
         Ok((digest, total))
+    }
+
+    fn finish_all(&self, staged: &mut Vec<Staged>) -> Result<(), StoreError> {
+        staged.drain(..).try_for_each(|file| self.finish(&file))
     }
 
     /// Makes a fresh folder of links at `target`.
@@ -113,9 +122,10 @@ fn dir_entry(path: String) -> ManifestEntry {
     ManifestEntry { path, kind: EntryKind::Dir, executable: false, size: 0, digest: None }
 }
 
-fn file_entry(path: String, mode: u32, size: u64, digest: Digest) -> ManifestEntry {
+fn file_entry(path: String, mode: u32, file: &Staged) -> ManifestEntry {
     let executable = mode & EXECUTABLE != 0;
-    ManifestEntry { path, kind: EntryKind::File, executable, size, digest: Some(digest) }
+    let (size, digest) = (file.size, Some(file.digest));
+    ManifestEntry { path, kind: EntryKind::File, executable, size, digest }
 }
 
 /// What is in a folder, links not followed, with names as text.

@@ -96,8 +96,9 @@ impl Objects {
 
     /// The bytes of an object.
     pub(crate) fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        let path = self.object(digest)?;
-        let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+        let path = self.layout.object(digest);
+        let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
+        let Some(bytes) = bytes else { return Err(StoreError::Missing { digest: *digest, path }) };
         let found = Digest::of(&bytes);
         if found == *digest { Ok(bytes) } else { Err(self.put_aside(digest, &path, &found)) }
     }

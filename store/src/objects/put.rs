@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flow_core::digest::{Digest, Hasher};
 use flow_core::store::{Adopt, StoreError};
@@ -18,8 +18,32 @@ pub(super) const READ_ONLY: u32 = 0o444;
 /// The mode of a placed file that is a program.
 pub(super) const PROGRAM: u32 = 0o555;
 
+/// After so many bytes a file that is being copied is sent on its way to the disk.
+const SEND: usize = 8 << 20;
+
 /// A present object up to this size is read and checked before its bytes are written again.
 const CHECK_BEFORE_WRITE: u64 = 1 << 20;
+
+/// What may be done with a file that is to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It can be taken away.
+    Moved,
+    /// It is the store's own, so that it may become a second name of the object: both then have the
+    /// same bytes and the same mode.
+    Linked,
+    /// It stays as it is and belongs to someone else.
+    Kept,
+}
+
+/// A temporary file that is complete, and perhaps not durable yet.
+#[derive(Debug)]
+pub(super) struct Staged {
+    path: PathBuf,
+    file: File,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+}
 
 impl Objects {
     /// Stores bytes.
@@ -36,27 +60,25 @@ impl Objects {
 
     /// Stores a regular file.
     pub(crate) fn put_file(&self, path: &Path, adopt: Adopt) -> Result<(Digest, u64), StoreError> {
-        let staged = self.tmp.fresh()?;
-        let stored = self.stage(path, adopt, &staged).and_then(|(digest, size)| {
-            self.admit(&staged, digest)?;
-            Ok((digest, size))
-        });
-        self.or_discard(&staged, stored)
+        let adopt = if adopt == Adopt::Move { Source::Moved } else { Source::Kept };
+        let staged = self.stage(path, adopt)?;
+        self.finish(&staged)?;
+        Ok((staged.digest, staged.size))
     }
 
-    /// Stores a regular file under a second name, so that the first stays where it is. Only for
-    /// files that are the store's own: both names have the same bytes and the same mode.
-    pub(super) fn put_linked(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
-        let alone = fs::symlink_metadata(path).is_ok_and(|meta| meta.nlink() == 1);
-        let linked = self.tmp.fresh()?;
-        if !alone || fs::hard_link(path, &linked).is_err() {
-            return self.put_file(path, Adopt::Copy);
-        }
-        let stored = seal(&linked).and_then(|(digest, size)| {
-            self.admit(&linked, digest)?;
-            Ok((digest, size))
-        });
-        self.or_discard(&linked, stored)
+    /// Gets a file's bytes into a temporary file by the cheapest way, and has them hashed.
+    pub(super) fn stage(&self, path: &Path, from: Source) -> Result<Staged, StoreError> {
+        let target = self.tmp.fresh()?;
+        let staged = self.bring(path, from, &target);
+        self.or_discard(&target, staged)
+    }
+
+    /// Makes a staged file durable and gives it its name.
+    pub(super) fn finish(&self, staged: &Staged) -> Result<(), StoreError> {
+        let path = &staged.path;
+        let synced = staged.file.sync_all().map_err(StoreError::io("sync", path));
+        let stored = synced.and_then(|()| self.admit(path, staged.digest));
+        self.or_discard(path, stored)
     }
 
     fn or_discard<T>(&self, staged: &Path, stored: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -66,19 +88,22 @@ impl Objects {
         stored
     }
 
-    /// Gets a file's bytes into `staged`, durable and read-only, by the cheapest way.
-    fn stage(&self, path: &Path, adopt: Adopt, staged: &Path) -> Result<(Digest, u64), StoreError> {
+    fn bring(&self, path: &Path, from: Source, target: &Path) -> Result<Staged, StoreError> {
         let mut source = open_regular(path)?;
-        let meta = source.metadata().map_err(StoreError::io("read", path))?;
+        let links = source.metadata().map_err(StoreError::io("read", path))?.nlink();
         // A file with a second name may still be changed under that one.
-        if adopt == Adopt::Move && meta.nlink() == 1 {
-            match fs::rename(path, staged) {
-                Ok(()) => return seal(staged),
+        if links == 1 && from != Source::Kept {
+            let brought = match from {
+                Source::Moved => fs::rename(path, target),
+                _ => fs::hard_link(path, target),
+            };
+            match brought {
+                Ok(()) => return seal(target),
                 Err(error) if platform::link_needs_copy(&error) => {}
                 Err(error) => return Err(StoreError::io("move", path)(error)),
             }
         }
-        copy_in(&mut source, path, staged)
+        copy_in(&mut source, path, target)
     }
 
     /// Gives a staged file its name, unless the right file has it already.
@@ -115,31 +140,36 @@ impl Objects {
     }
 }
 
-/// Makes a file read-only and durable while its bytes are hashed.
-fn seal(path: &Path) -> Result<(Digest, u64), StoreError> {
+/// Makes a file read-only and hashes it, while it is already on its way to the disk.
+fn seal(path: &Path) -> Result<Staged, StoreError> {
     let mut file = open_regular(path)?;
     file.set_permissions(Permissions::from_mode(READ_ONLY))
         .map_err(StoreError::io("change the mode of", path))?;
     let size = file.metadata().map_err(StoreError::io("read", path))?.len();
+    platform::start_writing(&file);
     let digest = hash(&mut file, path)?;
-    file.sync_all().map_err(StoreError::io("sync", path))?;
-    Ok((digest, size))
+    Ok(Staged { path: path.to_owned(), file, digest, size })
 }
 
 /// Copies a file that stays as it is: shares its blocks where possible, else hashes while writing.
-fn copy_in(source: &mut File, path: &Path, staged: &Path) -> Result<(Digest, u64), StoreError> {
-    let target = create(staged, READ_ONLY)?;
-    if platform::clone_file(source, &target).is_ok() {
-        drop(target);
+fn copy_in(source: &mut File, path: &Path, staged: &Path) -> Result<Staged, StoreError> {
+    let file = create(staged, READ_ONLY)?;
+    if platform::clone_file(source, &file).is_ok() {
         return seal(staged);
     }
-    let (mut writer, mut hasher) = (&target, Hasher::default());
+    let (mut writer, mut hasher, mut unsent) = (&file, Hasher::default(), 0);
     let size = each_chunk(source, path, |bytes| {
         hasher.update(bytes);
-        writer.write_all(bytes).map_err(StoreError::io("write", staged))
+        writer.write_all(bytes).map_err(StoreError::io("write", staged))?;
+        unsent += bytes.len();
+        if unsent >= SEND {
+            unsent = 0;
+            platform::start_writing(&file);
+        }
+        Ok(())
     })?;
-    target.sync_all().map_err(StoreError::io("sync", staged))?;
-    Ok((hasher.finish(), size))
+    platform::start_writing(&file);
+    Ok(Staged { path: staged.to_owned(), digest: hasher.finish(), file, size })
 }
 
 /// Copies an object to `target`, which must not exist. Not synced: attempts start afresh after a
