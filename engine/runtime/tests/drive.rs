@@ -33,8 +33,14 @@ fn a_chain_runs_in_order_and_ends_well() {
     assert_eq!(
         harness.told(),
         [
-            "run_started", "attempt_started a", "node_succeeded a", "attempt_started b",
-            "node_succeeded b", "attempt_started c", "node_succeeded c", "run_finished",
+            "run_started",
+            "attempt_started a",
+            "node_succeeded a",
+            "attempt_started b",
+            "node_succeeded b",
+            "attempt_started c",
+            "node_succeeded c",
+            "run_finished",
         ]
     );
 }
@@ -136,9 +142,8 @@ fn a_failed_item_fails_its_node_and_resume_runs_that_item_alone() {
 #[test]
 fn a_dropped_item_is_left_out_of_everything_behind_it() {
     let text = FAN.replace("[nodes.two]\n", "[nodes.two]\non_item_failure = \"drop\"\n");
-    let harness = Harness::new(&text)
-        .script("list", &[Step::List(3)])
-        .script("two[k1]", &[Step::Permanent]);
+    let harness =
+        Harness::new(&text).script("list", &[Step::List(3)]).script("two[k1]", &[Step::Permanent]);
     assert_eq!(harness.run(), Ending::Finished(RunEnd::Succeeded));
     assert!(!harness.executed().contains(&"three[k1]".to_owned()));
     assert!(harness.told().contains(&"item_skipped three[k1]".to_owned()));
@@ -159,7 +164,10 @@ fn a_failed_commit_at_any_point_stops_the_run_and_resume_ends_it_without_repeati
             let before = harness.executed().len();
             assert_eq!(harness.resume_or_run(), Ending::Finished(RunEnd::Succeeded), "at {at}");
             for name in &told {
-                assert!(!harness.executed()[before..].contains(name), "{name} was told and ran again (at {at})");
+                assert!(
+                    !harness.executed()[before..].contains(name),
+                    "{name} was told and ran again (at {at})"
+                );
             }
         }
     }

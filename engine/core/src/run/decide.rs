@@ -114,7 +114,7 @@ pub enum Outcome {
     /// It failed.
     Failed {
         /// Why.
-        error: StageError,
+        error: Box<StageError>,
         /// Whether the attempt had begun.
         begun: bool,
     },
@@ -479,14 +479,14 @@ fn failed(
     task: TaskId,
     name: &TaskRef,
     attempt: u32,
-    mut error: StageError,
+    mut error: Box<StageError>,
     begun: bool,
     now: Now,
     decision: &mut Decision,
 ) {
     error.attempt = attempt;
     if error.class == ErrorClass::Store {
-        let reason = StopReason::Store(Box::new(error));
+        let reason = StopReason::Store(error);
         decision.marks.push(Mark::Stopping(reason));
         decision.actions.push(Action::CancelAll(CancelReason::Killed));
         return;
@@ -519,7 +519,7 @@ fn failed(
     }
     let attempt = if begun { attempt } else { attempt - 1 };
     error.attempt = attempt;
-    decision.events.push(Event::Failed { task: name.clone(), attempt, error: Box::new(error) });
+    decision.events.push(Event::Failed { task: name.clone(), attempt, error });
     let accepted = task.item.is_some() && state.drops(task.node);
     if state.graph().settings().fail_fast && !accepted && state.stop().is_none() {
         decision.marks.push(Mark::Stopping(StopReason::FailFast));

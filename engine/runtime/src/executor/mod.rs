@@ -105,7 +105,7 @@ pub(crate) async fn execute_node(
     let work = attempt(around, assignment, line, started, &mut begun);
     match guarded(work).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Failed { error: *error, begun },
+        Ok(Err(error)) => Outcome::Failed { error, begun },
         Err(panic) => {
             let stage = around.graph.node(assignment.node).stage.spec().name;
             let error = StageError::new(
@@ -114,7 +114,7 @@ pub(crate) async fn execute_node(
                 format!("the stage panicked: {panic}"),
             )
             .hint("this is a bug of the stage; please report it with this message");
-            Outcome::Failed { error, begun: true }
+            Outcome::Failed { error: Box::new(error), begun: true }
         }
     }
 }

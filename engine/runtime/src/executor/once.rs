@@ -34,7 +34,7 @@ pub enum Trial {
         reason: String,
     },
     /// It failed.
-    Failed(StageError),
+    Failed(Box<StageError>),
 }
 
 /// A trial with the number it ran under.

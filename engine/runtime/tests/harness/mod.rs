@@ -42,8 +42,14 @@ impl Stage for Scripted {
         &self.spec
     }
 
-    fn run<'a>(&'a self, context: &'a dyn Context, job: Job) -> BoxFuture<'a, Result<Drafts, StageError>> {
-        let name = context.item().map_or_else(|| context.node().to_owned(), |i| format!("{}[{i}]", context.node()));
+    fn run<'a>(
+        &'a self,
+        context: &'a dyn Context,
+        job: Job,
+    ) -> BoxFuture<'a, Result<Drafts, StageError>> {
+        let name = context
+            .item()
+            .map_or_else(|| context.node().to_owned(), |i| format!("{}[{i}]", context.node()));
         self.script.executed.lock().unwrap().push(name.clone());
         let step = {
             let mut steps = self.script.steps.lock().unwrap();
@@ -102,7 +108,8 @@ impl Harness {
         let catalog = Catalog::new().with(Scripted { spec, script: Arc::clone(&script) });
         let loaded = flow_workflows::parse("test.toml", text, "/".into());
         assert!(loaded.is_valid(), "{:?}", loaded.diagnostics);
-        let graph = check(&loaded.definition.unwrap(), &catalog).unwrap_or_else(|f| panic!("{f:?}"));
+        let graph =
+            check(&loaded.definition.unwrap(), &catalog).unwrap_or_else(|f| panic!("{f:?}"));
         Self {
             graph: Arc::new(graph),
             store: Arc::new(MemoryStore::new().unwrap()),
@@ -162,7 +169,11 @@ impl Harness {
         if self.store.read_run(&self.run).is_ok() { self.resume() } else { self.run() }
     }
 
-    fn drive(&self, store: Arc<dyn Store>, opened: flow_runtime::Opened) -> Result<Ending, RunError> {
+    fn drive(
+        &self,
+        store: Arc<dyn Store>,
+        opened: flow_runtime::Opened,
+    ) -> Result<Ending, RunError> {
         // Paused time passes at once when nothing else is to be done: waits cost nothing.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -211,7 +222,9 @@ impl Harness {
         notes
             .iter()
             .find_map(|r| match &r.event {
-                Event::Failed { task, error, .. } if &*task.node == node => Some(error.as_ref().clone()),
+                Event::Failed { task, error, .. } if &*task.node == node => {
+                    Some(error.as_ref().clone())
+                }
                 _ => None,
             })
             .unwrap()
