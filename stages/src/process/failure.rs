@@ -17,7 +17,7 @@ use super::protocol::{End, Step};
 pub(super) struct Failures<'a>(pub(super) &'a Command);
 
 impl Failures<'_> {
-    fn new(&self, class: ErrorClass, message: impl Into<String>) -> StageError {
+    fn error(&self, class: ErrorClass, message: impl Into<String>) -> StageError {
         let mut error = StageError::new(class, &self.0.operation, message).kind(self.0.kind);
         error.argv = self.0.argv();
         error
@@ -30,7 +30,7 @@ impl Failures<'_> {
     /// The program is not on PATH.
     pub(super) fn not_found(&self) -> StageError {
         let name = self.name();
-        self.new(ErrorClass::MissingTool, format!("`{name}` was not found on PATH"))
+        self.error(ErrorClass::MissingTool, format!("`{name}` was not found on PATH"))
             .hint(install_hint(&name))
     }
 
@@ -44,7 +44,7 @@ impl Failures<'_> {
 
     /// The starter process went away while the program ran.
     pub(super) fn starter_lost(&self) -> StageError {
-        self.new(
+        self.error(
             ErrorClass::Io,
             "the engine's starter process was killed, and the program with it",
         )
@@ -66,32 +66,32 @@ impl Failures<'_> {
         match Errno::from_raw_os_error(errno) {
             Errno::NOENT | Errno::NOTDIR if file.exists() => self.interpreter_missing(file),
             Errno::NOENT | Errno::NOTDIR => self
-                .new(ErrorClass::MissingTool, format!("there is no file `{shown}`"))
+                .error(ErrorClass::MissingTool, format!("there is no file `{shown}`"))
                 .hint("a path in `argv` is relative to the workflow file, or to the scratch folder for what `uses` brings there"),
             Errno::ACCESS | Errno::PERM if file.is_dir() => {
-                self.new(ErrorClass::Config, format!("`{shown}` is a folder, not a program"))
+                self.error(ErrorClass::Config, format!("`{shown}` is a folder, not a program"))
             }
             Errno::ACCESS | Errno::PERM => self
-                .new(ErrorClass::Config, format!("`{shown}` may not be executed"))
+                .error(ErrorClass::Config, format!("`{shown}` may not be executed"))
                 .hint(format!("chmod +x {shown}")),
             Errno::NOEXEC => self
-                .new(ErrorClass::Config, format!("`{shown}` is not a program of this machine"))
+                .error(ErrorClass::Config, format!("`{shown}` is not a program of this machine"))
                 .hint("a script begins with a line such as `#!/bin/sh`; a binary must be built for this processor"),
-            Errno::LOOP => self.new(ErrorClass::Config, format!("`{shown}` is a link to itself")),
+            Errno::LOOP => self.error(ErrorClass::Config, format!("`{shown}` is a link to itself")),
             Errno::TOOBIG => self
-                .new(ErrorClass::Config, "the arguments and the environment are larger than the system allows")
+                .error(ErrorClass::Config, "the arguments and the environment are larger than the system allows")
                 .hint("pass large values through `stdin` or as a file: in `argv` a list or a record becomes the path of one"),
-            Errno::INVAL => self.new(ErrorClass::Config, "an argument, a variable or the program's name cannot be passed on: it holds a NUL character"),
+            Errno::INVAL => self.error(ErrorClass::Config, "an argument, a variable or the program's name cannot be passed on: it holds a NUL character"),
             Errno::TXTBSY => self
-                .new(ErrorClass::Io, format!("`{shown}` is being written by another process")),
+                .error(ErrorClass::Io, format!("`{shown}` is being written by another process")),
             Errno::AGAIN => self
-                .new(ErrorClass::Io, "the system has no room for another process")
+                .error(ErrorClass::Io, "the system has no room for another process")
                 .hint("see `ulimit -u` and the limits of the container, or lower `max_parallel`"),
-            Errno::NOMEM => self.new(ErrorClass::Io, "the system has no memory for another process"),
+            Errno::NOMEM => self.error(ErrorClass::Io, "the system has no memory for another process"),
             Errno::MFILE | Errno::NFILE => self
-                .new(ErrorClass::Io, "too many files are open")
+                .error(ErrorClass::Io, "too many files are open")
                 .hint("raise `ulimit -n`, or lower `max_parallel`"),
-            _ => self.new(ErrorClass::Io, format!("`{shown}` could not be started")),
+            _ => self.error(ErrorClass::Io, format!("`{shown}` could not be started")),
         }
     }
 
@@ -100,16 +100,19 @@ impl Failures<'_> {
         let shown = file.display();
         match interpreter_of(file) {
             Some(interpreter) => self
-                .new(
+                .error(
                     ErrorClass::MissingTool,
-                    format!("the first line of `{shown}` names `{}`, which is not there", interpreter.escape_debug()),
+                    format!(
+                        "the first line of `{shown}` names `{}`, which is not there",
+                        interpreter.escape_debug()
+                    ),
                 )
                 .hint(if interpreter.ends_with('\r') {
                     "the script has Windows line ends: convert it with `dos2unix`".to_owned()
                 } else {
                     install_hint(&interpreter)
                 }),
-            None => self.new(
+            None => self.error(
                 ErrorClass::MissingTool,
                 format!("`{shown}` needs a program loader that is not on this machine"),
             ),
@@ -120,16 +123,17 @@ impl Failures<'_> {
     pub(super) fn ended(&self, end: End) -> StageError {
         match end {
             End::Code(code) => {
-                let mut error = self.new(ErrorClass::Process, code_message(&self.name(), code));
+                let mut error = self.error(ErrorClass::Process, code_message(&self.name(), code));
                 error.exit_code = Some(code);
                 error
             }
             End::Signal(signal) => {
                 let name = signal_name(signal);
                 let message = format!("`{}` was ended by {name}", self.name());
-                let mut error = self.new(ErrorClass::Process, message);
+                let mut error = self.error(ErrorClass::Process, message);
                 if signal == 9 {
-                    error = error.hint("somebody killed it, or the system was out of memory: see `dmesg`");
+                    error = error
+                        .hint("somebody killed it, or the system was out of memory: see `dmesg`");
                 }
                 error.signal = Some(name);
                 error
@@ -142,26 +146,32 @@ impl Failures<'_> {
         let after = format_duration(rounded(after));
         let name = self.name();
         let (class, message) = match reason {
-            CancelReason::Timeout => {
-                (ErrorClass::Timeout, format!("`{name}` had not ended after {after}, when the attempt's `timeout` passed"))
-            }
-            CancelReason::Deadline => {
-                (ErrorClass::Timeout, format!("`{name}` had not ended after {after}, when the `deadline` passed"))
-            }
-            CancelReason::Interrupted | CancelReason::Killed => {
-                (ErrorClass::Cancelled, format!("`{name}` was ended after {after}, because the engine was told to stop"))
-            }
-            CancelReason::Cancelled => {
-                (ErrorClass::Cancelled, format!("`{name}` was ended after {after}, because the run was cancelled"))
-            }
+            CancelReason::Timeout => (
+                ErrorClass::Timeout,
+                format!(
+                    "`{name}` had not ended after {after}, when the attempt's `timeout` passed"
+                ),
+            ),
+            CancelReason::Deadline => (
+                ErrorClass::Timeout,
+                format!("`{name}` had not ended after {after}, when the `deadline` passed"),
+            ),
+            CancelReason::Interrupted | CancelReason::Killed => (
+                ErrorClass::Cancelled,
+                format!("`{name}` was ended after {after}, because the engine was told to stop"),
+            ),
+            CancelReason::Cancelled => (
+                ErrorClass::Cancelled,
+                format!("`{name}` was ended after {after}, because the run was cancelled"),
+            ),
         };
-        self.new(class, message)
+        self.error(class, message)
     }
 
     /// The program wrote nothing for too long.
     pub(super) fn silent(&self, limit: Duration) -> StageError {
         let message = format!("`{}` wrote nothing for {}", self.name(), format_duration(limit));
-        self.new(ErrorClass::Timeout, message)
+        self.error(ErrorClass::Timeout, message)
             .hint("raise `idle_timeout`, or make the program report its progress")
     }
 }

@@ -20,6 +20,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags,
 };
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::protocol::End;
 
@@ -242,8 +244,7 @@ pub(super) fn send(
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
-    let mut space =
-        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
@@ -274,8 +275,7 @@ pub(super) struct Received {
 
 /// Reads bytes and descriptors without waiting.
 pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    let mut space =
-        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | close_on_exec();
     let message =
@@ -298,6 +298,14 @@ fn close_on_exec() -> RecvFlags {
 #[cfg(not(target_os = "linux"))]
 fn close_on_exec() -> RecvFlags {
     RecvFlags::empty()
+}
+
+/// Has the runtime watch a descriptor for one kind of news alone.
+#[expect(unsafe_code, reason = "the safe constructors watch for both kinds, a wake-up for nothing")]
+pub(super) fn watched(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: `OwnedFd` keeps its descriptor open until it is dropped and always names the same.
+    let watched = unsafe { AsyncFd::register_with_interest(descriptor, interest) };
+    watched.map_err(io::Error::from)
 }
 
 /// A pipe for a program's output: the end to read does not block, the end to write does.

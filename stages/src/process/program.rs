@@ -56,9 +56,7 @@ fn is_path(program: &Path) -> bool {
 }
 
 fn effective(path: Option<&OsStr>) -> OsString {
-    path.map(OsStr::to_owned)
-        .or_else(|| env::var_os("PATH"))
-        .unwrap_or_else(|| DEFAULT_PATH.into())
+    path.map(OsStr::to_owned).or_else(|| env::var_os("PATH")).unwrap_or_else(|| DEFAULT_PATH.into())
 }
 
 fn search(program: &Path, path: &OsStr) -> Option<PathBuf> {

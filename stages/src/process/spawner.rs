@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Signal;
 use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
@@ -135,11 +135,12 @@ impl Shared {
         for end in [&ours, &theirs] {
             rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
         }
-        let ours = std::os::unix::net::UnixStream::from(ours);
-        ours.set_nonblocking(true)?;
-        let socket = UnixStream::from_std(ours)?;
-        let pid = self.execute(&theirs)?;
-        Ok(Link::new(socket, pid))
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        let starter = self.execute(&theirs)?;
+        // Watched for reading alone: room to write is there nearly always, and news of it would
+        // wake the runtime after every request.
+        let socket = platform::watched(ours, Interest::READABLE)?;
+        Ok(Link { socket, starter, state: Mutex::default(), wake_writer: Notify::new() })
     }
 
     fn execute(&self, socket: &OwnedFd) -> io::Result<u32> {
@@ -167,7 +168,7 @@ const KILL_ALL_ID: u64 = 0;
 
 /// The engine's end of the socket.
 pub(super) struct Link {
-    socket: UnixStream,
+    socket: AsyncFd<OwnedFd>,
     starter: u32,
     state: Mutex<State>,
     wake_writer: Notify,
@@ -194,10 +195,6 @@ struct Outgoing {
 }
 
 impl Link {
-    fn new(socket: UnixStream, starter: u32) -> Self {
-        Self { socket, starter, state: Mutex::default(), wake_writer: Notify::new() }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -244,9 +241,16 @@ impl Link {
     /// Writes what the socket takes; `false` if something is left.
     fn write(&self, state: &mut State) -> bool {
         while let Some(next) = state.outbox.front_mut() {
-            let descriptors: Vec<_> =
-                if next.sent == 0 { next.descriptors.iter().map(AsFd::as_fd).collect() } else { Vec::new() };
-            match platform::send(self.socket.as_fd(), &next.bytes[next.sent..], &descriptors) {
+            let descriptors: Vec<_> = if next.sent == 0 {
+                next.descriptors.iter().map(AsFd::as_fd).collect()
+            } else {
+                Vec::new()
+            };
+            match platform::send(
+                self.socket.get_ref().as_fd(),
+                &next.bytes[next.sent..],
+                &descriptors,
+            ) {
                 Ok(written) => next.sent += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -258,6 +262,16 @@ impl Link {
             }
         }
         true
+    }
+
+    async fn write_rest(&self) -> io::Result<()> {
+        // A second registration of the same socket needs a descriptor of its own.
+        let again = self.socket.get_ref().try_clone()?;
+        let socket = platform::watched(again, Interest::WRITABLE)?;
+        while !self.write(&mut self.lock()) {
+            socket.writable().await?.clear_ready();
+        }
+        Ok(())
     }
 
     /// Starts the two tasks that read and write in the background.
@@ -307,13 +321,20 @@ impl Link {
 
 async fn read_replies(link: Arc<Link>, beginning: Vec<u8>) {
     let mut inbox = Vec::new();
-    while link.socket.readable().await.is_ok() {
+    while let Ok(mut ready) = link.socket.readable().await {
         let mut buffer = [0_u8; 4_096];
-        match link.socket.try_read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => inbox.extend_from_slice(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(_closed) => break,
+        match ready.try_io(|socket| Ok(rustix::io::read(socket.get_ref(), &mut buffer)?)) {
+            Ok(Ok(0)) => break,
+            Ok(Ok(length)) => {
+                inbox.extend_from_slice(&buffer[..length]);
+                // A read that was not filled has emptied the socket.
+                if length < buffer.len() {
+                    ready.clear_ready();
+                }
+            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(Err(_closed)) => break,
+            Err(_would_block) => continue,
         }
         loop {
             match take_frame(&mut inbox, Reply::decode) {
@@ -326,14 +347,11 @@ async fn read_replies(link: Arc<Link>, beginning: Vec<u8>) {
     link.lose(&beginning);
 }
 
+/// Writes what did not fit into the socket at once.
 async fn write_requests(link: Arc<Link>) {
     loop {
         link.wake_writer.notified().await;
-        let written = link.socket.async_io(Interest::WRITABLE, || {
-            let mut state = link.lock();
-            if link.write(&mut state) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
-        });
-        if written.await.is_err() {
+        if link.write_rest().await.is_err() {
             return;
         }
     }
@@ -348,7 +366,9 @@ fn kill_survivors(beginning: &[u8], known: &[tree::Identity]) {
         let snapshot = Snapshot::take();
         let mut targets: Vec<tree::Identity> = snapshot
             .all()
-            .filter(|process| !process.zombie && tree::has_entry_beginning(process.identity.pid, beginning))
+            .filter(|process| {
+                !process.zombie && tree::has_entry_beginning(process.identity.pid, beginning)
+            })
             .map(|process| process.identity)
             .collect();
         for root in known.iter().filter(|root| snapshot.is_alive(**root)) {

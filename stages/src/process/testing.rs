@@ -145,7 +145,10 @@ impl Context for TestContext {
 pub(crate) fn spawner() -> Spawner {
     let program = std::env::current_exe().expect("the test program");
     let test = "process::testing::serves_as_the_starter_process";
-    Spawner::with_program(program, ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"])
+    Spawner::with_program(
+        program,
+        ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"],
+    )
 }
 
 /// Not a test: what [`spawner`] starts. Without a socket as its stdin it returns at once.

@@ -116,7 +116,13 @@ async fn a_foreign_signal_is_named_and_transient() {
 async fn programs_that_cannot_be_started_say_why() {
     let context = TestContext::new();
     let table = [
-        ("no-interpreter", "#!/no/such/thing -x\n", 0o755, ErrorClass::MissingTool, "/no/such/thing"),
+        (
+            "no-interpreter",
+            "#!/no/such/thing -x\n",
+            0o755,
+            ErrorClass::MissingTool,
+            "/no/such/thing",
+        ),
         ("windows", "#!/bin/sh\r\necho\r\n", 0o755, ErrorClass::MissingTool, "\\r"),
         ("no-mode", "#!/bin/sh\n", 0o644, ErrorClass::Config, "may not be executed"),
         ("no-magic", "echo\n", 0o755, ErrorClass::Config, "not a program"),
@@ -317,10 +323,19 @@ async fn every_kind_of_descendant_is_ended() {
         ("a background child", "sleep MARK & touch ready; wait"),
         ("a child with its own session", "setsid sleep MARK & touch ready; wait"),
         ("a daemon", "(setsid sleep MARK & ) & sleep 0.05; touch ready; wait; sleep MARK"),
-        ("a nameless daemon", "(env -i /usr/bin/setsid /bin/sleep MARK & ) & sleep 0.05; touch ready; sleep MARK"),
-        ("a stubborn daemon", "(setsid sh -c 'trap \"\" TERM; while :; do sleep MARK; done' & ) & sleep 0.05; touch ready; sleep MARK"),
+        (
+            "a nameless daemon",
+            "(env -i /usr/bin/setsid /bin/sleep MARK & ) & sleep 0.05; touch ready; sleep MARK",
+        ),
+        (
+            "a stubborn daemon",
+            "(setsid sh -c 'trap \"\" TERM; while :; do sleep MARK; done' & ) & sleep 0.05; touch ready; sleep MARK",
+        ),
         ("a stopped program", "sleep MARK & kill -STOP $!; touch ready; kill -STOP $$"),
-        ("a stopped daemon", "(setsid sh -c 'kill -STOP $$; sleep MARK' & ) & sleep 0.05; touch ready; sleep MARK"),
+        (
+            "a stopped daemon",
+            "(setsid sh -c 'kill -STOP $$; sleep MARK' & ) & sleep 0.05; touch ready; sleep MARK",
+        ),
         ("a tree", "sh -c 'sh -c \"sleep MARK & wait\" & sleep MARK & wait' & touch ready; wait"),
     ];
     for (number, (what, script)) in (0..).zip(table) {

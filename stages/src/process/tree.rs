@@ -113,8 +113,11 @@ fn environment(pid: u32) -> Option<Vec<u8>> {
 }
 
 fn read_process(pid: u32) -> Option<Process> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse_stat(pid, &stat)
+    let file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
+    // The fields that matter stand well within the first kilobyte.
+    let mut stat = [0_u8; 1_024];
+    let length = file.read_at(&mut stat, 0).ok()?;
+    parse_stat(pid, &stat[..length])
 }
 
 /// Reads a line of `/proc/PID/stat`. The program's name, in parentheses, may itself hold spaces

@@ -242,11 +242,7 @@ impl<'a> Running<'a> {
     }
 
     /// Reads once and hands on what was read.
-    fn take(
-        &mut self,
-        stream: Stream,
-        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
-    ) -> Read {
+    fn take(&mut self, stream: Stream, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> Read {
         BUFFER.with_borrow_mut(|buffer| match read(buffer) {
             Ok(0) => Read::End,
             Ok(length) => {
@@ -278,9 +274,7 @@ impl<'a> Running<'a> {
     }
 
     fn read_rest_of(&mut self, pipes: &Pipes) {
-        for (pipe, stream) in
-            [(&pipes.stdout, Stream::Stdout), (&pipes.stderr, Stream::Stderr)]
-        {
+        for (pipe, stream) in [(&pipes.stdout, Stream::Stdout), (&pipes.stderr, Stream::Stderr)] {
             if let Some(pipe) = pipe {
                 self.read_rest_from(stream, pipe.as_fd());
             }
@@ -339,9 +333,7 @@ impl<'a> Running<'a> {
             (Some(Stop::Silent(limit)), _) => Err(failures.silent(*limit)),
             (Some(Stop::Unkept(error)), _) => Err(failures.io("its output cannot be kept", error)),
             (Some(Stop::StarterLost), _) | (None, None) => Err(failures.starter_lost()),
-            (None, Some(End::Code(code)))
-                if code == 0 || self.command.exit == ExitRule::Any =>
-            {
+            (None, Some(End::Code(code))) if code == 0 || self.command.exit == ExitRule::Any => {
                 Ok(code)
             }
             (None, Some(end)) => Err(failures.ended(end)),

@@ -76,12 +76,12 @@ impl Server {
 
     /// Runs until the engine's end of the socket closes, or says something damaged.
     fn serve_engine(&mut self) {
-        while let Ok(child_news) = self.wait() {
-            let open = self.link.read();
+        while let Ok(News { engine, child }) = self.wait() {
+            let open = !engine || self.link.read();
             while let Some(request) = self.link.next_request() {
                 self.obey(request);
             }
-            if child_news {
+            if child {
                 self.reap();
             }
             self.announce();
@@ -108,9 +108,8 @@ impl Server {
         }
     }
 
-    /// Sleeps until the engine speaks, a child ends or something is due; tells whether a child may
-    /// have ended.
-    fn wait(&mut self) -> io::Result<bool> {
+    /// Sleeps until the engine speaks, a child ends or something is due.
+    fn wait(&mut self) -> io::Result<News> {
         let timeout = self.next_due().map(|due| timespec(due - Instant::now().min(due)));
         let mut interest = PollFlags::IN;
         if self.link.has_output() {
@@ -124,11 +123,13 @@ impl Server {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let child_news = polled.get(1).is_none_or(|fd| !fd.revents().is_empty());
-        if child_news {
+        let has_news = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let engine = polled.first().is_some_and(has_news);
+        let child = polled.get(1).is_none_or(has_news);
+        if child {
             self.watch.clear();
         }
-        Ok(child_news)
+        Ok(News { engine, child })
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -167,6 +168,14 @@ impl Server {
             self.child_ended(id, end);
         }
     }
+}
+
+/// What woke the process.
+struct News {
+    /// The socket has something, or takes something.
+    engine: bool,
+    /// A child may have ended.
+    child: bool,
 }
 
 fn timespec(duration: Duration) -> Timespec {

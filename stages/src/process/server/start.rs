@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -17,6 +18,8 @@ use crate::process::protocol::{Reply, Spawn, Step};
 /// attributes.
 pub(super) struct Launcher {
     starter: Starter,
+    /// `/dev/null`, the stdin of most.
+    nothing: File,
     environment: Vec<CString>,
 }
 
@@ -30,7 +33,7 @@ impl Launcher {
                 CString::new(entry).ok()
             })
             .collect();
-        Ok(Self { starter: Starter::new()?, environment })
+        Ok(Self { starter: Starter::new()?, nothing: File::open("/dev/null")?, environment })
     }
 
     /// Starts a program and returns its process id.
@@ -48,7 +51,7 @@ impl Launcher {
         let argv = strings(spawn.argv.iter()).map_err(at_exec)?;
         let program = string(&spawn.program).map_err(at_exec)?;
         let streams = Streams {
-            stdin: descriptors.get(2).map(AsFd::as_fd),
+            stdin: Some(descriptors.get(2).map_or(self.nothing.as_fd(), AsFd::as_fd)),
             stdout: descriptors.first().map(AsFd::as_fd),
             stderr: descriptors.get(1).map(AsFd::as_fd),
         };
