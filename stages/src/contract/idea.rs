@@ -134,10 +134,20 @@ pub struct ScriptStructure {
 }
 
 impl ScriptStructure {
-    /// Words of a text.
+    /// Words of a text as they are heard: each digit, point and sign of a number is about one.
     #[must_use]
     pub fn words_in(text: &str) -> u64 {
-        text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count() as u64
+        text.split_whitespace().map(heard_in).sum()
+    }
+}
+
+fn heard_in(word: &str) -> u64 {
+    let word = word.trim_end_matches(['.', ',', '!', '?', ';', ':']);
+    let digits = word.bytes().filter(u8::is_ascii_digit).count() as u64;
+    let others = word.bytes().filter(|b| matches!(b, b'.' | b'-' | b'+' | b'%')).count() as u64;
+    match digits {
+        0 => u64::from(word.contains(char::is_alphanumeric)),
+        digits => digits + others,
     }
 }
 

@@ -92,7 +92,10 @@ impl Stage for AssembleStage {
             let shown = shown(&package, timing)?;
             decode_all(&shown).await?;
             let timeline = Timeline::of_ends(&shown.iter().map(|s| s.end_ms).collect::<Vec<_>>())?;
-            let assembly = Assembly { spawner: &self.spawner, context, shown, timeline, track };
+            // A second attempt trusts nothing that can be left out.
+            let look = if context.attempt() >= 2 { Look::Safe } else { Look::Lively };
+            let spawner = &self.spawner;
+            let assembly = Assembly { spawner, context, shown, timeline, track, look };
             let result = assembly.assemble(&package).await?;
             Ok(BTreeMap::from([
                 ("reel".to_owned(), Draft::Path(REEL.into())),
@@ -178,21 +181,21 @@ struct Assembly<'a> {
     shown: Vec<Shown<'a>>,
     timeline: Timeline,
     track: Option<PathBuf>,
+    look: Look,
 }
 
 impl Assembly<'_> {
     async fn assemble(&self, package: &MediaPackage) -> Result<AssemblyResult, StageError> {
         let version = ffmpeg::version(self.spawner, self.context).await?;
-        let look = if self.context.attempt() >= 2 { Look::Safe } else { Look::Lively };
         let part = self.context.scratch().join(PART);
-        let made = self.make(look, &part).await;
+        let made = self.make(&part).await;
         if made.is_err() && part.exists() {
             std::fs::remove_file(&part).map_err(io_error)?;
         }
         let (argv, duration_ms) = made?;
         let reel = self.context.scratch().join(REEL);
         std::fs::rename(&part, &reel).map_err(io_error)?;
-        let safe = look == Look::Safe;
+        let safe = self.look == Look::Safe;
         Ok(AssemblyResult {
             schema_version: 1,
             idea_id: package.idea_id.clone(),
@@ -209,8 +212,8 @@ impl Assembly<'_> {
     }
 
     /// Encodes and verifies; returns the command and the length in milliseconds.
-    async fn make(&self, look: Look, part: &Path) -> Result<(Vec<String>, u64), StageError> {
-        let command = self.command(look, part);
+    async fn make(&self, part: &Path) -> Result<(Vec<String>, u64), StageError> {
+        let command = self.command(part);
         let argv = command.argv().iter().map(|arg| without_folder(arg)).collect();
         ffmpeg::encode(self.spawner, self.context, command, self.timeline.seconds()).await?;
         let expected = Expected { frames: self.timeline.total, sound: self.track.is_some() };
@@ -218,8 +221,8 @@ impl Assembly<'_> {
         Ok((argv, duration_ms))
     }
 
-    fn command(&self, look: Look, part: &Path) -> Command {
-        let preset = if look == Look::Safe { "ultrafast" } else { "veryfast" };
+    fn command(&self, part: &Path) -> Command {
+        let preset = if self.look == Look::Safe { "ultrafast" } else { "veryfast" };
         let mut command = ffmpeg::ffmpeg(self.context, "encode the reel").args([
             "-loglevel",
             "warning",
@@ -232,7 +235,7 @@ impl Assembly<'_> {
         if let Some(track) = &self.track {
             command = command.arg("-i").arg(track);
         }
-        let filter = ffmpeg::reel_filter(&self.timeline, look, self.track.is_some());
+        let filter = ffmpeg::reel_filter(&self.timeline, self.look, self.track.is_some());
         command = command.args(["-filter_complex", filter.as_str(), "-map", "[v]"]);
         if self.track.is_some() {
             command = command.args(["-map", "[a]", "-c:a", "aac", "-b:a", "128k"]);
@@ -274,4 +277,59 @@ fn without_folder(arg: &str) -> String {
 #[expect(clippy::needless_pass_by_value, reason = "it is used with `map_err`")]
 fn io_error(error: std::io::Error) -> StageError {
     StageError::from_io("write the reel", &error).kind(ErrorKind::Ffmpeg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::testing::{TestContext, spawner};
+
+    fn picture(folder: &Path, section: &str, shade: u8) -> AssetMetadata {
+        let path = folder.join(format!("{section}.png"));
+        let image = image::RgbImage::from_pixel(270, 480, image::Rgb([shade, 40, 90]));
+        image.save(&path).expect("a picture");
+        let asset = serde_json::json!({
+            "asset_id": section, "section_id": section, "kind": "image", "path": path,
+            "mime": "image/png", "width_px": 270, "height_px": 480, "bytes": 1, "provider": "test"
+        });
+        serde_json::from_value(asset).expect("an asset")
+    }
+
+    fn package(folder: &Path) -> MediaPackage {
+        MediaPackage {
+            schema_version: 1,
+            idea_id: "idea".into(),
+            aspect: "9:16".into(),
+            assets: vec![picture(folder, "s1", 20), picture(folder, "s2", 200)],
+            audio: None,
+            timing: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn safe_settings_make_a_silent_reel_of_the_same_length() {
+        let (context, spawner) = (TestContext::new(), spawner());
+        let package = package(context.scratch());
+        let mut shown = shown(&package, None).expect("slides");
+        shown.iter_mut().zip([600, 1_200]).for_each(|(slide, end_ms)| slide.end_ms = end_ms);
+        let timeline = Timeline::of_ends(&[600, 1_200]).expect("a timeline");
+        let look = Look::Safe;
+        let assembly =
+            Assembly { spawner: &spawner, context: &context, shown, timeline, track: None, look };
+        let result = assembly.assemble(&package).await.expect("a reel");
+        assert_eq!(result.outputs[0].duration_ms, 1_200);
+        assert_eq!(result.outputs[0].audio_codec, None);
+        assert_eq!(result.warnings.len(), 1);
+        assert!(result.argv.iter().all(|arg| !arg.contains("scratch")), "{:?}", result.argv);
+        assert!(!context.scratch().join(PART).exists());
+    }
+
+    #[test]
+    fn slides_without_times_stand_for_a_fixed_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let package = package(folder.path());
+        let ends: Vec<u64> =
+            shown(&package, None).expect("slides").iter().map(|s| s.end_ms).collect();
+        assert_eq!(ends, [2_500, 5_000]);
+    }
 }

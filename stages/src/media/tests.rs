@@ -221,3 +221,14 @@ async fn an_outbox_that_cannot_be_written_is_a_matter_of_configuration() {
     assert_eq!(error.class, ErrorClass::Config);
     assert!(error.hint.is_some_and(|hint| hint.contains("taken")));
 }
+
+#[tokio::test]
+async fn a_narration_is_about_as_long_as_its_segment_wants() {
+    for idea in super::ideas::tests::written("2025-11-23", 20, 4).iter().step_by(4) {
+        let value = serde_json::to_value(idea).expect("JSON");
+        let inputs = Payloads::from([("idea".to_owned(), value)]);
+        let made = run(&NarrateStage::new(spawner()), &TestContext::new(), &inputs).await;
+        let ms = made.expect("a narration")["audio"]["duration_ms"].as_u64().expect("a duration");
+        assert!((16_000..=24_500).contains(&ms), "{}: {ms} ms", idea.angle);
+    }
+}

@@ -17,7 +17,6 @@ impl Colour {
     /// What the eye should find first.
     pub(super) const LIME: Self = Self::rgb(200, 255, 62);
 
-    #[expect(clippy::cast_lossless, reason = "`From` is not const")]
     pub(super) const fn rgb(r: u8, g: u8, b: u8) -> Self {
         Self { r: r as f32 / 255.0, g: g as f32 / 255.0, b: b as f32 / 255.0 }
     }

@@ -8,5 +8,6 @@ mod seed;
 pub(super) use odds::{american, line, stat_name, team_nickname};
 pub(super) use script::write;
 
-/// Words per second of the offline voice at its usual rate.
-pub(super) const WORDS_PER_SECOND: f64 = 3.1;
+/// Words per second of the offline voice at its usual rate, as heard in short sentences with
+/// numbers, their pauses included.
+pub(super) const WORDS_PER_SECOND: f64 = 2.65;

@@ -16,6 +16,9 @@ const TEMPLATES: &str = "templates-1";
 const DISCLAIMER: &str =
     "21+ only. Entertainment, not advice. Gambling problem? Call 1-800-GAMBLER.";
 
+/// Characters that a section's text may have.
+const LONGEST_TEXT: usize = 400;
+
 const HOOKS: [&str; 6] = [
     "{away} at {home}, and one number stands out.",
     "Before {away} at {home} kicks off, look at this line.",
@@ -164,9 +167,7 @@ impl Writer<'_> {
             line(prop.line),
             stat_name(&prop.stat_type),
         );
-        let price = self.c.price().map(|odds| format!(" The price is {}.", american(odds)));
-        let text = said + &price.unwrap_or_default();
-        ("body", text, slide("The pick", prices(prop), "pick"))
+        ("body", said, slide("The pick", prices(prop), "pick"))
     }
 
     fn reason_part(&self) -> Part {
@@ -215,16 +216,24 @@ impl Writer<'_> {
         ("cta", seed.pick(&CALLS).to_owned(), slide(title, bullets, "outro"))
     }
 
-    /// Adds sentences to the last body part while the script is clearly shorter than wanted.
+    /// Adds sentences while the script is clearly shorter than wanted: the price to the pick,
+    /// other props to the last body part.
     fn lengthen(&self, parts: &mut [Part], target: u64) {
-        let Some(last) = parts.iter().rposition(|(role, ..)| *role == "body") else { return };
-        let shown = |prop: &&PropData| !std::ptr::eq(*prop, self.c.prop);
-        for prop in self.game.props.iter().filter(shown) {
+        let of_body = |(role, ..): &Part| *role == "body";
+        let (Some(pick), Some(last)) =
+            (parts.iter().position(of_body), parts.iter().rposition(of_body))
+        else {
+            return;
+        };
+        let price = self.c.price().map(|odds| (pick, format!("The price is {}.", american(odds))));
+        let other = |prop: &&PropData| !std::ptr::eq(*prop, self.c.prop);
+        let others = self.game.props.iter().filter(other).map(|prop| (last, also(prop)));
+        for (at, sentence) in price.into_iter().chain(others) {
             let words: u64 = parts.iter().map(|(_, text, _)| ScriptStructure::words_in(text)).sum();
-            let addition = also(prop);
-            let (room, longer) = (words * 10 < target * 9, parts[last].1.len() + addition.len());
-            if room && longer < 400 && !parts.iter().any(|(_, text, _)| text.contains(&addition)) {
-                parts[last].1 = format!("{} {addition}", parts[last].1);
+            let is_short = words * 10 < target * 9;
+            let has_room = parts[at].1.chars().count() + sentence.chars().count() < LONGEST_TEXT;
+            if is_short && has_room && !parts.iter().any(|(_, text, _)| text.contains(&sentence)) {
+                parts[at].1 = format!("{} {sentence}", parts[at].1);
             }
         }
     }
