@@ -162,7 +162,7 @@ fn a_failed_commit_at_any_point_stops_the_run_and_resume_ends_it_without_repeati
             }
             let told = harness.succeeded();
             let before = harness.executed().len();
-            assert_eq!(harness.resume_or_run(), Ending::Finished(RunEnd::Succeeded), "at {at}");
+            assert_eq!(harness.resume(), Ending::Finished(RunEnd::Succeeded), "at {at}");
             for name in &told {
                 assert!(
                     !harness.executed()[before..].contains(name),

@@ -1,4 +1,5 @@
 //! A run with scripted stages: what each task does is said beforehand, what was executed is noted.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -159,14 +160,17 @@ impl Harness {
     }
 
     pub(crate) fn resume(&self) -> Ending {
-        let store: Arc<dyn Store> = self.store.clone();
-        let opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest()).unwrap();
-        self.drive(store, opened).unwrap()
+        self.try_resume().unwrap()
     }
 
-    /// Resumes the run, or starts it if a failure came before it was there.
-    pub(crate) fn resume_or_run(&self) -> Ending {
-        if self.store.read_run(&self.run).is_ok() { self.resume() } else { self.run() }
+    /// Resumes the run, or starts it if a failure came before it was on record.
+    pub(crate) fn try_resume(&self) -> Result<Ending, RunError> {
+        let store: Arc<dyn Store> = self.store.clone();
+        if store.read_run(&self.run).is_err() {
+            return self.try_run();
+        }
+        let opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest())?;
+        self.drive(store, opened)
     }
 
     fn drive(
