@@ -46,6 +46,33 @@ pub(crate) fn write_all_synced<P: AsRef<Path>>(
         .try_for_each(|(path, file)| file.sync_all().map_err(StoreError::io("sync", path)))
 }
 
+/// Fewer things than this are synced one after the other.
+const FEW: usize = 8;
+/// So many threads wait for the disk at once.
+const THREADS: usize = 8;
+
+/// Syncs many things. The kernel serves those that wait at the same time with one commit.
+pub(crate) fn sync_together<T: Sync>(
+    items: &[T],
+    sync: impl Fn(&T) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
+    if items.len() < FEW {
+        return items.iter().try_for_each(sync);
+    }
+    let sync = &sync;
+    std::thread::scope(|scope| {
+        let shares = items.chunks(items.len().div_ceil(THREADS));
+        let threads: Vec<_> =
+            shares.map(|share| scope.spawn(move || share.iter().try_for_each(sync))).collect();
+        // All threads are waited for, whatever the first of them says.
+        let results: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        results.into_iter().try_for_each(|result| match result {
+            Ok(synced) => synced,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
+}
+
 /// Creates a folder; one that is there already is as good.
 pub(crate) fn ensure_dir(path: &Path) -> Result<bool, StoreError> {
     match fs::create_dir(path) {

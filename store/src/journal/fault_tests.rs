@@ -97,6 +97,10 @@ fn a_frame_torn_at_any_byte_is_dropped_and_the_journal_goes_on() {
             fixture.put(torn);
             assert_eq!(fixture.records().expect("a torn end is no damage"), all[..4], "{cut}");
         }
+        // Taking over costs two syncs, so it is tried less often than reading.
+        if (cut - ends[1]) % 16 > 0 {
+            continue;
+        }
         let mut journal = fixture.open().expect("a torn end is dropped");
         assert_eq!(journal.replay().expect("records"), all[..4], "{cut}");
         journal.append(&[finished(9)], &[]).expect("it goes on");
@@ -203,7 +207,8 @@ fn a_journal_that_was_closed_and_cut_is_damaged_at_any_length() {
         fixture.put(&whole[..len]);
         let error = fixture.records().expect_err("it was cut");
         assert!(is_damaged(&error, &fixture.path()), "{len}: {error}");
-        assert!(fixture.open().is_err(), "{len}");
+        let error = fixture.open().err().expect("it was cut");
+        assert!(is_damaged(&error, &fixture.path()), "{len}: {error}");
     }
 }
 

@@ -10,7 +10,7 @@ use flow_core::store::StoreError;
 
 use super::put::{Source, Staged};
 use super::{Objects, put};
-use crate::files::ensure_dir;
+use crate::files::{ensure_dir, sync_together};
 
 /// So many files of a folder are on their way to the disk before the first is waited for.
 const TOGETHER: usize = 64;
@@ -56,7 +56,8 @@ impl Objects {
     }
 
     fn finish_all(&self, staged: &mut Vec<Staged>) -> Result<(), StoreError> {
-        staged.drain(..).try_for_each(|file| self.finish(&file))
+        sync_together(staged, Staged::sync)?;
+        staged.drain(..).try_for_each(|file| self.admit(&file))
     }
 
     /// Makes a fresh folder of links at `target`.

@@ -20,7 +20,7 @@ use flow_core::digest::{Digest, Hasher};
 use flow_core::payload::Artifact;
 use flow_core::store::StoreError;
 
-use crate::files::{ensure_dir, if_there, sync_dir};
+use crate::files::{ensure_dir, if_there, sync_dir, sync_together};
 use crate::layout::Layout;
 use crate::platform;
 use crate::tmp::{TmpSpace, unique_name};
@@ -62,14 +62,12 @@ impl Objects {
             let source = std::io::Error::other("an earlier sync of the objects failed");
             return Err(StoreError::io("sync", self.layout.objects())(source));
         }
-        let dirty = std::mem::take(&mut *lock(&self.dirty));
-        for folder in &dirty {
-            if let Err(error) = sync_dir(folder) {
-                self.failed.store(true, Ordering::Release);
-                return Err(error);
-            }
+        let dirty: Vec<_> = std::mem::take(&mut *lock(&self.dirty)).into_iter().collect();
+        let synced = sync_together(&dirty, |folder| sync_dir(folder));
+        if synced.is_err() {
+            self.failed.store(true, Ordering::Release);
         }
-        Ok(())
+        synced
     }
 
     /// The path of an object whose bytes are right.

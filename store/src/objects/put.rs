@@ -45,6 +45,13 @@ pub(super) struct Staged {
     pub(super) size: u64,
 }
 
+impl Staged {
+    /// Makes its bytes durable.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_all().map_err(StoreError::io("sync", &self.path))
+    }
+}
+
 impl Objects {
     /// Stores bytes.
     pub(crate) fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
@@ -52,9 +59,9 @@ impl Objects {
         if self.has(&digest, bytes.len() as u64)? {
             return Ok(digest);
         }
-        let staged = self.tmp.fresh()?;
-        let stored = write_new(&staged, bytes).and_then(|()| self.admit(&staged, digest));
-        self.or_discard(&staged, stored)?;
+        let path = self.tmp.fresh()?;
+        let file = self.or_discard(&path, write_new(&path, bytes))?;
+        self.admit(&Staged { path, file, digest, size: bytes.len() as u64 })?;
         Ok(digest)
     }
 
@@ -62,7 +69,8 @@ impl Objects {
     pub(crate) fn put_file(&self, path: &Path, adopt: Adopt) -> Result<(Digest, u64), StoreError> {
         let adopt = if adopt == Adopt::Move { Source::Moved } else { Source::Kept };
         let staged = self.stage(path, adopt)?;
-        self.finish(&staged)?;
+        self.or_discard(&staged.path, staged.sync())?;
+        self.admit(&staged)?;
         Ok((staged.digest, staged.size))
     }
 
@@ -71,14 +79,6 @@ impl Objects {
         let target = self.tmp.fresh()?;
         let staged = self.bring(path, from, &target);
         self.or_discard(&target, staged)
-    }
-
-    /// Makes a staged file durable and gives it its name.
-    pub(super) fn finish(&self, staged: &Staged) -> Result<(), StoreError> {
-        let path = &staged.path;
-        let synced = staged.file.sync_all().map_err(StoreError::io("sync", path));
-        let stored = synced.and_then(|()| self.admit(path, staged.digest));
-        self.or_discard(path, stored)
     }
 
     fn or_discard<T>(&self, staged: &Path, stored: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -106,8 +106,13 @@ impl Objects {
         copy_in(&mut source, path, target)
     }
 
-    /// Gives a staged file its name, unless the right file has it already.
-    fn admit(&self, staged: &Path, digest: Digest) -> Result<(), StoreError> {
+    /// Gives a staged file its name once it is durable, unless the right file has it already.
+    pub(super) fn admit(&self, staged: &Staged) -> Result<(), StoreError> {
+        let admitted = self.name(&staged.path, staged.digest);
+        self.or_discard(&staged.path, admitted)
+    }
+
+    fn name(&self, staged: &Path, digest: Digest) -> Result<(), StoreError> {
         let path = self.layout.object(&digest);
         let folder = path.parent().unwrap_or(self.layout.root());
         if ensure_dir(folder)? {
@@ -198,10 +203,11 @@ fn create(path: &Path, mode: u32) -> Result<File, StoreError> {
     Ok(file)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn write_new(path: &Path, bytes: &[u8]) -> Result<File, StoreError> {
     let mut file = create(path, READ_ONLY)?;
     file.write_all(bytes).map_err(StoreError::io("write", path))?;
-    file.sync_all().map_err(StoreError::io("sync", path))
+    file.sync_all().map_err(StoreError::io("sync", path))?;
+    Ok(file)
 }
 
 /// Opens a regular file for reading: no link, no folder, no pipe or device.
