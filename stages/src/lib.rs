@@ -1,6 +1,15 @@
 //! The built-in stages, the subprocess wrapper, and the media pipeline.
 
+pub mod builtin;
 pub mod contract;
 pub mod media;
-
 pub mod process;
+
+use flow_core::catalog::Catalog;
+
+/// All stages and types of this crate; their programs are started by `spawner`, which ends
+/// with the catalog.
+#[must_use]
+pub fn catalog(spawner: process::Spawner) -> Catalog {
+    media::register(builtin::register(Catalog::new(), &spawner), &spawner)
+}

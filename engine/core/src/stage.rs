@@ -237,6 +237,10 @@ pub trait Context: Send + Sync {
     fn run_date(&self) -> jiff::civil::Date;
     /// The path of a program: `[tools]` first, else the name itself for a search on PATH.
     fn tool(&self, name: &str) -> PathBuf;
+    /// Variables of the engine's environment that no program gets: those of declared secrets.
+    fn withheld_env(&self) -> &[String] {
+        &[]
+    }
     /// Resolves when the attempt must stop.
     fn cancelled(&self) -> BoxFuture<'_, CancelReason>;
     /// Tells how far the work is.

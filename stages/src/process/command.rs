@@ -78,6 +78,8 @@ pub struct Command {
     pub exit: ExitRule,
     /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// Whether the context learns nothing of its output, because it is the engine's own affair.
+    pub quiet: bool,
     /// Called for each line of stdout as it comes.
     pub on_stdout_line: Option<LineSink>,
 }
@@ -102,6 +104,7 @@ impl Command {
             operation,
             exit: ExitRule::Zero,
             grace: GRACE,
+            quiet: false,
             on_stdout_line: None,
         }
     }

@@ -34,6 +34,7 @@ mod watch;
 use std::io;
 
 pub use command::{Captured, Command, ExitRule, Finished, GRACE, Keep, LineSink, Stdin};
+pub(crate) use program::is_executable;
 pub use program::{install_hint, resolve};
 pub use spawner::Spawner;
 
@@ -53,9 +54,15 @@ pub fn serve_if_spawner() {
     }
 }
 
-/// Serves the engine at the other end of standard input until it closes. Without a socket there
-/// it returns at once.
+/// The variable that gives such an executable another role: to run a single filter of `jq`.
+pub(crate) const ROLE: &str = "FLOW_PROCESS_ROLE";
+
+/// Does what this process was started for: by default, serves the engine at the other end of
+/// standard input until it closes. Without a socket there it returns at once.
 fn serve_on_stdin() -> io::Result<()> {
+    if std::env::var_os(ROLE).is_some_and(|role| role == crate::builtin::FILTER_ROLE) {
+        return crate::builtin::serve_filter();
+    }
     let stdin = io::stdin();
     if rustix::net::getsockname(&stdin).is_err() {
         return Ok(());

@@ -3,12 +3,15 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::command::Captured;
 
 /// What is kept in memory before a file takes it.
 const IN_MEMORY: usize = 1 << 20;
+
+/// What is kept in memory where there is no folder for a file.
+const WITHOUT_FILE: usize = 256 << 20;
 
 /// What an error shows of stderr, in bytes and lines.
 const TAIL_BYTES: usize = 8 * 1024;
@@ -21,24 +24,28 @@ const LINE_BYTES: usize = 64 * 1024;
 pub(super) struct Spool {
     memory: Vec<u8>,
     file: Option<(File, u64)>,
-    path: PathBuf,
+    /// `None` where there is no folder for it.
+    path: Option<PathBuf>,
 }
 
 impl Spool {
-    /// Keeps in memory at first and later in a new file at `path`.
-    pub(super) fn new(path: PathBuf) -> Self {
+    /// Keeps in memory at first and later in a new file in `folder`, if that is not empty.
+    pub(super) fn new(folder: &Path, name: &str) -> Self {
+        let path = (!folder.as_os_str().is_empty()).then(|| folder.join(name));
         Self { memory: Vec::new(), file: None, path }
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.file.is_none() && self.memory.len() + bytes.len() <= IN_MEMORY {
+        let most = if self.path.is_some() { IN_MEMORY } else { WITHOUT_FILE };
+        if self.file.is_none() && self.memory.len() + bytes.len() <= most {
             self.memory.extend_from_slice(bytes);
             return Ok(());
         }
         let (file, size) = match &mut self.file {
             Some(open) => open,
             none => {
-                let mut file = File::create(&self.path)?;
+                let path = self.path.as_ref().ok_or(io::ErrorKind::FileTooLarge)?;
+                let mut file = File::create(path)?;
                 file.write_all(&self.memory)?;
                 let size = self.memory.len() as u64;
                 self.memory = Vec::new();
@@ -51,9 +58,9 @@ impl Spool {
     }
 
     pub(super) fn finish(self) -> Captured {
-        match self.file {
-            Some((_, size)) => Captured::File { path: self.path, size },
-            None => Captured::Memory(self.memory),
+        match (self.file, self.path) {
+            (Some((_, size)), Some(path)) => Captured::File { path, size },
+            _ => Captured::Memory(self.memory),
         }
     }
 }
@@ -136,11 +143,11 @@ mod tests {
     fn a_stream_moves_to_a_file_when_it_grows() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("stdout");
-        let mut small = Spool::new(path.clone());
+        let mut small = Spool::new(folder.path(), "stdout");
         small.write(b"abc").expect("in memory");
         assert_eq!(small.finish(), Captured::Memory(b"abc".to_vec()));
         assert!(!path.exists());
-        let mut large = Spool::new(path.clone());
+        let mut large = Spool::new(folder.path(), "stdout");
         for _ in 0..40 {
             large.write(&[7; 64 * 1024]).expect("in the file");
         }

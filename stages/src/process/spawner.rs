@@ -78,6 +78,11 @@ impl Spawner {
         tokio::time::timeout(KILL_ALL_LIMIT, replies.recv()).await.ok();
     }
 
+    /// The program and the arguments that make a process of this program's own roles.
+    pub(crate) fn itself(&self) -> (PathBuf, Vec<OsString>) {
+        (self.0.program.clone(), self.0.args.clone())
+    }
+
     /// The link to the starter process, which is started if none runs.
     pub(super) fn link(&self) -> io::Result<Arc<Link>> {
         let mut link = self.0.lock();

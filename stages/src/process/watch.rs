@@ -94,7 +94,7 @@ impl<'a> Running<'a> {
         let now = Instant::now();
         let output = |keep, name: &str| Output {
             spool: (keep == Keep::All)
-                .then(|| Spool::new(context.side().join(format!("{name}-{}", guard.id)))),
+                .then(|| Spool::new(context.side(), &format!("{name}-{}", guard.id))),
             widened: false,
         };
         Self {
@@ -258,7 +258,9 @@ impl<'a> Running<'a> {
 
     fn hand_on(&mut self, stream: Stream, bytes: &[u8]) {
         self.last_output = Instant::now();
-        self.context.capture(stream, bytes);
+        if !self.command.quiet {
+            self.context.capture(stream, bytes);
+        }
         if stream == Stream::Stderr {
             self.tail.write(bytes);
         } else if let Some((lines, sink)) = &mut self.lines {

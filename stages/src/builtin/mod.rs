@@ -1,0 +1,22 @@
+//! The stages that are not about anything in particular: one file each, all of one shape.
+
+pub mod command;
+mod jq;
+mod noop;
+mod value;
+
+use flow_core::catalog::Catalog;
+
+use crate::process::Spawner;
+
+pub(crate) use jq::{ROLE_NAME as FILTER_ROLE, serve as serve_filter};
+
+/// Adds the general stages of this crate.
+#[must_use]
+pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
+    catalog
+        .with(command::CommandStage::new(spawner.clone()))
+        .with(jq::JqStage::new(spawner.clone()))
+        .with(noop::NoopStage::new())
+        .with(value::ValueStage::new())
+}
