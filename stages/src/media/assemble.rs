@@ -62,7 +62,6 @@ impl AssembleStage {
                 example: r#"[nodes.assemble]
 stage  = "media.assemble"
 inputs = { package = "slides.package", track = "narrate.track", timing = "narrate.timing" }
-pool   = "encode"
 retry  = { attempts = 2, on = ["default", "exit:*"] }
 "#,
             },

@@ -124,7 +124,7 @@ pub(super) mod tests {
     fn calendar(date: &str) -> CalendarConfig {
         contract::read(&serde_json::json!({
             "date": date, "timezone": "America/New_York", "sport": "nfl", "season": 2025,
-            "phase": "regular", "preset_id": "narrated", "layers": ["L3"], "max_matchups": 11
+            "phase": "regular", "preset_id": "narrated", "layers": ["L3", "L4"], "max_matchups": 11
         }))
         .expect("a calendar")
     }
@@ -163,6 +163,14 @@ pub(super) mod tests {
             let value = serde_json::to_value(ideas).expect("JSON");
             assert_eq!(validate(&contract::ty::<IdeaPackage>().list(), &value), [], "day {day}");
         }
+    }
+
+    #[test]
+    fn a_script_that_nobody_speaks_has_no_wanted_length() {
+        let slate = slate();
+        let silent = CalendarConfig { layers: vec!["L3".into()], ..calendar("2025-11-23") };
+        let ideas = write(&slate, &silent, &segments(&slate, 7, 3), "", 1);
+        assert_eq!(ideas[0].script.target_words, None);
     }
 
     #[test]

@@ -60,9 +60,8 @@ impl NarrateStage {
                 ],
                 needs_scratch: true,
                 example: r#"[nodes.narrate]
-stage    = "media.narrate"
-for_each = "ideas.ideas"
-inputs   = { idea = "item" }
+stage  = "media.narrate"
+inputs = { idea = "ideas.idea" }
 "#,
             },
         }

@@ -59,7 +59,6 @@ impl OutboxStage {
 stage  = "media.outbox"
 inputs = { reel = "assemble.reel", idea = "ideas.idea", result = "assemble.result" }
 with   = { dir = "../outbox", date = "{{ run.date }}" }
-effect = { idempotent = true }
 "#,
             },
         }

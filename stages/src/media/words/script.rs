@@ -16,6 +16,8 @@ const TEMPLATES: &str = "templates-1";
 const DISCLAIMER: &str =
     "21+ only. Entertainment, not advice. Gambling problem? Call 1-800-GAMBLER.";
 
+/// The layer that speaks.
+const NARRATION: &str = "L4";
 /// Characters that a section's text may have.
 const LONGEST_TEXT: usize = 400;
 
@@ -49,7 +51,8 @@ pub(in crate::media) fn write(
     let mut seed = Seed::of(&[TEMPLATES, date, &game.matchup_id, &segment.segment_id, seed]);
     let candidate = choose(game, &mut seed)?;
     let kickoff = kickoff(&game.game_time, &calendar.timezone);
-    let writer = Writer { game, segment, kickoff, c: candidate };
+    let spoken = calendar.layers.iter().any(|layer| layer == NARRATION);
+    let writer = Writer { game, segment, kickoff, spoken, c: candidate };
     let idea_id = Digest::of(
         [game.matchup_id.as_str(), &segment.segment_id, TEMPLATES].join("\u{1f}").as_bytes(),
     );
@@ -79,6 +82,8 @@ struct Writer<'a> {
     segment: &'a SegmentData,
     /// Day and clock time of the game, where they can be told.
     kickoff: Option<String>,
+    /// Whether the words are heard, and so have to fill the wanted time.
+    spoken: bool,
     c: Candidate<'a>,
 }
 
@@ -108,9 +113,11 @@ impl Writer<'_> {
     }
 
     fn script(&self, front: &str, seed: &mut Seed) -> ScriptStructure {
-        let target = self.target_words();
+        let target = self.spoken.then(|| self.target_words());
         let mut parts = self.parts(front, seed);
-        self.lengthen(&mut parts, target);
+        if let Some(target) = target {
+            self.lengthen(&mut parts, target);
+        }
         let sections = parts.into_iter().enumerate().map(|(at, (role, text, slide))| {
             ScriptSection { section_id: format!("s{}", at + 1), role: role.to_owned(), text, slide }
         });
@@ -120,7 +127,7 @@ impl Writer<'_> {
             language: "en-US".into(),
             sections,
             word_count: Some(words),
-            target_words: Some(target),
+            target_words: target,
         }
     }
 
