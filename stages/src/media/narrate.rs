@@ -11,10 +11,10 @@ use flow_core::stage::{
 };
 
 use super::ffmpeg::{self, Loudness, TARGET_LUFS};
-use super::ports::{draft, field, input, number, port, text};
+use super::ports::{draft, field, input, number, port, text, tool};
 use super::speech::{Track, spoken, timing};
 use crate::contract::{self, AudioMetadata, FileRef, IdeaPackage, ScriptSection, TimingData};
-use crate::process::{Command, Spawner};
+use crate::process::Spawner;
 
 /// The rate at which the offline voice speaks [`super::words::WORDS_PER_SECOND`].
 const RATE: u64 = 165;
@@ -146,9 +146,8 @@ impl Narrator<'_> {
         let sound = text.with_extension("wav");
         std::fs::write(&text, spoken(&section.text))
             .map_err(|e| StageError::from_io("write the words to speak", &e).kind(AUDIO))?;
-        let command = Command::new(self.context.tool("espeak-ng"))
-            .kind(AUDIO)
-            .operation(format!("speak section {}", section.section_id))
+        let operation = format!("speak section {}", section.section_id);
+        let command = tool(self.context, "espeak-ng", AUDIO, operation)
             .args(["-v", self.voice, "-s", &self.rate.to_string(), "-b", "1", "-w"])
             .arg(&sound)
             .arg("-f")

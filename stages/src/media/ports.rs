@@ -1,14 +1,15 @@
-//! How the stages of the pipeline declare ports and configuration, and read them.
+//! How the stages of the pipeline declare ports and configuration, read them, and name programs.
 
 use std::path::PathBuf;
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::schema::Type;
-use flow_core::stage::{Draft, FieldKind, FieldSpec, Job, PortSpec};
+use flow_core::stage::{Context, Draft, FieldKind, FieldSpec, Job, PortSpec};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::contract::{self, Contract, FileRef};
+use crate::process::Command;
 
 /// A port that must be bound, or is always there.
 pub(super) fn port(name: &str, ty: Type, doc: &'static str) -> PortSpec {
@@ -88,6 +89,19 @@ pub(super) fn draft<T: Serialize>(record: &T) -> Result<Draft, StageError> {
             .kind(ErrorKind::Validation)
             .cause(e)
     })
+}
+
+/// A command that runs a program of the pipeline: looked up in `[tools]` first, without the
+/// variables of secrets.
+pub(super) fn tool(
+    context: &dyn Context,
+    name: &str,
+    kind: ErrorKind,
+    operation: impl Into<String>,
+) -> Command {
+    let mut command = Command::new(context.tool(name)).kind(kind).operation(operation);
+    command.env_remove = context.withheld_env().iter().map(Into::into).collect();
+    command
 }
 
 /// A setting that cannot work, with the way out.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::schema::{Type, validate};
-use flow_core::stage::{Draft, Drafts, Job, Ports, Stage};
+use flow_core::stage::{Draft, Drafts, Job, NodeView, Ports, Stage};
 use serde_json::{Value, json};
 
 use super::assemble::AssembleStage;
@@ -231,4 +231,22 @@ async fn a_narration_is_about_as_long_as_its_segment_wants() {
         let ms = made.expect("a narration")["audio"]["duration_ms"].as_u64().expect("a duration");
         assert!((16_000..=24_500).contains(&ms), "{}: {ms} ms", idea.angle);
     }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_before_the_run_with_a_way_to_get_it() {
+    let tools = BTreeMap::from([("ffmpeg".to_owned(), "/no/such/ffmpeg".to_owned())]);
+    let (config, inputs) = (json!({}), BTreeMap::new());
+    let node = NodeView {
+        config: &config,
+        inputs: &inputs,
+        outputs: &[],
+        tools: &tools,
+        workflow_dir: Path::new("/"),
+        uses: &[],
+    };
+    let missing = AssembleStage::new(spawner()).preflight(&node);
+    let names: Vec<&str> = missing.iter().map(|missing| missing.what.as_str()).collect();
+    assert_eq!(names, ["ffmpeg"]);
+    assert!(missing[0].fix.contains("ffmpeg"), "{}", missing[0].fix);
 }

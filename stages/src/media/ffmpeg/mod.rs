@@ -11,6 +11,7 @@ use std::path::Path;
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::stage::{Context, Missing, NodeView};
 
+use super::ports;
 use crate::process::{Command, Finished, Spawner, install_hint, resolve};
 
 pub(super) use filter::{Look, reel_filter};
@@ -24,7 +25,7 @@ const TOO_LONG: &str = "raise `timeout`, or shorten the video";
 
 /// A command of the encoder's family, looked up in `[tools]` first.
 pub(super) fn tool(context: &dyn Context, name: &str, operation: &str) -> Command {
-    Command::new(context.tool(name)).kind(ErrorKind::Ffmpeg).operation(operation)
+    ports::tool(context, name, ErrorKind::Ffmpeg, operation)
 }
 
 /// `ffmpeg` with the settings that every call has.

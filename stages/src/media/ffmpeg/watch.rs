@@ -171,6 +171,9 @@ impl Context for Watched<'_> {
     fn tool(&self, name: &str) -> PathBuf {
         self.outer.tool(name)
     }
+    fn withheld_env(&self) -> &[String] {
+        self.outer.withheld_env()
+    }
     fn cancelled(&self) -> BoxFuture<'_, CancelReason> {
         let mut bark = self.bark.clone();
         Box::pin(async move {
