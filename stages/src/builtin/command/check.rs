@@ -102,7 +102,10 @@ fn output_fault(slot: &OutputSlot) -> Option<ConfigFault> {
     if slot.json_lines && !matches!(slot.ty.inner(), Type::List(_) | Type::Json) {
         return Some(fault(
             "",
-            format!("output `{name}` is read as JSON Lines, which are a list, but it is a {}", slot.ty),
+            format!(
+                "output `{name}` is read as JSON Lines, which are a list, but it is a {}",
+                slot.ty
+            ),
             format!("declare `list<{}>`", slot.ty),
         ));
     }
@@ -134,13 +137,17 @@ pub(super) fn missing(node: &NodeView<'_>) -> Vec<Missing> {
         (None, Some(_)) => Some("/bin/sh"),
         (None, None) => None,
     };
-    program.filter(|program| !is_template(program)).and_then(|p| missing_program(node, p)).into_iter().collect()
+    program
+        .filter(|program| !is_template(program))
+        .and_then(|p| missing_program(node, p))
+        .into_iter()
+        .collect()
 }
 
 fn missing_program(node: &NodeView<'_>, program: &str) -> Option<Missing> {
     let named = node.tools.get(program).map_or(program, String::as_str);
     if named.contains('/') {
-        let path = node.workflow_dir.join(named);
+        let path = node.workflow_dir.join(named.trim_start_matches("./"));
         return missing_file(&path).map(|fix| Missing { what: path.display().to_string(), fix });
     }
     let path = node.config.pointer("/env/PATH").and_then(Value::as_str);

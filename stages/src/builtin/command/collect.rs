@@ -195,7 +195,11 @@ fn of_outputs_folder(
     if exists(&json) {
         return of_file(slot, json).map(Some);
     }
-    if matches!(slot.ty.inner(), Type::File(_)) { with_any_extension(slot, &folder) } else { Ok(None) }
+    if matches!(slot.ty.inner(), Type::File(_)) {
+        with_any_extension(slot, &folder)
+    } else {
+        Ok(None)
+    }
 }
 
 fn folder_as_list(slot: &OutputSlot, folder: &Path) -> Result<Draft, StageError> {
@@ -219,7 +223,8 @@ fn with_any_extension(slot: &OutputSlot, folder: &Path) -> Result<Option<Draft>,
         0 => Ok(None),
         1 => of_file(slot, folder.join(&found[0])).map(Some),
         _ => {
-            let message = format!("{} could each be the output `{}`", found.join(" and "), slot.name);
+            let message =
+                format!("{} could each be the output `{}`", found.join(" and "), slot.name);
             Err(StageError::new(ErrorClass::Validation, "take outputs", message)
                 .port(&slot.name)
                 .hint("write one of them, or name it with `path`"))
@@ -257,7 +262,9 @@ fn missing(context: &dyn Context, job: &Job, slot: &OutputSlot) -> StageError {
     };
     let message = format!("the program made no output `{name}`: looked for {places}");
     let hint = match &slot.from {
-        OutputFrom::Path(_) => format!("write it there, or declare `{}?` if it may be absent", slot.ty),
+        OutputFrom::Path(_) => {
+            format!("write it there, or declare `{}?` if it may be absent", slot.ty)
+        }
         _ => format!(
             "write it to `$FLOW_OUTPUTS/{name}`, or to the path that `{{{{ outputs.{name} }}}}` gives; \
              declare `{}?` if it may be absent",

@@ -94,10 +94,7 @@ fn stdin(value: &Value) -> Result<Stdin, StageError> {
 }
 
 /// `with.env`, and then what the engine says about the attempt.
-fn environment(
-    context: &dyn Context,
-    job: &Job,
-) -> Result<Vec<(OsString, OsString)>, StageError> {
+fn environment(context: &dyn Context, job: &Job) -> Result<Vec<(OsString, OsString)>, StageError> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
     let given = job.config.get("env").and_then(Value::as_object);
     for (name, value) in given.into_iter().flatten() {
@@ -136,7 +133,8 @@ fn write_inputs(context: &dyn Context, job: &Job) -> io::Result<PathBuf> {
 /// Variables that must not reach the program: secrets, and what an outer run has said about an
 /// item of its own.
 fn absent_names(context: &dyn Context) -> Vec<OsString> {
-    let items = [("FLOW_ITEM", context.item().is_none()), ("FLOW_INDEX", context.index().is_none())];
+    let items =
+        [("FLOW_ITEM", context.item().is_none()), ("FLOW_INDEX", context.index().is_none())];
     items
         .into_iter()
         .filter(|(_, absent)| *absent)

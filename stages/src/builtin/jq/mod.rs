@@ -105,11 +105,7 @@ fn subject(inputs: std::collections::BTreeMap<String, Value>) -> Value {
 }
 
 impl JqStage {
-    async fn ask(
-        &self,
-        context: &dyn Context,
-        question: &Question,
-    ) -> Result<Answer, StageError> {
+    async fn ask(&self, context: &dyn Context, question: &Question) -> Result<Answer, StageError> {
         let bytes = serde_json::to_vec(question).map_err(|e| not_understood(&e))?;
         let (program, args) = self.spawner.itself();
         let mut command = Command::new(program)
@@ -120,8 +116,7 @@ impl JqStage {
             .keep_stdout();
         command.quiet = true;
         let finished = self.spawner.run(context, command).await.map_err(as_filter_failure)?;
-        let bytes =
-            finished.stdout.bytes().map_err(|e| StageError::from_io(OPERATION, &e))?;
+        let bytes = finished.stdout.bytes().map_err(|e| StageError::from_io(OPERATION, &e))?;
         let last_line = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         serde_json::from_slice(last_line).map_err(|e| not_understood(&e))
     }
