@@ -229,6 +229,10 @@ pub(super) fn signal_process(pid: u32, start_time: u64, signal: Signal) {
     sent.ok();
 }
 
+/// Without a process table nobody knows a process by its start time.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn signal_process(_pid: u32, _start_time: u64, _signal: Signal) {}
+
 /// Sends a signal to a whole process group.
 pub(super) fn signal_group(pid: u32, signal: Signal) {
     if let Some(group) = as_pid(pid) {

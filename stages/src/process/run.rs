@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +97,8 @@ impl Spawner {
         };
         if size_of_strings(&spawn) > LARGEST_REQUEST {
             let errno = Errno::TOOBIG.raw_os_error();
-            return Err(NotStarted::System { step: Step::Execute, errno, program });
+            let step = Step::Execute;
+            return Err(NotStarted::System { step, errno, program, searched: false });
         }
         let mut replies = link.register(id);
         let guard = Guard { link: link.clone(), id };
@@ -111,7 +113,8 @@ impl Spawner {
         };
         if let Some(Some(Reply::Failed { step, errno, .. })) = first {
             self.paths().clear();
-            return Err(NotStarted::System { step, errno, program });
+            let searched = !command.program.as_os_str().as_bytes().contains(&b'/');
+            return Err(NotStarted::System { step, errno, program, searched });
         }
         Ok(Started { guard, replies, first, ours })
     }
@@ -150,12 +153,18 @@ enum NotStarted {
     /// The engine could not do its part.
     Engine(&'static str, io::Error),
     /// The system refused.
-    System { step: Step, errno: i32, program: PathBuf },
+    System { step: Step, errno: i32, program: PathBuf, searched: bool },
 }
 
 impl NotStarted {
     /// Whether the same may work in a moment.
     fn may_pass(&self) -> bool {
+        if let Self::System { program, searched: true, .. } = self
+            && !program.exists()
+        {
+            // It was where PATH says when that was looked up: look again.
+            return true;
+        }
         let number = match self {
             Self::NotFound => None,
             Self::Engine(_, error) => error.raw_os_error(),
@@ -174,7 +183,9 @@ impl NotStarted {
         match self {
             Self::NotFound => failures.not_found(),
             Self::Engine(what, error) => failures.io(&format!("cannot set up {what}"), &error),
-            Self::System { step, errno, program } => failures.not_started(step, errno, &program),
+            Self::System { step, errno, program, .. } => {
+                failures.not_started(step, errno, &program)
+            }
         }
     }
 }

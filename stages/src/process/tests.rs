@@ -163,6 +163,21 @@ async fn a_program_that_is_still_being_written_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_program_that_has_moved_along_path_is_found_again() {
+    let (spawner, context) = (spawner(), TestContext::new());
+    let (first, second) = (context.scratch(), context.side());
+    std::fs::copy("/bin/true", first.join("moving")).expect("a program");
+    let path = format!("{}:{}", first.display(), second.display());
+    let command = || Command::new("moving").env("PATH", &path);
+    spawner.run(&context, command()).await.expect("it is in the first folder");
+    std::fs::rename(first.join("moving"), second.join("moving")).expect("it moves");
+    spawner.run(&context, command()).await.expect("it is in the second folder");
+    std::fs::remove_file(second.join("moving")).expect("it goes");
+    let error = spawner.run(&context, command()).await.expect_err("it is nowhere");
+    assert!(error.message.contains("not found on PATH"), "{error}");
+}
+
+#[tokio::test]
 async fn large_environments_and_arguments_go_through() {
     let long = "x".repeat(100_000);
     let command = sh("echo ${#A} ${#1} $B").arg("sh").arg(long.clone()).env("A", long);

@@ -55,6 +55,11 @@ impl Snapshot {
         self.processes.insert(process.identity.pid, process);
     }
 
+    /// Whether this system shows no process table: this very process would be in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.processes.is_empty()
+    }
+
     /// The process with this id.
     pub(super) fn process(&self, pid: u32) -> Option<&Process> {
         self.processes.get(&pid)

@@ -182,12 +182,12 @@ impl Server {
     }
 
     fn has_leftovers(&mut self, id: u64, child: Option<u32>) -> bool {
-        if cfg!(not(target_os = "linux")) {
+        let snapshot = Snapshot::take();
+        if snapshot.is_empty() {
             // Without a process table the group is all that can be reached.
             child.into_iter().for_each(|pid| platform::signal_group(pid, Signal::TERM));
             return false;
         }
-        let snapshot = Snapshot::take();
         self.attribute(&snapshot);
         self.attempts
             .get(&id)
@@ -222,7 +222,7 @@ impl Server {
             if attempt.ending.is_none() {
                 continue;
             }
-            if cfg!(not(target_os = "linux")) {
+            if snapshot.is_empty() {
                 attempt.press_group(now);
             }
             if !attempt.press(&snapshot, now) {
@@ -339,10 +339,10 @@ impl Server {
                 self.children.remove(&pid);
             }
             let now = Instant::now();
-            if cfg!(not(target_os = "linux")) {
+            let snapshot = Snapshot::take();
+            if snapshot.is_empty() {
                 self.attempts.values_mut().for_each(|attempt| attempt.press_group(now));
             }
-            let snapshot = Snapshot::take();
             let alive = snapshot.descendants(std::process::id());
             rest.members = alive.iter().filter(|p| !p.zombie).map(|p| p.identity).collect();
             if !rest.press(&snapshot, now) && self.children.is_empty() {

@@ -79,7 +79,10 @@ impl Server {
         while let Ok(News { engine, child }) = self.wait() {
             let open = !engine || self.link.read();
             while let Some(request) = self.link.next_request() {
-                self.obey(request);
+                // Nothing is started for an engine that is gone.
+                if open || request == Request::KillAll {
+                    self.obey(request);
+                }
             }
             if child {
                 self.reap();
