@@ -284,17 +284,20 @@ impl Gate {
         media: Option<&MediaPattern>,
         pointer: &str,
     ) -> Result<Value, Refused> {
-        let path = self.open(port, path, Kind::File).map_err(|e| at(e, pointer))?;
-        let media_type = media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
-        let (digest, size) = match self.moved.get(&path) {
-            Some(known) => *known,
+        let (base, relative) = self.locate(port, path).map_err(|e| at(e, pointer))?;
+        let path = base.join(&relative);
+        let failed = |e| store_error(&format!("store output {}", port.name), &e);
+        let ((digest, size), media_type) = match self.moved.get(&path) {
+            Some(known) => {
+                let stored = self.store.object(&known.0).map_err(failed)?;
+                (*known, media_type::detect(&stored, media).map_err(|e| io(port, &path, &e))?)
+            }
             None => {
-                let taken = self
-                    .store
-                    .put_file(&path, Adopt::Move)
-                    .map_err(|e| store_error(&format!("store output {}", port.name), &e))?;
+                check_kind(port, &base, &relative, Kind::File).map_err(|e| at(e, pointer))?;
+                let media_type = media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
+                let taken = self.store.put_file(&path, Adopt::Move).map_err(failed)?;
                 self.moved.insert(path.clone(), taken);
-                taken
+                (taken, media_type)
             }
         };
         self.stored = true;
@@ -320,6 +323,13 @@ impl Gate {
     /// The path of an output, after it was found to be below the attempt's folders, reached
     /// through no link, and of the wanted kind. Nothing is read: a FIFO would block.
     fn open(&self, port: &OutputPort, path: &Path, kind: Kind) -> Result<PathBuf, Refused> {
+        let (base, relative) = self.locate(port, path)?;
+        check_kind(port, &base, &relative, kind)?;
+        Ok(base.join(relative))
+    }
+
+    /// The folder of the attempt that a path is below, and the path from there.
+    fn locate(&self, port: &OutputPort, path: &Path) -> Result<(PathBuf, PathBuf), Refused> {
         let bases: Vec<&PathBuf> = self.work.iter().chain(&self.side).collect();
         let found = if path.is_absolute() {
             bases
@@ -349,8 +359,7 @@ impl Gate {
                 format!("the path {} leaves the scratch folder", path.display()),
             ));
         }
-        check_kind(port, &base, &relative, kind)?;
-        Ok(base.join(relative))
+        Ok((base, relative))
     }
 }
 
