@@ -1,1 +1,48 @@
-fn main() {}
+//! `flow`: the command line.
+//!
+//! [`args`] is what was typed, [`session`] what it means on this machine, [`prepare`] the way from
+//! a file to something that can run. Each file of [`command`] is one command, [`report`] is how
+//! things are told, and [`failure`] decides on every message and exit code.
+
+mod args;
+mod bug;
+mod command;
+mod failure;
+mod history;
+mod prepare;
+mod report;
+mod session;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Args;
+use failure::{Exit, Failure};
+use session::Session;
+
+fn main() -> ExitCode {
+    flow_stages::process::serve_if_spawner();
+    bug::guard(|| match Args::try_parse() {
+        Ok(args) => run(&args),
+        Err(answer) => command::answer(&answer),
+    })
+    .into()
+}
+
+/// Runs the command and hands over its results. A closed stdout is no failure.
+fn run(args: &Args) -> Exit {
+    let env = Session::new(&args.global);
+    let exit = match command::run(&args.command, &env) {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(&env),
+    };
+    match env.out.finish() {
+        Ok(()) => exit,
+        Err(source) => {
+            let told = Failure::Stdout(source).report(&env);
+            if exit == Exit::SUCCEEDED { told } else { exit }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What was typed.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "flow",
+    version,
+    about = "A durable workflow engine: typed DAGs in TOML, resumed from the last good stage",
+    after_help = "Exit codes: 0 succeeded, 1 failed, 2 usage, 3 invalid workflow or parameter, 4 store, \
+                  5 no such run or node, 6 the run's state refuses, 70 a bug of flow, \
+                  129, 130, 143 interrupted (the run can be resumed)",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command accepts.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// The store; default: $FLOW_STORE, else the nearest .flow at or above the current folder
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to use colors
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+    /// Tell more: output of programs, progress
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Tell only failures and the end
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+/// When to use colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Validate a workflow file, then run it
+    Run(RunArgs),
+    /// Go on with a run from its last good stage
+    Resume(ResumeArgs),
+    /// Run one stage again with its recorded inputs, beside the run
+    Rerun(RerunArgs),
+    /// Check workflow files without running them
+    Validate(ValidateArgs),
+    /// Show a run: states, attempts, timings, errors, outputs
+    Show(ShowArgs),
+    /// List runs, newest first
+    Runs(RunsArgs),
+    /// Write a payload to stdout or a file
+    Output(OutputArgs),
+    /// Show the events and the captured output of a run
+    Logs(LogsArgs),
+    /// List the stages, or explain one
+    Stages(StagesArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// The workflow file
+    pub(crate) file: PathBuf,
+    /// Set a parameter; may be repeated
+    #[arg(long = "param", value_name = "K=V", value_parser = key_value)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Read parameters from a TOML or JSON table; --param wins over it
+    #[arg(long = "params", value_name = "FILE")]
+    pub(crate) params_file: Option<PathBuf>,
+    /// The id of the new run; default: a fresh one
+    #[arg(long, value_name = "ID")]
+    pub(crate) run_id: Option<String>,
+    /// How many stages run at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_parallel: Option<u32>,
+    /// Run only this node and what it depends on
+    #[arg(long, value_name = "NODE")]
+    pub(crate) only: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ResumeArgs {
+    /// The run: an id, a unique prefix, or `latest`
+    pub(crate) run: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RerunArgs {
+    /// The run: an id, a unique prefix, or `latest`
+    pub(crate) run: String,
+    /// The node, or 'NODE[KEY]' for one item
+    pub(crate) node: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ValidateArgs {
+    /// The workflow files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ShowArgs {
+    /// The run: an id, a unique prefix, or `latest`
+    pub(crate) run: String,
+    /// Show this node alone, or 'NODE[KEY]' for one item
+    pub(crate) node: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunsArgs {
+    /// Only runs in this state
+    #[arg(long, value_name = "S")]
+    pub(crate) status: Option<RunStatus>,
+    /// Only runs of the workflow with this name
+    #[arg(long, value_name = "W")]
+    pub(crate) workflow: Option<String>,
+    /// Only runs that began within this span, such as 7d or 12h
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub(crate) last: Option<std::time::Duration>,
+}
+
+/// How a run stands, as people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunStatus {
+    Succeeded,
+    Failed,
+    Running,
+    Interrupted,
+    Cancelled,
+    Waiting,
+}
+
+impl RunStatus {
+    /// The word in JSON and tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Cancelled => "cancelled",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OutputArgs {
+    /// The run: an id, a unique prefix, or `latest`
+    pub(crate) run: String,
+    /// The output: NODE, NODE.PORT or 'NODE[KEY].PORT'; default: the outputs of the workflow
+    #[arg(value_name = "NODE[.PORT]")]
+    pub(crate) target: Option<String>,
+    /// Write to this path instead of stdout
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LogsArgs {
+    /// The run: an id, a unique prefix, or `latest`
+    pub(crate) run: String,
+    /// Only this node, or 'NODE[KEY]' for one item
+    pub(crate) node: Option<String>,
+    /// Go on until the run ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct StagesArgs {
+    /// The stage to explain
+    pub(crate) name: Option<String>,
+}
+
+/// Reads `K=V`.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Reads a span such as `7d`.
+fn span(text: &str) -> Result<std::time::Duration, String> {
+    flow_core::policy::parse_duration(text)
+        .ok_or_else(|| "write a number with a unit, such as 7d, 12h or 30m".to_owned())
+}

@@ -1,0 +1,168 @@
+//! What `run` and `resume` share: driving a run that this process holds, and telling how it ended.
+
+use std::sync::{Arc, Mutex};
+
+use flow_core::id::RunId;
+use flow_core::payload::Artifact;
+use flow_core::run::Ending;
+use flow_core::run::event::RunEnd;
+use flow_core::run::manifest::Manifest;
+use flow_core::store::Store;
+use flow_runtime::{Control, Observer, Opened, RunError, Runner, SystemClock};
+use flow_store::DiskStore;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::signals::Signals;
+use crate::bug;
+use crate::failure::{Exit, Failure};
+use crate::history::History;
+use crate::report::human::{HumanReporter, Lines};
+use crate::report::jsonl::JsonReporter;
+use crate::report::logfile::{LogFiles, LogReporter, SharedLog};
+use crate::report::text::{bytes, clean};
+use crate::report::{summary, tell, tracing_lines, view};
+use crate::session::{Session, Verbosity};
+
+/// Values up to this many bytes are printed at the end of a run; larger ones are described.
+const PRINTED_MAX: usize = 4096;
+
+/// Drives a run to the end of this invocation.
+///
+/// # Errors
+/// A store that failed, or a system that cannot give a thread.
+pub(super) fn drive(
+    env: &Session,
+    store: &Arc<DiskStore>,
+    run: &RunId,
+    manifest: Manifest,
+    opened: Opened,
+) -> Result<Exit, Failure> {
+    let since = Timestamp::now();
+    let graph = Arc::clone(opened.state().graph());
+    bug::during(run.as_str());
+    let shared: Arc<dyn Store> = store.clone();
+    let log = LogFiles::open(&store.logs_dir()).map(|files| Arc::new(Mutex::new(files)));
+    let log = log.map_err(|source| Failure::Write { path: store.logs_dir(), source })?;
+    tracing_lines::install(run.as_str(), Arc::clone(&log));
+    let observers = observers(env, &shared, run, &opened, log);
+    let ending = block_on(env, &shared, opened, observers)?;
+    if let Ending::StoreFailed(error) = ending {
+        return Err(Failure::StoreStopped(error));
+    }
+    let records = shared.read_run(run)?;
+    let state = flow_runtime::replay(&graph, &manifest, &records);
+    let history = History::new(run, manifest, state, &records, None);
+    tell_end(env, shared.as_ref(), &history, since)?;
+    Ok(match ending {
+        Ending::Finished(RunEnd::Succeeded) => Exit::SUCCEEDED,
+        Ending::Interrupted(signal) => Exit::interrupted(&signal),
+        _ => Exit::FAILED,
+    })
+}
+
+/// Who watches the run.
+fn observers(
+    env: &Session,
+    store: &Arc<dyn Store>,
+    run: &RunId,
+    opened: &Opened,
+    log: SharedLog,
+) -> Vec<Box<dyn Observer>> {
+    let teller: Box<dyn Observer> = if env.json {
+        Box::new(JsonReporter {
+            run: run.clone(),
+            store: Arc::clone(store),
+            out: Arc::clone(&env.out),
+            verbosity: env.verbosity,
+        })
+    } else {
+        let lines = Lines::new(run, opened.state().graph(), env.stderr);
+        Box::new(HumanReporter::new(lines, env.verbosity))
+    };
+    vec![teller, Box::new(LogReporter::new(run.clone(), log))]
+}
+
+/// Runs the driver in a runtime of its own, with signals turned into words to it.
+fn block_on(
+    env: &Session,
+    store: &Arc<dyn Store>,
+    opened: Opened,
+    observers: Vec<Box<dyn Observer>>,
+) -> Result<Ending, Failure> {
+    let runtime = runtime()?;
+    let runner = Runner { store: Arc::clone(store), clock: Arc::new(SystemClock::start()) };
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let ending: Result<Ending, Failure> = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let quiet = env.json || env.verbosity == Verbosity::Quiet;
+        let listener = tokio::spawn(async move {
+            let mut first = true;
+            loop {
+                let signal = signals.next().await.to_owned();
+                if first && !quiet {
+                    tell(&format!("{signal}: ending what runs; once more to stop at once\n"));
+                }
+                first = false;
+                if sender.send(Control::Interrupt { signal }).is_err() {
+                    break;
+                }
+            }
+        });
+        let ending = runner.drive(opened, observers, receiver).await;
+        listener.abort();
+        ending.map_err(|error: RunError| error.into())
+    });
+    // Whatever is left is work that was given up: nobody waits for its result.
+    runtime.shutdown_background();
+    ending
+}
+
+/// The runtime of commands that run stages.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::System { operation: "start the asynchronous runtime", source })
+}
+
+/// Tells how a run stands at the end of a command: the result on stdout, the rest on stderr.
+///
+/// # Errors
+/// An output that the store cannot give.
+pub(super) fn tell_end(
+    env: &Session,
+    store: &dyn Store,
+    history: &History,
+    since: Timestamp,
+) -> Result<(), Failure> {
+    if env.json {
+        env.out.line(&view::run(history, store).to_string());
+        return Ok(());
+    }
+    tell(&summary::render(history, env, since));
+    if history.end() == Some(RunEnd::Succeeded) {
+        let outputs = history.outputs(store).map_err(Failure::StoreStopped)?;
+        for (name, value) in &outputs {
+            env.out.line(&format!("{name}: {}", result(value)));
+        }
+    }
+    Ok(())
+}
+
+/// A value of `[outputs]` in one line.
+fn result(value: &Value) -> String {
+    if let Some(artifact) = Artifact::from_json(value) {
+        return format!("{} ({})", clean(&artifact.name), bytes(artifact.size));
+    }
+    let text = match value {
+        Value::String(text) => clean(text),
+        other => other.to_string(),
+    };
+    if text.len() <= PRINTED_MAX {
+        return text;
+    }
+    let head: String = text.chars().take(200).collect();
+    format!("{head}… ({})", bytes(text.len() as u64))
+}

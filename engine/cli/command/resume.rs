@@ -1,0 +1,75 @@
+//! `flow resume`: goes on with a run from its last good stage.
+
+use std::sync::Arc;
+
+use flow_core::id::NodeId;
+use flow_core::run::RunState;
+use flow_core::run::event::RunEnd;
+use flow_core::run::state::{Phase, Tasks, Whole};
+use flow_core::store::{Store, StoreError};
+use jiff::Timestamp;
+
+use super::drive::{drive, tell_end};
+use crate::args::ResumeArgs;
+use crate::failure::{Exit, Failure};
+use crate::history::History;
+use crate::prepare;
+use crate::session::{Session, find_run};
+
+pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
+    let store = env.open_store()?;
+    let run = find_run(store.as_ref(), &args.run)?;
+    let catalog = env.catalog();
+    let history = History::read(store.as_ref(), &run, &catalog)?;
+    if let Some(exit) = settled(env, store.as_ref(), &history)? {
+        return Ok(exit);
+    }
+    if let Some(holder) = history.holder {
+        return Err(StoreError::Held { run, holder }.into());
+    }
+    let graph = Arc::clone(history.state.graph());
+    let missing = prepare::missing(&graph, |id| may_run(&history.state, id));
+    if !missing.is_empty() {
+        return Err(Failure::Missing(missing));
+    }
+    let shared: Arc<dyn Store> = store.clone();
+    let manifest = history.manifest;
+    let mut opened = flow_runtime::open(&shared, &run, graph, manifest.clone())?;
+    if opened.state().phase() != history.state.phase() {
+        // Another process took the run up and ended meanwhile.
+        drop(opened);
+        return self::run(args, env);
+    }
+    for note in prepare::changes(&manifest) {
+        opened.note(note);
+    }
+    drive(env, &store, &run, manifest, opened)
+}
+
+/// What there is to say of a run that cannot go on.
+fn settled(env: &Session, store: &dyn Store, history: &History) -> Result<Option<Exit>, Failure> {
+    match history.end() {
+        Some(RunEnd::Succeeded) => {
+            tell_end(env, store, history, Timestamp::now())?;
+            Ok(Some(Exit::SUCCEEDED))
+        }
+        Some(RunEnd::Cancelled) => Err(Failure::state(
+            format!("run {} is cancelled", history.run()),
+            format!(
+                "start a new one: {}",
+                env.command(&["run", &history.manifest.workflow_path.display().to_string()])
+            ),
+        )),
+        Some(RunEnd::Failed) | None => Ok(None),
+    }
+}
+
+/// Whether anything of a node may still run.
+fn may_run(state: &RunState, id: NodeId) -> bool {
+    let node = state.node(id);
+    let is_done = match &node.tasks {
+        Tasks::One(task) => matches!(task.phase, Phase::Succeeded(_) | Phase::Skipped(_)),
+        _ => matches!(node.whole, Whole::Succeeded | Whole::Skipped(_)),
+    };
+    state.is_wanted(id) && !is_done
+}

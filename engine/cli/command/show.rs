@@ -1,0 +1,231 @@
+//! `flow show`: the states, attempts, timings, errors and outputs of a run.
+
+use flow_core::id::{NodeId, TaskId};
+use flow_core::run::event::Outputs;
+use flow_core::run::state::{Phase, Task, Tasks};
+use flow_core::store::Store;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::args::{RunStatus, ShowArgs};
+use crate::failure::{Exit, Failure};
+use crate::history::History;
+use crate::report::human::{in_short, name};
+use crate::report::style::Paint;
+use crate::report::table::{self, Cell};
+use crate::report::text::{ago, bytes, clean, count, duration, millis_between};
+use crate::report::view::{NodeSummary, node_summary, of_task, part, skip_reason, value_of};
+use crate::report::{failure_block, summary, view};
+use crate::session::{Session, find_run};
+use crate::target::{self, Target};
+
+/// Values up to this many characters are shown beside their port.
+const VALUE_MAX: usize = 60;
+
+pub(crate) fn run(args: &ShowArgs, env: &Session) -> Result<Exit, Failure> {
+    let store = env.open_store()?;
+    let run = find_run(store.as_ref(), &args.run)?;
+    let history = History::read(store.as_ref(), &run, &env.catalog())?;
+    let target = args.node.as_deref().map(|node| target::node(&history.state, node)).transpose()?;
+    let text = match (target, env.json) {
+        (None, true) => format!("{}\n", view::run(&history, store.as_ref())),
+        (Some(at), true) => format!("{}\n", part(&history, store.as_ref(), at.node, at.item)),
+        (None, false) => whole(&history, env),
+        (Some(at), false) => one(&history, env, store.as_ref(), at),
+    };
+    env.out.write(text.as_bytes());
+    Ok(Exit::SUCCEEDED)
+}
+
+/// A run: its head, a row for each node, failures in full, and how to go on.
+fn whole(history: &History, env: &Session) -> String {
+    let paint = env.stdout;
+    let mut out = head(history, paint);
+    let rows: Vec<Vec<Cell>> =
+        history.state.graph().ids().map(|id| node_row(history, id, paint)).collect();
+    if !rows.is_empty() {
+        let titles = ["", "NODE", "STATUS", "ATTEMPTS", "TIME", ""];
+        let titles = titles.map(|word| Cell::painted(word, |text| paint.dim(text))).to_vec();
+        let all: Vec<Vec<Cell>> = std::iter::once(titles).chain(rows).collect();
+        out.push('\n');
+        out.push_str(&table::render(&all, 0));
+    }
+    let failures = summary::failures(history, env, paint);
+    if !failures.is_empty() {
+        out.push('\n');
+        out.push_str(&failures);
+    } else if history.outline.status == RunStatus::Interrupted {
+        let resume = env.command(&["resume", history.run().as_str()]);
+        out.push_str(&format!("\n{} {resume}\n", paint.good("go on with:")));
+    }
+    out
+}
+
+fn head(history: &History, paint: Paint) -> String {
+    let outline = &history.outline;
+    let now = Timestamp::now();
+    let status = outline.status.name();
+    let status = match outline.status {
+        RunStatus::Succeeded => paint.good(status),
+        RunStatus::Failed => paint.bad(status),
+        RunStatus::Running => paint.busy(status),
+        _ => paint.odd(status),
+    };
+    let mut out = format!("run {} {status}\n", paint.strong(outline.run.as_str()));
+    let mut row = |label: &str, text: String| {
+        out.push_str(&format!("  {} {text}\n", paint.dim(&format!("{label:<9}"))));
+    };
+    row(
+        "workflow",
+        format!("{} ({})", clean(&outline.workflow), history.manifest.workflow_path.display()),
+    );
+    if let Some(at) = outline.started_at {
+        let end = outline.finished_at.or((outline.status == RunStatus::Running).then_some(now));
+        let took = end.map(|end| format!(", {}", duration(millis_between(at, end))));
+        row("started", format!("{at:.0} ({}){}", ago(at, now), took.unwrap_or_default()));
+    }
+    if let Some(holder) = history.holder.as_ref().filter(|_| history.end().is_none()) {
+        row("held by", clean(holder));
+    }
+    if let Value::Object(params) = &outline.params {
+        for (name, value) in params {
+            row("param", format!("{name} = {}", short_value(value)));
+        }
+    }
+    out
+}
+
+fn node_row(history: &History, id: NodeId, paint: Paint) -> Vec<Cell> {
+    let state = &history.state;
+    let summary = node_summary(state, id, history.outline.status);
+    let note = match summary.status {
+        "succeeded" if summary.reused => "reused".to_owned(),
+        "pending" => match state.blocked_by(id).as_slice() {
+            [] => String::new(),
+            by => {
+                let names: Vec<&str> = by.iter().map(|n| &*state.graph().node(*n).name).collect();
+                format!("blocked by {}", names.join(", "))
+            }
+        },
+        "skipped" => clean(skip_reason(state, id).unwrap_or_default()),
+        "failed" => summary.error.as_ref().map(|error| in_short(error)).unwrap_or_default(),
+        _ => waiting_note(state.task(TaskId::whole(id))),
+    };
+    let items = match &state.node(id).tasks {
+        Tasks::Items(tasks) => {
+            let done = tasks.iter().filter(|t| matches!(t.phase, Phase::Succeeded(_))).count();
+            format!("{done}/{}", count(tasks.len(), "item"))
+        }
+        _ => String::new(),
+    };
+    let note = [items, note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    row(&state.graph().node(id).name, &summary, &note.join(", "), paint)
+}
+
+fn row(name: &str, summary: &NodeSummary, note: &str, paint: Paint) -> Vec<Cell> {
+    let (symbol, color): (_, fn(Paint, &str) -> String) = match summary.status {
+        "succeeded" => ("✔", Paint::good),
+        "failed" => ("✘", Paint::bad),
+        "running" => ("●", Paint::busy),
+        "waiting" => ("↻", Paint::odd),
+        "cancelled" => ("■", Paint::odd),
+        "skipped" => ("↷", Paint::dim),
+        _ => ("·", Paint::dim),
+    };
+    let attempts = if summary.attempts == 0 { String::new() } else { summary.attempts.to_string() };
+    vec![
+        Cell::painted(symbol, |text| color(paint, text)),
+        Cell::plain(name),
+        Cell::painted(summary.status, |text| color(paint, text)),
+        Cell::plain(attempts),
+        Cell::plain(summary.duration_ms.map(duration).unwrap_or_default()),
+        Cell::painted(note, |text| paint.dim(text)),
+    ]
+}
+
+/// When a waiting task is tried again, and why it has to be.
+fn waiting_note(task: Option<&Task>) -> String {
+    match task {
+        Some(Task { phase: Phase::Waiting { at, .. }, last_error, .. }) => {
+            let why = last_error.as_ref().map(|error| format!(", after {}", in_short(error)));
+            format!("next attempt at {at:.0}{}", why.unwrap_or_default())
+        }
+        _ => String::new(),
+    }
+}
+
+/// One node or item: its row, its items, its outputs, its failure.
+fn one(history: &History, env: &Session, store: &dyn Store, at: Target) -> String {
+    let paint = env.stdout;
+    let state = &history.state;
+    let id = TaskId { node: at.node, item: at.item };
+    let mut rows = Vec::new();
+    match (state.task(id), at.item) {
+        (Some(task), Some(_)) => rows.push(task_row(history, id, task, paint)),
+        _ => rows.push(node_row(history, at.node, paint)),
+    }
+    if let (Tasks::Items(tasks), None) = (&state.node(at.node).tasks, at.item) {
+        for (index, task) in (0..).zip(tasks) {
+            rows.push(task_row(history, TaskId::item(at.node, index), task, paint));
+        }
+    }
+    let mut out = table::render(&rows, 0);
+    let Some(task) = state.task(id) else { return out };
+    match &task.phase {
+        Phase::Succeeded(done) => {
+            out.push_str(&format!("  {} {}\n", paint.dim("key      "), done.key));
+            out.push_str(&outputs(history, store, &done.outputs, paint));
+        }
+        Phase::Failed(error) => {
+            let next = env.command(&["resume", history.run().as_str()]);
+            out.push('\n');
+            let name = name(&state.task_ref(id));
+            out.push_str(&failure_block::render(&name, error, Some(&next), paint));
+        }
+        _ => {}
+    }
+    out
+}
+
+fn task_row(history: &History, id: TaskId, task: &Task, paint: Paint) -> Vec<Cell> {
+    let summary = of_task(task, history.state.invocation(), history.outline.status);
+    let note = match &task.phase {
+        Phase::Succeeded(_) if summary.reused => "reused".to_owned(),
+        Phase::Failed(error) => in_short(error),
+        Phase::Skipped(reason) => clean(reason),
+        _ => waiting_note(Some(task)),
+    };
+    row(&name(&history.state.task_ref(id)), &summary, &note, paint)
+}
+
+fn outputs(history: &History, store: &dyn Store, outputs: &Outputs, paint: Paint) -> String {
+    let row = |(port, payload): (&String, &flow_core::payload::PayloadRef)| {
+        let what = match &payload.artifact {
+            Some(artifact) => clean(&artifact.name),
+            None => value_of(store, history.run(), payload)
+                .map(|value| short_value(&value))
+                .unwrap_or_default(),
+        };
+        vec![
+            Cell::painted("output", |text| paint.dim(text)),
+            Cell::plain(port),
+            Cell::painted(&payload.ty, |text| paint.dim(text)),
+            Cell::plain(bytes(payload.size)),
+            Cell::plain(what),
+        ]
+    };
+    table::render(&outputs.iter().map(row).collect::<Vec<_>>(), 2)
+}
+
+/// A value in a few words.
+fn short_value(value: &Value) -> String {
+    if let Some(artifact) = flow_core::payload::Artifact::from_json(value) {
+        return format!("{} ({})", clean(&artifact.name), bytes(artifact.size));
+    }
+    let text = clean(&value.to_string());
+    if text.chars().count() <= VALUE_MAX {
+        return text;
+    }
+    let head: String = text.chars().take(VALUE_MAX).collect();
+    format!("{head}…")
+}

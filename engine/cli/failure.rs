@@ -1,0 +1,295 @@
+//! The one mapping from errors to what people see: message, causes, the way out, and exit code.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use flow_core::definition::Source;
+use flow_core::diagnostic::Diagnostic;
+use flow_core::error::StageError;
+use flow_core::schema::Severity;
+use flow_core::store::StoreError;
+use flow_runtime::RunError;
+use flow_workflows::LoadError;
+
+use crate::prepare::{MissingTool, ParamFault};
+use crate::report::text::{clean, count};
+use crate::report::{diagnostics, tell};
+use crate::session::Session;
+
+/// How a command ended that could do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit(u8);
+
+impl Exit {
+    /// Everything went well.
+    pub(crate) const SUCCEEDED: Self = Self(0);
+    /// The run or stage failed.
+    pub(crate) const FAILED: Self = Self(1);
+    /// The command line makes no sense.
+    pub(crate) const USAGE: Self = Self(2);
+    /// A workflow file is invalid.
+    pub(crate) const INVALID: Self = Self(3);
+    /// A bug of ours.
+    pub(crate) const BUG: Self = Self(70);
+
+    /// The run was interrupted by a signal and can be resumed: 128 and the signal's number.
+    pub(crate) fn interrupted(signal: &str) -> Self {
+        match signal {
+            "SIGHUP" => Self(129),
+            "SIGTERM" => Self(143),
+            _ => Self(130),
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.0.into()
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The command line asks for something that makes no sense.
+    #[error("{message}")]
+    Usage { message: String, help: Option<String> },
+    /// The workflow file cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The workflow file has faults.
+    #[error("{} is not valid: {}", .0.source.name, count(.0.errors(), "fault"))]
+    Workflow(Box<Faults>),
+    /// Parameters have faults.
+    #[error("{} refused", if .0.len() == 1 { "a parameter is".into() } else { format!("{} parameters are", .0.len()) })]
+    Params(Vec<ParamFault>),
+    /// The file of parameters has no table of values.
+    #[error("cannot read parameters from {}: {reason}", path.display())]
+    ParamsFile { path: PathBuf, reason: String },
+    /// The machine lacks what stages need.
+    #[error("{} missing, so nothing was started", match .0.len() { 1 => "something that the workflow needs is".into(), n => format!("{n} things that the workflow needs are") })]
+    Missing(Vec<MissingTool>),
+    /// There is no such run.
+    #[error("there is no run `{wanted}`")]
+    NoRun { wanted: String, nearest: Vec<String> },
+    /// There is no run at all.
+    #[error("there is no run in this store yet")]
+    NoRuns,
+    /// A prefix fits several runs.
+    #[error("`{prefix}` could be any of {} runs", candidates.len())]
+    Ambiguous { prefix: String, candidates: Vec<String> },
+    /// There is no such node, item, port or stage.
+    #[error("{message}")]
+    NotFound { message: String, help: Option<String> },
+    /// The state of the run or of the node does not allow it.
+    #[error("{message}")]
+    State { message: String, help: Option<String> },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The run could not go on.
+    #[error("the run stopped")]
+    Run(#[source] RunError),
+    /// The store failed under a run, which was stopped.
+    #[error("the run stopped, because its store failed")]
+    StoreStopped(#[source] Box<StageError>),
+    /// A file for the user cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output")]
+    Stdout(#[source] io::Error),
+    /// The process cannot get what it needs of the system.
+    #[error("cannot {operation}")]
+    System { operation: &'static str, source: io::Error },
+}
+
+/// Faults of a workflow file with the text they point to.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) source: Source,
+}
+
+impl Faults {
+    /// How many of them refuse the file.
+    pub(crate) fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// What follows from a failure.
+struct Verdict {
+    exit: Exit,
+    /// A stable code, where there is one.
+    code: Option<&'static str>,
+    /// Single faults, where there are several.
+    details: Vec<String>,
+    help: Option<String>,
+}
+
+impl Failure {
+    /// A usage failure.
+    pub(crate) fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: Some(help.into()) }
+    }
+
+    /// Something that is not there.
+    pub(crate) fn not_found(message: impl Into<String>, help: Option<String>) -> Self {
+        Self::NotFound { message: message.into(), help }
+    }
+
+    /// A state that does not allow what is asked.
+    pub(crate) fn state(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::State { message: message.into(), help: Some(help.into()) }
+    }
+
+    fn verdict(&self, env: &Session) -> Verdict {
+        let verdict = |exit: u8, help: Option<String>| Verdict {
+            exit: Exit(exit),
+            code: None,
+            details: Vec::new(),
+            help,
+        };
+        match self {
+            Self::Usage { help, .. } => verdict(2, help.clone()),
+            Self::Load(_) | Self::Workflow(_) => verdict(3, None),
+            Self::Params(faults) => Verdict {
+                details: faults.iter().map(ToString::to_string).collect(),
+                ..verdict(3, Some("set a parameter with --param NAME=VALUE".into()))
+            },
+            Self::ParamsFile { .. } => {
+                verdict(3, Some("write a TOML or JSON table with a value for each name".into()))
+            }
+            Self::Missing(missing) => Verdict {
+                code: Some("E0202"),
+                details: missing.iter().map(ToString::to_string).collect(),
+                ..verdict(1, None)
+            },
+            Self::NoRun { nearest, .. } => {
+                let near = nearest.join(", ");
+                let help = if near.is_empty() { env.command(&["runs"]) } else { near };
+                let lead = if nearest.is_empty() { "list the runs with: " } else { "near it: " };
+                verdict(5, Some(format!("{lead}{help}")))
+            }
+            Self::NoRuns => {
+                verdict(5, Some(format!("start one: {}", env.command(&["run", "FILE"]))))
+            }
+            Self::Ambiguous { candidates, .. } => Verdict {
+                details: candidates.clone(),
+                ..verdict(5, Some("give more characters of the id".into()))
+            },
+            Self::NotFound { help, .. } => verdict(5, help.clone()),
+            Self::State { help, .. } => verdict(6, help.clone()),
+            Self::Store(error) | Self::Run(RunError::Store(error)) => {
+                let (exit, help) = of_store(error, env);
+                verdict(exit, Some(help))
+            }
+            Self::Run(RunError::Io(_)) => verdict(4, None),
+            Self::StoreStopped(error) => verdict(4, error.hint.clone()),
+            Self::Write { .. } | Self::Stdout(_) => verdict(1, None),
+            Self::System { .. } => verdict(1, None),
+        }
+    }
+
+    /// Tells the failure, and how the process ends.
+    pub(crate) fn report(&self, env: &Session) -> Exit {
+        let paint = env.stderr;
+        if let Self::Workflow(faults) = self {
+            if env.json {
+                env.out
+                    .line(&diagnostics::to_json(&faults.diagnostics, &faults.source).to_string());
+            } else {
+                tell(&diagnostics::render(&faults.diagnostics, &faults.source, paint.is_on()));
+            }
+        }
+        let verdict = self.verdict(env);
+        let code = verdict.code.map(|code| format!("[{code}]")).unwrap_or_default();
+        let mut text =
+            format!("{}: {}\n", paint.bad(&format!("error{code}")), clean(&self.to_string()));
+        for detail in &verdict.details {
+            text.push_str(&format!("  - {}\n", clean(detail)));
+        }
+        for cause in causes(self) {
+            text.push_str(&format!("  {}: {}\n", paint.dim("cause"), clean(&cause)));
+        }
+        if let Some(help) = &verdict.help {
+            text.push_str(&format!("{}: {}\n", paint.good("help"), clean(help)));
+        }
+        tell(&text);
+        verdict.exit
+    }
+}
+
+/// Exit code and way out for a failure of the store.
+fn of_store(error: &StoreError, env: &Session) -> (u8, String) {
+    match error {
+        StoreError::NoRun(_) => (5, format!("list the runs with: {}", env.command(&["runs"]))),
+        StoreError::RunExists(run) => (
+            6,
+            format!(
+                "choose another --run-id, or go on with that run: {}",
+                env.command(&["resume", run.as_str()])
+            ),
+        ),
+        StoreError::Held { run, .. } => {
+            (6, format!("watch it: {}", env.command(&["logs", run.as_str(), "-f"])))
+        }
+        StoreError::NoStore(_) => {
+            (4, "`flow run` makes one; --store or FLOW_STORE names another".into())
+        }
+        StoreError::TooNew { .. } => (4, "use the newer version of flow that wrote it".into()),
+        StoreError::NoLocks(_) => {
+            (4, "keep the store on a local disk, with --store or FLOW_STORE".into())
+        }
+        StoreError::Database(_) => {
+            (4, "the folder `checkpoints` of the store may be deleted: it is made again".into())
+        }
+        StoreError::Damaged { .. } | StoreError::Missing { .. } => (
+            4,
+            format!(
+                "restore it from a backup, or make the payload again: {}",
+                env.command(&["rerun", "RUN", "NODE"])
+            ),
+        ),
+        StoreError::Io { source, .. } => (
+            4,
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "make room on the disk, then resume the run".into()
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "make the store writable, or name another with --store".into()
+                }
+                _ => "check the disk that holds the store".into(),
+            },
+        ),
+    }
+}
+
+/// What lies under a failure, outermost first, each said once.
+fn causes(failure: &Failure) -> Vec<String> {
+    let mut said = failure.to_string();
+    let mut causes = Vec::new();
+    let mut next = failure.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            causes.push(text.clone());
+            said = text;
+        }
+        next = cause.source();
+    }
+    if let Failure::StoreStopped(error) = failure {
+        causes.extend(error.causes.iter().cloned());
+    }
+    causes
+}

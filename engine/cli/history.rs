@@ -1,0 +1,210 @@
+//! A run as it is recorded: read without its lock, while it may go on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flow_core::catalog::Catalog;
+use flow_core::error::StageError;
+use flow_core::graph::Graph;
+use flow_core::id::RunId;
+use flow_core::run::event::{Event, RunEnd};
+use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest};
+use flow_core::run::state::RunPhase;
+use flow_core::run::{Recorded, RunState};
+use flow_core::store::{Store, StoreError};
+use jiff::Timestamp;
+
+use crate::args::RunStatus;
+use crate::failure::Failure;
+use crate::prepare;
+
+/// What the records of a run tell without its workflow.
+pub(crate) struct Outline {
+    /// The run.
+    pub(crate) run: RunId,
+    /// Name of the workflow; empty before the first record.
+    pub(crate) workflow: String,
+    /// Parameter values.
+    pub(crate) params: serde_json::Value,
+    /// When it began.
+    pub(crate) started_at: Option<Timestamp>,
+    /// When it ended.
+    pub(crate) finished_at: Option<Timestamp>,
+    /// How it stands.
+    pub(crate) status: RunStatus,
+    /// Failures of whole nodes that stand, in the order they happened.
+    pub(crate) failures: Vec<(Arc<str>, StageError)>,
+}
+
+impl Outline {
+    /// Folds records. `holder` is who had the run before they were read: asked in this order, a run
+    /// that ends meanwhile is never taken for an interrupted one.
+    pub(crate) fn of(run: &RunId, records: &[Recorded], holder: Option<&str>) -> Self {
+        let mut outline = Self {
+            run: run.clone(),
+            workflow: String::new(),
+            params: serde_json::json!({}),
+            started_at: None,
+            finished_at: None,
+            status: RunStatus::Interrupted,
+            failures: Vec::new(),
+        };
+        let mut end = None;
+        for recorded in records {
+            match &recorded.event {
+                Event::RunStarted { workflow, params, .. } => {
+                    outline.workflow.clone_from(workflow);
+                    outline.params = params.clone();
+                    outline.started_at = Some(recorded.ts);
+                }
+                Event::RunResumed { .. } => {
+                    end = None;
+                    outline.finished_at = None;
+                }
+                Event::RunFinished { status } => {
+                    end = Some(*status);
+                    outline.finished_at = Some(recorded.ts);
+                }
+                event => outline.note(event),
+            }
+        }
+        outline.status = match end {
+            Some(RunEnd::Succeeded) => RunStatus::Succeeded,
+            Some(RunEnd::Failed) => RunStatus::Failed,
+            Some(RunEnd::Cancelled) => RunStatus::Cancelled,
+            None if holder.is_some() => RunStatus::Running,
+            None => RunStatus::Interrupted,
+        };
+        outline
+    }
+
+    /// Notes what an event means for the failures: items count through their nodes alone.
+    fn note(&mut self, event: &Event) {
+        let Some(node) = event.node() else { return };
+        if event.task().is_some_and(|task| task.item.is_some()) {
+            return;
+        }
+        self.failures.retain(|(failed, _)| **failed != *node);
+        if let Event::Failed { error, .. } | Event::NodeFailed { error, .. } = event {
+            self.failures.push((node.into(), error.as_ref().clone()));
+        }
+    }
+}
+
+/// A run with all that it recorded.
+pub(crate) struct History {
+    pub(crate) outline: Outline,
+    pub(crate) manifest: Manifest,
+    pub(crate) state: RunState,
+    /// Who has the run.
+    pub(crate) holder: Option<String>,
+}
+
+impl History {
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// A record that cannot be read, or a workflow that this version does not accept any more.
+    pub(crate) fn read(store: &dyn Store, run: &RunId, catalog: &Catalog) -> Result<Self, Failure> {
+        let holder = store.holder(run)?;
+        let records = store.read_run(run)?;
+        let (manifest, graph) = record(store, run, catalog)?;
+        let state = flow_runtime::replay(&graph, &manifest, &records);
+        Ok(Self::new(run, manifest, state, &records, holder))
+    }
+
+    /// A run whose record was read already.
+    pub(crate) fn new(
+        run: &RunId,
+        manifest: Manifest,
+        state: RunState,
+        records: &[Recorded],
+        holder: Option<String>,
+    ) -> Self {
+        let mut outline = Outline::of(run, records, holder.as_deref());
+        // A run that was just created has no records yet.
+        if outline.workflow.is_empty() {
+            state.graph().name().clone_into(&mut outline.workflow);
+            outline.started_at = Some(manifest.started_at);
+            outline.params = serde_json::json!(manifest.params);
+        }
+        Self { outline, manifest, state, holder }
+    }
+
+    /// The run.
+    pub(crate) fn run(&self) -> &RunId {
+        &self.outline.run
+    }
+
+    /// How the run ended, if it did.
+    pub(crate) fn end(&self) -> Option<RunEnd> {
+        match self.state.phase() {
+            RunPhase::Finished(end) => Some(end),
+            RunPhase::Open | RunPhase::Interrupted => None,
+        }
+    }
+
+    /// The values of `[outputs]` that are there.
+    ///
+    /// # Errors
+    /// A payload that the store cannot give.
+    pub(crate) fn outputs(
+        &self,
+        store: &dyn Store,
+    ) -> Result<BTreeMap<String, serde_json::Value>, Box<StageError>> {
+        let params = &self.manifest.params;
+        let finished = self.end() == Some(RunEnd::Succeeded);
+        let mut outputs = BTreeMap::new();
+        for (name, output) in self.state.graph().outputs() {
+            let wire = flow_runtime::wiring::wire(&self.state, params, &output.source, None);
+            // What a finished run skipped is null; what has not ended yet is not there.
+            let is_there = output
+                .source
+                .is_satisfied(&|node, take| finished || self.state.is_present(node, take, None));
+            if is_there {
+                let value = flow_runtime::value_at(store, self.run(), &wire);
+                outputs.insert(name.clone(), value.map_err(load_fault)?);
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+/// Why a value cannot be had, as an error for people.
+pub(crate) fn load_fault(fault: flow_runtime::LoadFault) -> Box<StageError> {
+    use flow_core::error::ErrorClass;
+    match fault {
+        flow_runtime::LoadFault::Store(error) => error,
+        flow_runtime::LoadFault::NoField { pointer, field } => Box::new(StageError::new(
+            ErrorClass::Validation,
+            "read a payload",
+            format!("it has no field `{field}` at {pointer:?}"),
+        )),
+    }
+}
+
+/// The recorded manifest and graph of a run.
+///
+/// # Errors
+/// As [`History::read`].
+pub(crate) fn record(
+    store: &dyn Store,
+    run: &RunId,
+    catalog: &Catalog,
+) -> Result<(Manifest, Arc<Graph>), Failure> {
+    let damaged = |name: &str, reason: String| StoreError::Damaged {
+        path: store.run_dir(run).join(name),
+        offset: 0,
+        reason,
+    };
+    let manifest: Manifest = serde_json::from_slice(&store.run_file(run, MANIFEST_FILE)?)
+        .map_err(|error| damaged(MANIFEST_FILE, error.to_string()))?;
+    let text = String::from_utf8(store.run_file(run, DEFINITION_FILE)?)
+        .map_err(|error| damaged(DEFINITION_FILE, error.to_string()))?;
+    if flow_core::digest::Digest::of(text.as_bytes()) != manifest.definition {
+        let reason = "it is not the workflow that the run recorded".to_owned();
+        return Err(damaged(DEFINITION_FILE, reason).into());
+    }
+    let graph = prepare::recorded(&manifest, &text, catalog)?;
+    Ok((manifest, graph))
+}

@@ -1,0 +1,167 @@
+//! From a workflow file to something that can run: its graph, its parameters, what it uses, and
+//! what the machine must have.
+
+mod changes;
+mod params;
+mod preflight;
+mod uses;
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+
+use flow_core::catalog::Catalog;
+use flow_core::definition::{Definition, Source};
+use flow_core::diagnostic::Diagnostic;
+use flow_core::digest::Digest;
+use flow_core::graph::{self, Graph};
+use flow_core::run::manifest::Manifest;
+use flow_core::store::Store;
+use flow_workflows::Loaded;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::failure::{Failure, Faults};
+
+pub(crate) use changes::changes;
+pub(crate) use params::{Given, ParamFault, Params};
+pub(crate) use preflight::{MissingTool, missing};
+
+/// A workflow file that can run.
+pub(crate) struct Workflow {
+    pub(crate) definition: Definition,
+    pub(crate) graph: Arc<Graph>,
+    /// What is odd about the file, with its text.
+    pub(crate) warnings: Faults,
+}
+
+/// Everything that a workflow file and its surroundings tell before it runs.
+pub(crate) struct Examined {
+    /// The definition as far as it could be read.
+    pub(crate) definition: Option<Definition>,
+    /// The graph, if the file has no faults.
+    pub(crate) graph: Option<Arc<Graph>>,
+    /// Faults and warnings, in the order of the file.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The text that they point to.
+    pub(crate) source: Source,
+}
+
+impl Examined {
+    /// Looks at a file that was read, and not at the disk.
+    fn of(mut loaded: Loaded, catalog: &Catalog) -> Self {
+        let mut graph = None;
+        // A check that misses a name may be wrong where something was left out.
+        if let Some(definition) = loaded.definition.as_ref().filter(|_| loaded.complete) {
+            match graph::check(definition, catalog) {
+                Ok(found) => graph = Some(Arc::new(found)),
+                Err(faults) => loaded.join(faults),
+            }
+        }
+        Self::joined(loaded, graph)
+    }
+
+    fn joined(loaded: Loaded, graph: Option<Arc<Graph>>) -> Self {
+        let graph = graph.filter(|_| loaded.is_valid());
+        let Loaded { definition, diagnostics, source, .. } = loaded;
+        Self { definition, graph, diagnostics, source }
+    }
+
+    /// Reads a file, and looks at what it uses on the disk too.
+    ///
+    /// # Errors
+    /// [`Failure::Load`] when the file cannot be read.
+    pub(crate) fn read(path: &Path, catalog: &Catalog) -> Result<Self, Failure> {
+        let mut loaded = flow_workflows::load(path)?;
+        let mut graph = None;
+        if let Some(definition) = &loaded.definition {
+            let mut faults = uses::faults(definition);
+            if loaded.complete {
+                match graph::check(definition, catalog) {
+                    Ok(found) => graph = Some(Arc::new(found)),
+                    Err(found) => faults.extend(found),
+                }
+            }
+            loaded.join(faults);
+        }
+        Ok(Self::joined(loaded, graph))
+    }
+
+    /// The workflow, if nothing refuses it.
+    pub(crate) fn workflow(self) -> Result<Workflow, Failure> {
+        let faults = Faults { diagnostics: self.diagnostics, source: self.source };
+        match (self.definition, self.graph) {
+            (Some(definition), Some(graph)) => Ok(Workflow { definition, graph, warnings: faults }),
+            _ => Err(Failure::Workflow(Box::new(faults))),
+        }
+    }
+}
+
+/// The graph of the workflow text that a run recorded.
+///
+/// # Errors
+/// [`Failure::Workflow`] when this version of `flow` does not accept it.
+pub(crate) fn recorded(
+    manifest: &Manifest,
+    text: &str,
+    catalog: &Catalog,
+) -> Result<Arc<Graph>, Failure> {
+    let path = &manifest.workflow_path;
+    let name = format!("{} (as recorded)", path.display());
+    let dir = path.parent().unwrap_or(path).to_owned();
+    let loaded = flow_workflows::parse(&name, text, dir);
+    Examined::of(loaded, catalog).workflow().map(|workflow| workflow.graph)
+}
+
+/// What a run is limited to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limits {
+    /// The only node wanted.
+    pub(crate) only: Option<String>,
+    /// Tasks at once.
+    pub(crate) max_parallel: Option<u32>,
+}
+
+/// Stores what the run depends on, and describes it.
+///
+/// # Errors
+/// [`Failure::Params`] for a file that is not of its type, or a store that cannot take the bytes.
+pub(crate) fn manifest(
+    store: &dyn Store,
+    path: &Path,
+    workflow: &Workflow,
+    params: Params,
+    limits: Limits,
+) -> Result<Manifest, Failure> {
+    let stored = params.store(store, &workflow.graph)?;
+    let uses = uses::store(store, &workflow.definition)?;
+    // Whoever reads the record must find the bytes that it names.
+    store.settle()?;
+    let text = &workflow.definition.source.text;
+    let settings = workflow.graph.settings();
+    Ok(Manifest {
+        flow_version: env!("CARGO_PKG_VERSION").into(),
+        workflow_path: std::path::absolute(path)
+            .map_err(|source| Failure::System { operation: "find the current folder", source })?,
+        definition: Digest::of(text.as_bytes()),
+        params: stored.values,
+        param_paths: stored.paths,
+        uses,
+        started_at: Timestamp::now(),
+        only: limits.only,
+        max_parallel: limits.max_parallel.or(settings.max_parallel).unwrap_or_else(processors),
+    })
+}
+
+/// How many processors there are.
+fn processors() -> u32 {
+    let number = std::thread::available_parallelism().map_or(1, NonZero::get);
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Parameters as they are recorded.
+struct StoredParams {
+    values: BTreeMap<String, Value>,
+    paths: BTreeMap<String, std::path::PathBuf>,
+}

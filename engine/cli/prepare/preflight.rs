@@ -1,0 +1,70 @@
+//! What the machine lacks, found before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use flow_core::graph::{Graph, Node};
+use flow_core::id::NodeId;
+use flow_core::json;
+use flow_core::stage::{Missing, NodeView, OutputSlot};
+
+/// Something that the machine lacks, with all nodes that need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MissingTool {
+    /// What, and how to get it.
+    pub(crate) missing: Missing,
+    /// Names of the nodes.
+    pub(crate) nodes: Vec<String>,
+}
+
+impl fmt::Display for MissingTool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Missing { what, fix } = &self.missing;
+        write!(f, "{what} (needed by {}): {fix}", self.nodes.join(", "))
+    }
+}
+
+/// What the machine lacks for the wanted nodes.
+pub(crate) fn missing(graph: &Graph, wanted: impl Fn(NodeId) -> bool) -> Vec<MissingTool> {
+    let mut asked: BTreeMap<Vec<u8>, Vec<Missing>> = BTreeMap::new();
+    let mut found: BTreeMap<Missing, BTreeSet<String>> = BTreeMap::new();
+    for id in graph.ids().filter(|id| wanted(*id)) {
+        let node = graph.node(id);
+        let missing = asked.entry(likeness(node)).or_insert_with(|| ask(graph, node));
+        for one in missing {
+            found.entry(one.clone()).or_default().insert(node.name.to_string());
+        }
+    }
+    found
+        .into_iter()
+        .map(|(missing, nodes)| MissingTool { missing, nodes: nodes.into_iter().collect() })
+        .collect()
+}
+
+/// Equal for nodes that need the same of the machine.
+fn likeness(node: &Node) -> Vec<u8> {
+    let mut bytes = node.stage.spec().name.as_bytes().to_vec();
+    json::write_canonical(&node.raw_config, &mut bytes);
+    bytes.extend(node.uses.join("\n").as_bytes());
+    bytes
+}
+
+fn ask(graph: &Graph, node: &Node) -> Vec<Missing> {
+    let inputs = node.inputs.iter().map(|input| (input.name.clone(), input.ty.clone())).collect();
+    let slot = |port: &flow_core::graph::OutputPort| OutputSlot {
+        name: port.name.clone(),
+        ty: port.ty.clone(),
+        from: port.from.clone(),
+        json_lines: port.json_lines,
+        path: None,
+    };
+    let outputs: Vec<OutputSlot> = node.outputs.iter().map(slot).collect();
+    node.stage.preflight(&NodeView {
+        config: &node.raw_config,
+        inputs: &inputs,
+        outputs: &outputs,
+        tools: graph.tools(),
+        workflow_dir: graph.dir(),
+        uses: &node.uses,
+    })
+}

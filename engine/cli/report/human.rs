@@ -1,0 +1,277 @@
+//! Events as plain lines for people.
+
+use std::collections::HashMap;
+
+use flow_core::error::{ErrorClass, StageError};
+use flow_core::graph::Graph;
+use flow_core::id::RunId;
+use flow_core::run::Recorded;
+use flow_core::run::event::{Event, RunEnd, TaskRef};
+use flow_core::stage::{Progress, Stream};
+use flow_runtime::{Observer, Passing};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::style::Paint;
+use super::tell;
+use super::text::{clean, count, duration};
+use crate::session::Verbosity;
+
+/// Names are aligned up to this width; longer ones push what follows to the right.
+const NAME_MAX: usize = 28;
+
+/// Turns events into lines.
+pub(crate) struct Lines {
+    run: RunId,
+    paint: Paint,
+    zone: TimeZone,
+    /// Width of the column of names.
+    width: usize,
+}
+
+impl Lines {
+    pub(crate) fn new(run: &RunId, graph: &Graph, paint: Paint) -> Self {
+        let longest = graph.nodes().iter().map(|node| {
+            // An item's key in brackets follows the name.
+            node.name.len() + if node.fan.is_some() { 6 } else { 0 }
+        });
+        let width = longest.max().unwrap_or(0).clamp(8, NAME_MAX);
+        Self { run: run.clone(), paint, zone: TimeZone::system(), width }
+    }
+
+    /// The line of an event; `None` for those that say nothing new to people.
+    pub(crate) fn event(&self, recorded: &Recorded) -> Option<String> {
+        let said = self.say(&recorded.event)?;
+        Some(self.line(recorded.ts, &said))
+    }
+
+    /// A line of output of a program.
+    pub(crate) fn output(&self, task: &TaskRef, stream: Stream, text: &str) -> String {
+        let bar = match stream {
+            Stream::Stdout => self.paint.dim("│"),
+            Stream::Stderr => self.paint.odd("│"),
+        };
+        format!("         {bar} {} {text}\n", self.paint.dim(&self.padded(&name(task))))
+    }
+
+    /// A line for how far an attempt is.
+    pub(crate) fn progress(&self, at: Timestamp, task: &TaskRef, progress: &Progress) -> String {
+        let far = match progress.total {
+            Some(total) if total > 0.0 => {
+                format!("{:.0} % of {total} {}", progress.done / total * 100.0, progress.unit)
+            }
+            _ => format!("{} {}", progress.done, progress.unit),
+        };
+        let what = clean(&format!("{} {far}", progress.message));
+        self.line(at, &Said::of(Mark::Busy, "·", &name(task), what.trim().to_owned()))
+    }
+
+    /// A line in the engine's own words.
+    pub(crate) fn note(&self, at: Timestamp, task: Option<&TaskRef>, words: &str) -> String {
+        let name = task.map(name).unwrap_or_default();
+        self.line(at, &Said::of(Mark::Odd, "!", &name, clean(words)))
+    }
+
+    fn line(&self, at: Timestamp, said: &Said) -> String {
+        let time = at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
+        let paint = self.paint;
+        let symbol = match said.mark {
+            Mark::Good => paint.good(said.symbol),
+            Mark::Bad => paint.bad(said.symbol),
+            Mark::Odd => paint.odd(said.symbol),
+            Mark::Busy => paint.busy(said.symbol),
+            Mark::Faint => paint.dim(said.symbol),
+        };
+        let name = self.padded(&said.name);
+        let name = if said.mark == Mark::Bad { paint.strong(&name) } else { name };
+        let mut line = format!("{} {symbol} {name} {}", paint.dim(&time), said.what);
+        line.truncate(line.trim_end().len());
+        for more in &said.more {
+            line.push_str(&format!("\n{:11}{}", "", paint.dim(more)));
+        }
+        line.push('\n');
+        line
+    }
+
+    fn padded(&self, name: &str) -> String {
+        let pad = self.width.saturating_sub(name.chars().count());
+        format!("{name}{}", " ".repeat(pad))
+    }
+
+    fn say(&self, event: &Event) -> Option<Said> {
+        let task = event.task().map(name).unwrap_or_default();
+        Some(match event {
+            Event::RunStarted { workflow, .. } => {
+                Said::of(Mark::Busy, "▶", "run", format!("{} of workflow {workflow}", self.run))
+            }
+            Event::RunResumed { notes, .. } => {
+                let said = Said::of(Mark::Busy, "▶", "run", format!("{} resumed", self.run));
+                Said { more: notes.iter().map(|note| clean(note)).collect(), ..said }
+            }
+            Event::RunInterrupted { signal } => {
+                Said::of(Mark::Odd, "■", "run", format!("interrupted by {signal}"))
+            }
+            Event::RunFinished { status } => match status {
+                RunEnd::Succeeded => Said::of(Mark::Good, "✔", "run", "succeeded".into()),
+                RunEnd::Failed => Said::of(Mark::Bad, "✘", "run", "failed".into()),
+                RunEnd::Cancelled => Said::of(Mark::Odd, "■", "run", "cancelled".into()),
+            },
+            Event::ItemsResolved { .. } | Event::ProcessStarted { .. } => return None,
+            Event::AttemptStarted { attempt, .. } => {
+                let what = if *attempt > 1 { format!("attempt {attempt}") } else { String::new() };
+                Said::of(Mark::Busy, "●", &task, what)
+            }
+            // A failure that is final is told by the event that follows.
+            Event::AttemptFailed { error, .. } if error.class == ErrorClass::Cancelled => {
+                Said::of(Mark::Odd, "■", &task, "stopped".into())
+            }
+            Event::AttemptFailed { error, .. } if !error.retryable => return None,
+            Event::AttemptFailed { attempt, error, .. } => {
+                Said::of(Mark::Odd, "✗", &task, format!("attempt {attempt}: {}", in_short(error)))
+            }
+            Event::RetryScheduled { attempt, delay_ms, .. } => {
+                let what = format!("attempt {attempt} in {}", duration(*delay_ms));
+                Said::of(Mark::Odd, "↻", &task, what)
+            }
+            Event::Succeeded { duration_ms, warnings, .. } => {
+                let said = Said::of(Mark::Good, "✔", &task, duration(*duration_ms));
+                let more = warnings.iter().map(|warning| {
+                    let place = [&warning.port, &warning.pointer];
+                    let place: String = place.into_iter().flatten().cloned().collect();
+                    clean(&format!("warning: {place} {}", warning.message))
+                });
+                Said { more: more.collect(), ..said }
+            }
+            Event::Reused { from, .. } => {
+                Said::of(Mark::Good, "✔", &task, format!("reused from {from}"))
+            }
+            Event::Failed { error, .. } => Said::of(Mark::Bad, "✘", &task, in_short(error)),
+            Event::Skipped { reason, .. } => {
+                Said::of(Mark::Faint, "↷", &task, format!("skipped: {}", clean(reason)))
+            }
+            Event::Cancelled { .. } => Said::of(Mark::Odd, "■", &task, "cancelled".into()),
+            Event::NodeGathered { node, succeeded, left_out } => {
+                let mut what = count(*succeeded as usize, "item");
+                if *left_out > 0 {
+                    what.push_str(&format!(", {left_out} left out"));
+                }
+                Said::of(Mark::Good, "✔", node, what)
+            }
+            Event::NodeFailed { node, error } => Said::of(Mark::Bad, "✘", node, in_short(error)),
+            Event::NodeSkipped { node, reason } => {
+                Said::of(Mark::Faint, "↷", node, format!("skipped: {}", clean(reason)))
+            }
+        })
+    }
+}
+
+/// What a line says, before it is painted.
+struct Said {
+    mark: Mark,
+    symbol: &'static str,
+    name: String,
+    what: String,
+    /// Lines below.
+    more: Vec<String>,
+}
+
+impl Said {
+    fn of(mark: Mark, symbol: &'static str, name: &str, what: String) -> Self {
+        Self { mark, symbol, name: name.to_owned(), what, more: Vec::new() }
+    }
+}
+
+/// How a line is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Good,
+    Bad,
+    Odd,
+    Busy,
+    Faint,
+}
+
+/// The name of a task, harmless whatever an item's key has in it.
+pub(crate) fn name(task: &TaskRef) -> String {
+    clean(&task.to_string())
+}
+
+/// A failure in one line.
+pub(crate) fn in_short(error: &StageError) -> String {
+    format!("{}: {}", error.class.name(), clean(&error.message))
+}
+
+/// Tells the events of a run on stderr while it goes on.
+pub(crate) struct HumanReporter {
+    lines: Lines,
+    verbosity: Verbosity,
+    /// What is to be told; handed over when nothing more is waiting.
+    text: String,
+    /// Unfinished lines of programs.
+    partial: HashMap<(TaskRef, Stream), Vec<u8>>,
+}
+
+impl HumanReporter {
+    pub(crate) fn new(lines: Lines, verbosity: Verbosity) -> Self {
+        Self { lines, verbosity, text: String::new(), partial: HashMap::new() }
+    }
+
+    fn log(&mut self, task: &TaskRef, stream: Stream, bytes: &[u8]) {
+        let partial = self.partial.entry((task.clone(), stream)).or_default();
+        partial.extend_from_slice(bytes);
+        let Some(end) = partial.iter().rposition(|byte| *byte == b'\n') else { return };
+        let rest = partial.split_off(end + 1);
+        let whole = std::mem::replace(partial, rest);
+        for line in String::from_utf8_lossy(&whole).lines() {
+            self.text.push_str(&self.lines.output(task, stream, &clean(line)));
+        }
+    }
+
+    /// Tells what a program wrote without a line end before its attempt ended.
+    fn end_of_output(&mut self, task: &TaskRef) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = self.partial.remove(&(task.clone(), stream)).unwrap_or_default();
+            if !rest.is_empty() {
+                let line = clean(&String::from_utf8_lossy(&rest));
+                self.text.push_str(&self.lines.output(task, stream, &line));
+            }
+        }
+    }
+}
+
+impl Observer for HumanReporter {
+    fn event(&mut self, recorded: &Recorded) {
+        if let (Some(task), true) = (recorded.event.task(), !self.partial.is_empty()) {
+            self.end_of_output(&task.clone());
+        }
+        let is_failure = matches!(recorded.event, Event::Failed { .. } | Event::NodeFailed { .. });
+        if self.verbosity > Verbosity::Quiet || is_failure {
+            self.text.extend(self.lines.event(recorded));
+        }
+    }
+
+    fn passing(&mut self, passing: &Passing) {
+        let now = Timestamp::now();
+        match passing {
+            Passing::Note { task, message } if self.verbosity > Verbosity::Quiet => {
+                let line = self.lines.note(now, task.as_ref(), message);
+                self.text.push_str(&line);
+            }
+            Passing::Log { task, stream, bytes, .. } if self.verbosity == Verbosity::Verbose => {
+                self.log(task, *stream, bytes);
+            }
+            Passing::Progress { task, progress, .. } if self.verbosity == Verbosity::Verbose => {
+                let line = self.lines.progress(now, task, progress);
+                self.text.push_str(&line);
+            }
+            _ => {}
+        }
+    }
+
+    fn idle(&mut self) {
+        if !self.text.is_empty() {
+            tell(&self.text);
+            self.text.clear();
+        }
+    }
+}

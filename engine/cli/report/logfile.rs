@@ -1,0 +1,214 @@
+//! The log files of a store: `logs/pipeline.log` has everything, `logs/errors.log` every failure
+//! with its causes. One JSON object a line, each with the run, node, item and attempt that it is
+//! about, so that the lines of jobs side by side can be told apart.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flow_core::error::StageError;
+use flow_core::id::RunId;
+use flow_core::run::Recorded;
+use flow_core::run::event::{Event, TaskRef};
+use flow_runtime::{Observer, Passing};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::human::in_short;
+
+/// The two files, open for appending. Lines of many processes may interleave, never their parts:
+/// whole lines are written in one call each.
+#[derive(Debug)]
+pub(crate) struct LogFiles {
+    pipeline: File,
+    errors: File,
+}
+
+impl LogFiles {
+    /// Opens the files in `dir`, which is made if it is not there.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let open = |name| OpenOptions::new().create(true).append(true).open(dir.join(name));
+        Ok(Self { pipeline: open("pipeline.log")?, errors: open("errors.log")? })
+    }
+
+    fn write(&mut self, all: &[u8], errors: &[u8]) {
+        // A log that cannot be written must not stop a run: the journal has every fact.
+        self.pipeline.write_all(all).ok();
+        if !errors.is_empty() {
+            self.errors.write_all(errors).ok();
+        }
+    }
+}
+
+/// The log files, shared between the observer and the engine's own words.
+pub(crate) type SharedLog = Arc<Mutex<LogFiles>>;
+
+/// Writes one line at once.
+pub(crate) fn write_line(log: &SharedLog, line: &Value, is_error: bool) {
+    let bytes = format!("{line}\n").into_bytes();
+    let errors: &[u8] = if is_error { &bytes } else { &[] };
+    log.lock().unwrap_or_else(PoisonError::into_inner).write(&bytes, errors);
+}
+
+/// Logs the events of a run.
+pub(crate) struct LogReporter {
+    run: RunId,
+    log: SharedLog,
+    all: Vec<u8>,
+    errors: Vec<u8>,
+}
+
+impl LogReporter {
+    pub(crate) fn new(run: RunId, log: SharedLog) -> Self {
+        Self { run, log, all: Vec::new(), errors: Vec::new() }
+    }
+
+    fn add(&mut self, line: Map<String, Value>, is_error: bool) {
+        let line = format!("{}\n", Value::Object(line)).into_bytes();
+        self.all.extend_from_slice(&line);
+        if is_error {
+            self.errors.extend_from_slice(&line);
+        }
+    }
+
+    fn head(
+        &self,
+        at: Timestamp,
+        level: &str,
+        task: Option<&TaskRef>,
+        node: Option<&str>,
+    ) -> Map<String, Value> {
+        let head = json!({
+            "ts": at.to_string(),
+            "level": level,
+            "target": "flow",
+            "run_id": self.run,
+            "node": node.or(task.map(|task| &*task.node)),
+            "item": task.and_then(|task| task.item.as_ref()).map(|item| &item.key),
+        });
+        match head {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    }
+}
+
+impl Observer for LogReporter {
+    fn event(&mut self, recorded: &Recorded) {
+        let event = &recorded.event;
+        let Some(name) = event.name() else { return };
+        let told = Told::of(event);
+        let mut line = self.head(recorded.ts, told.level, event.task(), event.node());
+        line.insert("attempt".into(), json!(told.attempt));
+        line.insert("event".into(), json!(name));
+        line.insert("message".into(), json!(told.message));
+        if let Some(ms) = told.duration_ms {
+            line.insert("duration_ms".into(), json!(ms));
+        }
+        if let Some(error) = told.error {
+            line.insert("error".into(), json!(error));
+        }
+        self.add(line, told.error.is_some());
+    }
+
+    fn passing(&mut self, passing: &Passing) {
+        if let Passing::Note { task, message } = passing {
+            let mut line = self.head(Timestamp::now(), "WARN", task.as_ref(), None);
+            line.insert("attempt".into(), Value::Null);
+            line.insert("event".into(), json!("log"));
+            line.insert("message".into(), json!(message));
+            self.add(line, false);
+        }
+    }
+
+    fn idle(&mut self) {
+        if self.all.is_empty() {
+            return;
+        }
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).write(&self.all, &self.errors);
+        self.all.clear();
+        self.errors.clear();
+    }
+}
+
+/// What a line says of an event.
+struct Told<'a> {
+    level: &'static str,
+    message: String,
+    attempt: Option<u32>,
+    duration_ms: Option<u64>,
+    error: Option<&'a StageError>,
+}
+
+impl<'a> Told<'a> {
+    fn of(event: &'a Event) -> Self {
+        let told = |level, message: String| Self {
+            level,
+            message,
+            attempt: None,
+            duration_ms: None,
+            error: None,
+        };
+        match event {
+            Event::RunStarted { workflow, .. } => {
+                told("INFO", format!("run of workflow {workflow} started"))
+            }
+            Event::RunResumed { notes, .. } => told(
+                "INFO",
+                ["run resumed".to_owned()]
+                    .into_iter()
+                    .chain(notes.clone())
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ),
+            Event::RunInterrupted { signal } => {
+                told("WARN", format!("run interrupted by {signal}"))
+            }
+            Event::RunFinished { status } => {
+                let status = json!(status);
+                told("INFO", format!("run {}", status.as_str().unwrap_or_default()))
+            }
+            Event::ItemsResolved { .. } | Event::ProcessStarted { .. } => {
+                told("DEBUG", String::new())
+            }
+            Event::AttemptStarted { attempt, .. } => Self {
+                attempt: Some(*attempt),
+                ..told("INFO", format!("attempt {attempt} started"))
+            },
+            Event::AttemptFailed { attempt, error, .. } => Self {
+                attempt: Some(*attempt),
+                error: Some(error),
+                ..told("WARN", format!("attempt {attempt} failed: {}", in_short(error)))
+            },
+            Event::RetryScheduled { attempt, delay_ms, .. } => Self {
+                attempt: Some(*attempt),
+                ..told("INFO", format!("attempt {attempt} follows in {delay_ms} ms"))
+            },
+            Event::Succeeded { attempt, duration_ms, .. } => Self {
+                attempt: Some(*attempt),
+                duration_ms: Some(*duration_ms),
+                ..told("INFO", format!("succeeded in {duration_ms} ms"))
+            },
+            Event::Reused { from, .. } => told("INFO", format!("reused from {from}")),
+            Event::Failed { attempt, error, .. } => Self {
+                attempt: Some(*attempt),
+                error: Some(error),
+                ..told("ERROR", format!("failed: {}", in_short(error)))
+            },
+            Event::Skipped { reason, .. } | Event::NodeSkipped { reason, .. } => {
+                told("INFO", format!("skipped: {reason}"))
+            }
+            Event::Cancelled { attempt, .. } => {
+                Self { attempt: Some(*attempt), ..told("WARN", "cancelled".to_owned()) }
+            }
+            Event::NodeGathered { succeeded, left_out, .. } => {
+                told("INFO", format!("{succeeded} items succeeded, {left_out} left out"))
+            }
+            Event::NodeFailed { error, .. } => {
+                Self { error: Some(error), ..told("ERROR", format!("failed: {}", in_short(error))) }
+            }
+        }
+    }
+}

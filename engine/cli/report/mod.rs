@@ -1,0 +1,16 @@
+//! How things are told: lines for people, JSON for programs, log files for later.
+
+pub(crate) mod diagnostics;
+pub(crate) mod failure_block;
+pub(crate) mod human;
+pub(crate) mod jsonl;
+pub(crate) mod logfile;
+mod streams;
+pub(crate) mod style;
+pub(crate) mod summary;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod tracing_lines;
+pub(crate) mod view;
+
+pub(crate) use streams::{Results, tell};

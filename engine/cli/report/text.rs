@@ -1,0 +1,140 @@
+//! Words and numbers as people read them, and text of others made harmless.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+/// Text of unknown origin with every control character written out, so that it cannot steer a
+/// terminal. Tabs stay; line ends stay only with [`clean_lines`].
+pub(crate) fn clean(text: &str) -> String {
+    if !text.chars().any(is_hostile) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            c if is_hostile(c) && u32::from(c) < 0x100 => {
+                // Writing to a string cannot fail.
+                write!(out, "\\x{:02x}", u32::from(c)).unwrap_or_default();
+            }
+            c if is_hostile(c) => {
+                write!(out, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default();
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a character can steer a terminal, or make text look like other text.
+fn is_hostile(c: char) -> bool {
+    (c.is_control() && c != '\t')
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The lines of a text, each made harmless.
+pub(crate) fn clean_lines(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.lines().map(clean)
+}
+
+/// A span for people: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 3 min`.
+pub(crate) fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
+        _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// The milliseconds from one point in time to another; 0 if the clock went back.
+pub(crate) fn millis_between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0)
+}
+
+/// A number of bytes for people.
+pub(crate) fn bytes(size: u64) -> String {
+    const UNITS: [(&str, u64); 4] =
+        [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    UNITS.iter().find(|(_, unit)| size >= *unit).map_or_else(
+        || format!("{size} B"),
+        |(name, unit)| format!("{:.1} {name}", size as f64 / *unit as f64),
+    )
+}
+
+/// `1 node`, `2 nodes`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{s}")
+}
+
+/// A command as it can be typed into a shell.
+pub(crate) fn command_line<S: AsRef<str>>(argv: &[S]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| quote(word.as_ref())).collect();
+    words.join(" ")
+}
+
+/// One word of a shell.
+fn quote(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=,@%+".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    if word.chars().any(is_hostile) {
+        // The form that bash, zsh and ksh read back exactly.
+        let escaped = word.replace('\\', "\\\\").replace('\'', "\\'");
+        return format!("$'{}'", clean(&escaped).replace('\t', "\\t"));
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// How long ago something was, in its largest unit.
+pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
+    match millis_between(at, now) / 1_000 {
+        0..5 => "just now".to_owned(),
+        s @ 5..60 => format!("{s} s ago"),
+        s @ 60..3_600 => format!("{} min ago", s / 60),
+        s @ 3_600..86_400 => format!("{} h ago", s / 3_600),
+        s => format!("{} d ago", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_written_out() {
+        assert_eq!(
+            clean("a\tb\u{1b}[31m\r\n\u{7f}\u{202e}é"),
+            "a\tb\\x1b[31m\\r\\n\\x7f\\u{202e}é"
+        );
+        assert_eq!(clean("plain"), "plain");
+    }
+
+    #[test]
+    fn spans_and_sizes_have_the_unit_that_fits() {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_000, "1.0 s"),
+            (61_000, "1 min 1 s"),
+            (3_780_000, "1 h 3 min"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+        for (size, text) in [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (2_000_000, "2.0 MB")] {
+            assert_eq!(bytes(size), text);
+        }
+    }
+
+    #[test]
+    fn a_command_line_can_be_typed_again() {
+        assert_eq!(
+            command_line(&["sh", "-c", "echo 'a' > \"b\"", "", "a=b", "\u{1b}'"]),
+            "sh -c 'echo '\\''a'\\'' > \"b\"' '' a=b $'\\x1b\\''"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! The engine's own words (`tracing`): warnings to stderr, everything to the log files, in lines of
+//! the same form as those of events.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::logfile::{SharedLog, write_line};
+use super::tell;
+use super::text::clean;
+
+/// Sends the engine's words to the log files, and warnings to stderr too.
+pub(crate) fn install(run: &str, log: SharedLog) {
+    let layer = Words { run: run.to_owned(), log };
+    let filter = tracing_subscriber::filter::LevelFilter::INFO;
+    // A second subscriber in one process would be a mistake that costs only these words.
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok();
+}
+
+struct Words {
+    run: String,
+    log: SharedLog,
+}
+
+impl<S: Subscriber> Layer<S> for Words {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = *event.metadata().level();
+        let mut line = Map::new();
+        line.insert("ts".into(), json!(Timestamp::now().to_string()));
+        line.insert("level".into(), json!(level.as_str()));
+        line.insert("target".into(), json!(event.metadata().target()));
+        line.insert("run_id".into(), json!(self.run));
+        for name in ["node", "item", "attempt"] {
+            line.insert(name.into(), fields.rest.remove(name).unwrap_or(Value::Null));
+        }
+        line.insert("event".into(), json!("log"));
+        line.insert("message".into(), json!(fields.message));
+        line.extend(fields.rest.clone());
+        write_line(&self.log, &Value::Object(line), level == Level::ERROR);
+        // A panic is told once, by whoever handles it.
+        if level == Level::WARN {
+            let rest: Vec<String> =
+                fields.rest.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            tell(&format!("warning: {}\n", clean(&format!("{}{}", fields.message, rest.concat()))));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: Map<String, Value>,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        if field.name() == "message" {
+            self.message = text;
+        } else {
+            self.rest.insert(field.name().into(), Value::String(text));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            value.clone_into(&mut self.message);
+        } else {
+            self.rest.insert(field.name().into(), json!(value));
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.rest.insert(field.name().into(), json!(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.rest.insert(field.name().into(), json!(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.rest.insert(field.name().into(), json!(value));
+    }
+}
