@@ -6,6 +6,7 @@ pub mod bus;
 pub mod clock;
 mod dispatcher;
 mod executor;
+mod leftovers;
 pub mod runner;
 pub mod wiring;
 

@@ -98,7 +98,9 @@ pub fn open(
     manifest: Manifest,
 ) -> Result<Opened, StoreError> {
     let journal = store.open_run(run)?;
-    let state = replay(&graph, &manifest, &journal.replay()?);
+    let records = journal.replay()?;
+    crate::leftovers::end_leftovers(&records);
+    let state = replay(&graph, &manifest, &records);
     Ok(Opened {
         run: run.clone(),
         manifest_digest: Digest::of(&manifest_bytes(&manifest)?),
