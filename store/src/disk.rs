@@ -319,11 +319,5 @@ pub(crate) fn fresh_folder(parent: &Path, name: &str) -> Result<PathBuf, StoreEr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    crate::conformance::conformance_tests!(|folder: &Path| DiskStore::create(
-        &folder.join("store")
-    )
-    .expect("a store"));
-}
+#[path = "disk_tests.rs"]
+mod tests;

@@ -164,8 +164,9 @@ fn parse_line(line: &str) -> Option<(RunId, Timestamp)> {
 
 /// Adds lines in one write. The list can do without them.
 fn append_to_list<'a>(layout: &Layout, entries: impl Iterator<Item = &'a RunEntry>) {
-    let lines: String = entries.map(line).collect();
-    if lines.is_empty() {
+    // The end of the list may be torn, so every piece begins a line of its own.
+    let lines: String = std::iter::once("\n".to_owned()).chain(entries.map(line)).collect();
+    if lines.len() == 1 {
         return;
     }
     let path = layout.run_list();

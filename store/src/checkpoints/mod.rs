@@ -266,7 +266,11 @@ impl Shared {
     }
 
     fn set_database(&self, database: Option<Arc<Database>>) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+        let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *place, database);
+        // Closing takes a moment, and nobody needs to wait for it.
+        drop(place);
+        drop(before);
     }
 
     /// Waits until `reached`, or the writer is gone, or patience is at its end: then false.

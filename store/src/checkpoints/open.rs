@@ -24,7 +24,8 @@ const NEW: &str = "checkpoints.new-";
 
 /// The open database. At most one process has it at a time.
 pub(crate) struct Database {
-    db: sled::Db,
+    /// Always there, until it is dropped.
+    db: Option<sled::Db>,
     /// The same file as the database writes to, for syncs that it does not do itself.
     data: File,
     path: PathBuf,
@@ -57,7 +58,7 @@ pub(crate) fn open(layout: &Layout) -> Result<Option<(Database, bool)>, StoreErr
     };
     let data_path = path.join("db");
     let data = File::open(&data_path).map_err(StoreError::io("open", data_path))?;
-    Ok(Some((Database { db, data, path, _guard: guard }, repaired)))
+    Ok(Some((Database { db: Some(db), data, path, _guard: guard }, repaired)))
 }
 
 fn take_guard(layout: &Layout) -> Result<Option<File>, StoreError> {
@@ -85,7 +86,7 @@ fn create(layout: &Layout, path: &Path) -> Result<(), StoreError> {
         Refusal::Damaged(reason) => StoreError::Database(reason),
     })?;
     guarded(|| db.flush())?;
-    drop(db);
+    close(db);
     for entry in fs::read_dir(&aside).map_err(StoreError::io("read", &aside))? {
         let path = entry.map_err(StoreError::io("read", &aside))?.path();
         let file = File::open(&path).map_err(StoreError::io("open", &path))?;
@@ -179,12 +180,32 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     }
 }
 
+/// Closes a database, which panics if its last sync fails. What it lacks then is in the journals.
+fn close(db: sled::Db) {
+    if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+        tracing::warn!("the checkpoint database could not be closed cleanly");
+    }
+}
+
 /// A key with its value.
 pub(crate) type Pair = (sled::IVec, sled::IVec);
 
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(db) = self.db.take() {
+            close(db);
+        }
+    }
+}
+
 impl Database {
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        guarded(|| self.db.get(key))
+        let db = self.db()?;
+        guarded(|| db.get(key))
+    }
+
+    fn db(&self) -> Result<&sled::Db, StoreError> {
+        self.db.as_ref().ok_or_else(|| StoreError::Database("it is closed".into()))
     }
 
     /// All pairs whose keys begin with `prefix`, in order.
@@ -193,8 +214,9 @@ impl Database {
         prefix: &[u8],
         mut visit: impl FnMut(Pair),
     ) -> Result<(), StoreError> {
+        let db = self.db()?;
         guarded(|| {
-            for pair in self.db.scan_prefix(prefix) {
+            for pair in db.scan_prefix(prefix) {
                 visit(pair?);
             }
             Ok(())
@@ -204,9 +226,10 @@ impl Database {
     /// Writes a batch and makes it durable. Only one thread may do this, and after an error
     /// nothing more may be written.
     pub(crate) fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        guarded(|| self.db.apply_batch(batch))?;
+        let db = self.db()?;
+        guarded(|| db.apply_batch(batch))?;
         // The database's own flush leaves the file's size and the disk's cache alone.
-        guarded(|| self.db.flush())?;
+        guarded(|| db.flush())?;
         self.data.sync_data().map_err(StoreError::io("sync", &self.path))
     }
 }
