@@ -12,8 +12,9 @@ mod signals;
 mod stages;
 mod validate;
 
-use crate::args::Command;
+use crate::args::{Color, Command};
 use crate::failure::{Exit, Failure};
+use crate::report::style::Paint;
 use crate::report::{Results, tell};
 use crate::session::Session;
 
@@ -35,15 +36,19 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
 /// Gives the answer to a command line that runs no command: help and version as results, anything
 /// else as a usage error.
 pub(crate) fn answer(answer: &clap::Error) -> Exit {
-    use std::io::IsTerminal as _;
     let text = answer.render();
+    let paint = |on: bool| if on { text.ansi().to_string() } else { text.to_string() };
     if answer.use_stderr() {
-        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        tell(&if color { text.ansi().to_string() } else { text.to_string() });
+        tell(&paint(Paint::of(Color::Auto, &std::io::stderr()).is_on()));
         return Exit::USAGE;
     }
-    let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let out = Results::new();
-    out.write(if color { text.ansi().to_string() } else { text.to_string() }.as_bytes());
-    if out.finish().is_ok() { Exit::SUCCEEDED } else { Exit::FAILED }
+    out.write(paint(Paint::of(Color::Auto, &std::io::stdout()).is_on()).as_bytes());
+    match out.finish() {
+        Ok(()) => Exit::SUCCEEDED,
+        Err(error) => {
+            tell(&format!("error: cannot write to standard output: {error}\n"));
+            Exit::FAILED
+        }
+    }
 }
