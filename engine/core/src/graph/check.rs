@@ -40,6 +40,8 @@ struct Checker<'a> {
     ports: Vec<Vec<OutputPort>>,
     groups: Vec<Group>,
     fans: Vec<FanState>,
+    /// What each node waits for, known or not what it runs.
+    needs: Vec<Vec<Need>>,
 }
 
 /// How far the fan-out of a node is resolved.
@@ -81,7 +83,16 @@ impl<'a> Checker<'a> {
             .map(|(node, stage)| output_ports(node, *stage, &types, faults))
             .collect();
         let fans = vec![FanState::Open; definition.nodes.len()];
-        Self { definition, faults, stages, params, ports, groups: Vec::new(), fans }
+        Self {
+            definition,
+            faults,
+            stages,
+            params,
+            ports,
+            groups: Vec::new(),
+            fans,
+            needs: Vec::new(),
+        }
     }
 
     fn graph(mut self) -> Graph {
@@ -116,9 +127,9 @@ impl<'a> Checker<'a> {
             let default = self.definition.params[&name].default.as_ref().map(|d| d.value.clone());
             graph.params.insert(name, Param { ty, default });
         }
+        order::check_cycles(self.definition, &self.needs, self.faults);
         // A node whose stage is unknown has no place in the graph: ids would not fit then.
         if graph.nodes.len() == self.definition.nodes.len() {
-            order::check_cycles(&graph.nodes, self.faults);
             link(&mut graph);
         }
         graph
@@ -321,6 +332,7 @@ impl<'a> Checker<'a> {
         self.after(def, &mut needs);
         let when = self.when(index, def, &input_types);
         self.check_uses(def);
+        self.needs.push(needs.clone());
         let stage = self.stages[index]?;
         let (config, found) = compile(stage.spec(), &def.with, &def.span, self.faults);
         for FoundExpr { expr, span } in &found {

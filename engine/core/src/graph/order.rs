@@ -2,37 +2,42 @@
 
 use petgraph::graph::DiGraph;
 
-use super::{Node, codes};
+use super::{Need, codes};
+use crate::definition::Definition;
 use crate::diagnostic::Diagnostic;
 
 /// Pushes one fault for each group of nodes that wait for each other.
-pub(super) fn check_cycles(nodes: &[Node], faults: &mut Vec<Diagnostic>) {
-    let edges = nodes.iter().enumerate().flat_map(|(to, node)| {
-        node.needs.iter().filter_map(move |need| Some((need.node.0, u32::try_from(to).ok()?)))
+pub(super) fn check_cycles(
+    definition: &Definition,
+    needs: &[Vec<Need>],
+    faults: &mut Vec<Diagnostic>,
+) {
+    let edges = needs.iter().enumerate().flat_map(|(to, needs)| {
+        needs.iter().filter_map(move |need| Some((need.node.0, u32::try_from(to).ok()?)))
     });
     let mut graph = DiGraph::<(), ()>::from_edges(edges);
-    while graph.node_count() < nodes.len() {
+    while graph.node_count() < needs.len() {
         graph.add_node(());
     }
     for component in petgraph::algo::tarjan_scc(&graph) {
         let members: Vec<usize> = component.iter().map(|n| n.index()).collect();
         let alone = members.len() == 1;
-        if alone && !nodes[members[0]].needs.iter().any(|n| n.node.index() == members[0]) {
+        if alone && !needs[members[0]].iter().any(|n| n.node.index() == members[0]) {
             continue;
         }
-        faults.push(describe(nodes, &members));
+        faults.push(describe(definition, needs, &members));
     }
 }
 
 /// A shortest way round through the first declared member.
-fn describe(nodes: &[Node], members: &[usize]) -> Diagnostic {
+fn describe(definition: &Definition, needs: &[Vec<Need>], members: &[usize]) -> Diagnostic {
     let start = members.iter().copied().min().unwrap_or_default();
     let inside: std::collections::HashSet<usize> = members.iter().copied().collect();
     let mut before: std::collections::HashMap<usize, usize> = std::collections::HashMap::new();
     let mut queue = std::collections::VecDeque::from([start]);
     let mut last = start;
     'search: while let Some(at) = queue.pop_front() {
-        for need in &nodes[at].needs {
+        for need in &needs[at] {
             let next = need.node.index();
             if next == start {
                 last = at;
@@ -51,7 +56,9 @@ fn describe(nodes: &[Node], members: &[usize]) -> Diagnostic {
         at = before.get(&at).copied().unwrap_or(start);
     }
     path.push(start);
-    let names: Vec<&str> = path.iter().map(|&i| &*nodes[i].name).collect();
+    let node = |i: usize| definition.nodes.get_index(i);
+    let names: Vec<&str> =
+        path.iter().map(|&i| node(i).map_or("", |(name, _)| name.as_str())).collect();
     let shown = if names.len() <= 12 {
         names.join(" → ")
     } else {
@@ -64,7 +71,7 @@ fn describe(nodes: &[Node], members: &[usize]) -> Diagnostic {
     };
     Diagnostic::error(
         codes::CYCLE,
-        nodes[start].span.clone(),
+        node(start).map_or(0..0, |(_, def)| def.span.clone()),
         if path.len() == 2 {
             format!("node `{}` waits for itself", names[0])
         } else {
