@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 use crate::conformance::make_run;
-use crate::testing::{artifact, run_id, started};
+use crate::testing::{artifact, run_id, started, succeed};
 
 crate::conformance::conformance_tests!(|folder: &Path| store_in(folder));
 
@@ -98,6 +98,8 @@ fn a_store_that_is_removed_meanwhile_acknowledges_nothing() {
     let folder = folder();
     let store = store_in(folder.path());
     let mut journal = store.create_run(&run_id("one"), &[]).expect("a run");
+    succeed(&mut *journal, 0..1);
+    // The thread that opens the database is done with it.
     store.flush();
     fs::remove_dir_all(folder.path().join("store")).expect("it goes");
     journal.append(&[started(1)], &[]).expect("the file is still open");

@@ -81,6 +81,8 @@ fn take_guard(layout: &Layout) -> Result<Option<File>, StoreError> {
 fn create(layout: &Layout, path: &Path) -> Result<(), StoreError> {
     remove_leftovers(layout)?;
     let aside = layout.root().join(format!("{NEW}{}", unique_name()));
+    // The database would make the store's own folder anew if that is gone by now.
+    ensure_dir(&aside)?;
     let db = open_sled(&aside).map_err(|refusal| match refusal {
         Refusal::Failed(error) => error,
         Refusal::Damaged(reason) => StoreError::Database(reason),
