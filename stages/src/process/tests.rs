@@ -481,6 +481,17 @@ async fn the_death_of_the_starter_process_fails_the_attempt_and_leaves_nothing()
     spawner.run(&context, sh("true")).await.expect("a new starter process serves");
 }
 
+#[test]
+fn a_later_process_with_the_same_id_is_left_alone() {
+    let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("a child");
+    let start_time = tree::start_time(child.id()).expect("it runs");
+    let kill = rustix::process::Signal::KILL;
+    super::platform::signal_process(child.id(), start_time + 1, kill);
+    assert!(child.try_wait().expect("a look at it").is_none());
+    super::platform::signal_process(child.id(), start_time, kill);
+    assert!(!child.wait().expect("reaped").success());
+}
+
 /// Not a test: an engine that is killed while its programs run.
 #[test]
 #[ignore = "the engine of another test"]
