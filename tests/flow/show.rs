@@ -18,7 +18,7 @@ for_each = "list.list"
 key = "{{ item }}"
 max_parallel = 1
 on_item_failure = "drop"
-with = { shell = "test {{ item }} != b && echo \"\\\"{{ item }}\\\"\"" }
+with = { shell = "test {{ item }} != b && echo {{ item }}" }
 outputs.s = "string"
 [nodes.never]
 stage = "noop"
@@ -36,8 +36,7 @@ letters = "each.s"
 "#;
 
 fn mixed() -> Place {
-    let text = MIXED.replace("echo \\\"\\\\\\\"{{ item }}\\\\\\\"\\\"", "echo {{ item }}");
-    let place = Place::with(&text);
+    let place = Place::with(MIXED);
     place.flow(&["run", "flow.toml", "--run-id", "one", "--max-parallel", "1"]).exits(1);
     place
 }

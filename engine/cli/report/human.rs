@@ -1,6 +1,6 @@
 //! Events as plain lines for people.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::graph::Graph;
@@ -19,6 +19,8 @@ use crate::session::Verbosity;
 
 /// Names are aligned up to this width; longer ones push what follows to the right.
 const NAME_MAX: usize = 28;
+
+const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 /// Turns events into lines.
 pub(crate) struct Lines {
@@ -207,18 +209,34 @@ pub(crate) struct HumanReporter {
     verbosity: Verbosity,
     /// What is to be told; handed over when nothing more is waiting.
     text: String,
-    /// Unfinished lines of programs.
+    /// What programs wrote that was not told yet.
     partial: HashMap<(TaskRef, Stream), Vec<u8>>,
+    /// Tasks whose attempt was told to have begun. Output may overtake that fact, which is told
+    /// once it is durable; it waits here until then.
+    begun: HashSet<TaskRef>,
 }
 
 impl HumanReporter {
     pub(crate) fn new(lines: Lines, verbosity: Verbosity) -> Self {
-        Self { lines, verbosity, text: String::new(), partial: HashMap::new() }
+        Self {
+            lines,
+            verbosity,
+            text: String::new(),
+            partial: HashMap::new(),
+            begun: HashSet::new(),
+        }
     }
 
     fn log(&mut self, task: &TaskRef, stream: Stream, bytes: &[u8]) {
-        let partial = self.partial.entry((task.clone(), stream)).or_default();
-        partial.extend_from_slice(bytes);
+        self.partial.entry((task.clone(), stream)).or_default().extend_from_slice(bytes);
+        if self.begun.contains(task) {
+            self.whole_lines(task, stream);
+        }
+    }
+
+    /// Tells the lines of a program that are whole.
+    fn whole_lines(&mut self, task: &TaskRef, stream: Stream) {
+        let Some(partial) = self.partial.get_mut(&(task.clone(), stream)) else { return };
         let Some(end) = partial.iter().rposition(|byte| *byte == b'\n') else { return };
         let rest = partial.split_off(end + 1);
         let whole = std::mem::replace(partial, rest);
@@ -227,13 +245,21 @@ impl HumanReporter {
         }
     }
 
-    /// Tells what a program wrote without a line end before its attempt ended.
-    fn end_of_output(&mut self, task: &TaskRef) {
-        for stream in [Stream::Stdout, Stream::Stderr] {
+    /// Notes that an attempt has begun, and tells what it has written since.
+    fn begin_output(&mut self, task: &TaskRef) {
+        self.begun.insert(task.clone());
+        for stream in STREAMS {
+            self.whole_lines(task, stream);
+        }
+    }
+
+    /// Tells everything that a program wrote before its attempt ended.
+    fn end_output(&mut self, task: &TaskRef) {
+        self.begun.remove(task);
+        for stream in STREAMS {
             let rest = self.partial.remove(&(task.clone(), stream)).unwrap_or_default();
-            if !rest.is_empty() {
-                let line = clean(&String::from_utf8_lossy(&rest));
-                self.text.push_str(&self.lines.output(task, stream, &line));
+            for line in String::from_utf8_lossy(&rest).lines() {
+                self.text.push_str(&self.lines.output(task, stream, &clean(line)));
             }
         }
     }
@@ -241,12 +267,18 @@ impl HumanReporter {
 
 impl Observer for HumanReporter {
     fn event(&mut self, recorded: &Recorded) {
-        if let (Some(task), true) = (recorded.event.task(), !self.partial.is_empty()) {
-            self.end_of_output(&task.clone());
+        let task = recorded.event.task().filter(|_| self.verbosity == Verbosity::Verbose);
+        let begins = matches!(recorded.event, Event::AttemptStarted { .. });
+        let ends = matches!(recorded.event, Event::AttemptFailed { .. } | Event::Succeeded { .. });
+        if let Some(task) = task.filter(|_| ends) {
+            self.end_output(task);
         }
         let is_failure = matches!(recorded.event, Event::Failed { .. } | Event::NodeFailed { .. });
         if self.verbosity > Verbosity::Quiet || is_failure {
             self.text.extend(self.lines.event(recorded));
+        }
+        if let Some(task) = task.filter(|_| begins) {
+            self.begin_output(task);
         }
     }
 
