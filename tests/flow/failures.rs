@@ -38,6 +38,7 @@ after = ["bad"]
       │ first line
       │ it's broken
       next:  flow resume [run]
+
     run [run] failed: 1 succeeded, 1 failed, 1 pending in [took]
     "#);
     assert_snapshot!(place.flow(&["show", "latest"]), @r#"
@@ -149,6 +150,7 @@ outputs.list = "list<integer>"
       found  the string "x"
       help:  change what the node writes, or the type that its output declares
       next:  flow resume [run]
+
     run [run] failed: 1 failed in [took]
     "#);
     let error = &place.show("latest")["nodes"][0]["error"];
@@ -190,16 +192,19 @@ with = { shell = "test {{ item }} = 2" }
       cause  the scratch folder is kept at [dir]/.flow/scratch/[run]/each@0-4d067153ac72.1.[pid]/work
       command  /bin/sh -c 'test 1 = 2'
       exit code 1
+
     ✘ each[2] attempt 1 failed: process [E0204]
       run /bin/sh: `/bin/sh` ended with exit code 1
       cause  the scratch folder is kept at [dir]/.flow/scratch/[run]/each@2-813e9b729141.1.[pid]/work
       command  /bin/sh -c 'test 3 = 2'
       exit code 1
+
     ✘ each failed: process [E0204]
       run 3 items: 2 of 3 items failed
       cause  run /bin/sh: `/bin/sh` ended with exit code 1
       help:  on_item_failure = "drop" would leave failed items out
       next:  flow resume [run]
+
     run [run] failed: 1 succeeded, 1 failed in [took]
     "#);
     assert_snapshot!(place.flow(&["show", "latest", "each"]), @"

@@ -18,7 +18,7 @@ use super::text::{clean, count, duration};
 use crate::session::Verbosity;
 
 /// Names are aligned up to this width; longer ones push what follows to the right.
-const NAME_MAX: usize = 28;
+const NAME_MAX: usize = 32;
 
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
@@ -35,7 +35,7 @@ impl Lines {
     pub(crate) fn new(run: &RunId, graph: &Graph, paint: Paint) -> Self {
         let longest = graph.nodes().iter().map(|node| {
             // An item's key in brackets follows the name.
-            node.name.len() + if node.fan.is_some() { 6 } else { 0 }
+            node.name.len() + if node.fan.is_some() { 10 } else { 0 }
         });
         let width = longest.max().unwrap_or(0).clamp(8, NAME_MAX);
         Self { run: run.clone(), paint, zone: TimeZone::system(), width }

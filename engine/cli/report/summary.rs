@@ -1,14 +1,12 @@
 //! The end of an invocation: the failures again, and one line of counts.
 
-use flow_core::error::StageError;
-use flow_core::id::TaskId;
+use flow_core::id::{NodeId, TaskId};
 use flow_core::run::RunState;
-use flow_core::run::state::{Phase, Tasks, Whole};
+use flow_core::run::state::{Phase, Task, Tasks, Whole};
 use jiff::Timestamp;
-use std::sync::Arc;
 
 use super::human::name;
-use super::text::{clean, duration, millis_between};
+use super::text::{duration, millis_between};
 use super::{failure_block, style::Paint};
 use crate::args::RunStatus;
 use crate::history::History;
@@ -22,9 +20,8 @@ const ITEMS_MAX: usize = 5;
 pub(crate) fn render(history: &History, env: &Session, since: Timestamp) -> String {
     let paint = env.stderr;
     let mut out = failures(history, env, paint);
-    let has_no_failure = out.is_empty();
-    if !has_no_failure {
-        out.insert(0, '\n');
+    if !out.is_empty() {
+        out = format!("\n{out}\n");
     }
     let status = history.outline.status;
     let word = match status {
@@ -35,8 +32,9 @@ pub(crate) fn render(history: &History, env: &Session, since: Timestamp) -> Stri
     let took = duration(millis_between(since, Timestamp::now()));
     let run = history.run();
     out.push_str(&format!("run {run} {word}: {} in {took}\n", counts(&history.state, status)));
-    // Each failure tells it already.
-    if has_no_failure && matches!(status, RunStatus::Interrupted | RunStatus::Failed) {
+    // The failure of a node tells it already.
+    let told = !history.outline.failures.is_empty();
+    if !told && matches!(status, RunStatus::Interrupted | RunStatus::Failed) {
         let resume = env.command(&["resume", run.as_str()]);
         out.push_str(&format!("{} {resume}\n", paint.good("go on with:")));
     }
@@ -46,54 +44,44 @@ pub(crate) fn render(history: &History, env: &Session, since: Timestamp) -> Stri
 /// All failures that stand, each in full.
 pub(crate) fn failures(history: &History, env: &Session, paint: Paint) -> String {
     let state = &history.state;
-    let mut out = String::new();
+    let next = next(history, env);
+    let mut blocks = Vec::new();
     for id in state.graph().ids() {
-        let node = &state.graph().node(id).name;
-        let next = || next(history, env);
-        match (&state.node(id).tasks, &state.node(id).whole) {
-            (Tasks::One(task), _) => {
-                if let Phase::Failed(error) = &task.phase {
-                    out.push_str(&failure_block::render(node, error, next().as_deref(), paint));
-                }
-            }
-            (Tasks::Unresolved, Whole::Failed(error)) => {
-                out.push_str(&failure_block::render(node, error, next().as_deref(), paint));
-            }
-            (Tasks::Items(_), Whole::Failed(error)) => {
-                out.push_str(&items(state, id, paint));
-                out.push_str(&failure_block::render(node, error, next().as_deref(), paint));
-            }
-            (Tasks::Items(_), Whole::Open) => out.push_str(&items(state, id, paint)),
-            (Tasks::Unresolved | Tasks::Items(_), _) => {}
+        let whole = match (&state.node(id).tasks, &state.node(id).whole) {
+            (Tasks::One(Task { phase: Phase::Failed(error), .. }), _) => Some(error),
+            (Tasks::Unresolved | Tasks::Items(_), Whole::Failed(error)) => Some(error),
+            _ => None,
+        };
+        // What a finished node accepted is no failure of the run.
+        if whole.is_some() || state.node(id).whole == Whole::Open {
+            items(state, id, paint, &mut blocks);
         }
+        let name = &state.graph().node(id).name;
+        blocks
+            .extend(whole.map(|error| failure_block::render(name, error, next.as_deref(), paint)));
     }
-    out
+    blocks.join("\n")
 }
 
-/// The failed items of a node.
-fn items(state: &RunState, id: flow_core::id::NodeId, paint: Paint) -> String {
-    let failed: Vec<(String, Arc<StageError>)> = match &state.node(id).tasks {
-        Tasks::Items(tasks) => (0..)
-            .zip(tasks)
-            .filter_map(|(index, task)| match &task.phase {
-                Phase::Failed(error) => {
-                    Some((name(&state.task_ref(TaskId::item(id, index))), error.clone()))
-                }
-                _ => None,
-            })
-            .collect(),
-        _ => Vec::new(),
-    };
-    let mut out = String::new();
-    for (name, error) in failed.iter().take(ITEMS_MAX) {
-        out.push_str(&failure_block::render(name, error, None, paint));
+/// Adds a block for each failed item of a node, up to a number that can still be read.
+fn items(state: &RunState, id: NodeId, paint: Paint, blocks: &mut Vec<String>) {
+    let Tasks::Items(tasks) = &state.node(id).tasks else { return };
+    let mut left_out = Vec::new();
+    let mut shown = 0;
+    for (index, task) in (0..).zip(tasks) {
+        let Phase::Failed(error) = &task.phase else { continue };
+        let name = name(&state.task_ref(TaskId::item(id, index)));
+        if shown < ITEMS_MAX {
+            shown += 1;
+            blocks.push(failure_block::render(&name, error, None, paint));
+        } else {
+            left_out.push(name);
+        }
     }
-    if failed.len() > ITEMS_MAX {
-        let names: Vec<&str> = failed[ITEMS_MAX..].iter().take(20).map(|(n, _)| &**n).collect();
-        let more = failed.len() - ITEMS_MAX;
-        out.push_str(&format!("  and {more} more: {}\n", clean(&names.join(", "))));
+    if !left_out.is_empty() {
+        let names = left_out.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
+        blocks.push(format!("  and {} more: {names}\n", left_out.len()));
     }
-    out
 }
 
 /// The command to go on after a failure.
