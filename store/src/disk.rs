@@ -303,12 +303,15 @@ impl Store for DiskStore {
 /// of the same name; a number then sets them apart.
 pub(crate) fn fresh_folder(parent: &Path, name: &str) -> Result<PathBuf, StoreError> {
     check_name(name)?;
-    fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
     let mut path = parent.join(name);
     let mut number = 1;
     loop {
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
+            // The parent is there but for the first time, so it is not looked for before.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 number += 1;
                 path = parent.join(format!("{name}.{number}"));

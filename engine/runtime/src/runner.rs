@@ -162,6 +162,7 @@ impl Runner {
             store: Arc::clone(&self.store),
             manifest: Arc::clone(&opened.manifest),
             bus: Some(bus.clone()),
+            spare: crate::executor::SpareFolders::default(),
         };
         let first = match opened.state.invocation() {
             0 => Event::RunStarted {

@@ -294,7 +294,8 @@ impl Gate {
             }
             None => {
                 check_kind(port, &base, &relative, Kind::File).map_err(|e| at(e, pointer))?;
-                let media_type = media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
+                let media_type =
+                    media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
                 let taken = self.store.put_file(&path, Adopt::Move).map_err(failed)?;
                 self.moved.insert(path.clone(), taken);
                 (taken, media_type)

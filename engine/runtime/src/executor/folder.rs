@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
@@ -16,6 +16,29 @@ use serde_json::{Map, Value};
 
 use super::scope::located;
 use super::{Assignment, Input, Surroundings, store_error};
+
+/// Folders of attempts that left nothing in them: taken by later attempts under their own names,
+/// because making and removing folders costs more than starting a small program.
+#[derive(Default)]
+pub(crate) struct SpareFolders(Mutex<Vec<PathBuf>>);
+
+impl SpareFolders {
+    fn take(&self) -> Option<PathBuf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give(&self, root: PathBuf) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(root);
+    }
+}
+
+impl Drop for SpareFolders {
+    fn drop(&mut self) {
+        while let Some(root) = self.take() {
+            remove(&root);
+        }
+    }
+}
 
 /// The folder of one attempt, or nothing for stages that need none.
 pub(super) struct Folder {
@@ -42,19 +65,30 @@ impl Folder {
             assignment.attempt,
             std::process::id()
         );
-        let root = around
-            .store
-            .scratch(&around.run, &name)
-            .map_err(|e| store_error("make a scratch folder", &e))?;
         let reserved = node
             .uses
             .iter()
             .map(|u| u.trim_end_matches('/').to_owned())
             .chain(["inputs".to_owned()])
             .collect();
+        let (root, is_made) = fresh_root(around, &name)?;
         let folder = Self { root: Some(root), reserved, placed: Mutex::default() };
+        if !is_made {
+            folder.make_parts()?;
+        }
         folder.fill(around, node, inputs)?;
         Ok(folder)
+    }
+
+    fn make_parts(&self) -> Result<(), Box<StageError>> {
+        let (Some(work), Some(side)) = (self.work(), self.side()) else { return Ok(()) };
+        for path in [&work, &side, &side.join("outputs")] {
+            std::fs::create_dir(path).map_err(|e| {
+                let operation = format!("make the folder {}", path.display());
+                Box::new(StageError::from_io(operation, &e))
+            })?;
+        }
+        Ok(())
     }
 
     fn fill(
@@ -63,9 +97,7 @@ impl Folder {
         node: &Node,
         inputs: &[Input],
     ) -> Result<(), Box<StageError>> {
-        let (Some(work), Some(side)) = (self.work(), self.side()) else { return Ok(()) };
-        make_dir(&work)?;
-        make_dir(&side.join("outputs"))?;
+        let Some(work) = self.work() else { return Ok(()) };
         for input in inputs.iter().filter(|i| !i.value.is_null()) {
             self.place_all(around, &input.value, &input.name)?;
         }
@@ -138,7 +170,7 @@ impl Folder {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Digest, String), (Artifact, PathBuf)>> {
-        self.placed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value with the path of every artifact that was placed.
@@ -214,13 +246,10 @@ impl Folder {
         self.reserved.clone()
     }
 
-    /// Removes the folder after success. A folder that cannot be removed is only in the way.
-    pub(super) fn remove(&self) {
-        if let Some(root) = &self.root
-            && let Err(error) = std::fs::remove_dir_all(root)
-        {
-            tracing::warn!(path = %root.display(), %error, "a scratch folder was not removed");
-        }
+    /// Removes the folder after success, or sets it aside if nothing was left in it.
+    pub(super) fn remove(self, around: &Surroundings) {
+        let Some(root) = self.root else { return };
+        if is_untouched(&root) { around.spare.give(root) } else { remove(&root) }
     }
 
     /// Keeps the folder after a failure, and says where it is.
@@ -231,6 +260,42 @@ impl Folder {
             error.causes.push(format!("the scratch folder is kept at {}", work.display()));
         }
         error
+    }
+}
+
+/// A folder of this name; whether its parts are there already.
+fn fresh_root(around: &Surroundings, name: &str) -> Result<(PathBuf, bool), Box<StageError>> {
+    if let Some(spare) = around.spare.take() {
+        let target = spare.with_file_name(name);
+        // A folder that an earlier process left under this name must not be mixed with this one.
+        if !target.exists() && std::fs::rename(&spare, &target).is_ok() {
+            return Ok((target, true));
+        }
+        remove(&spare);
+    }
+    let root = around
+        .store
+        .scratch(&around.run, name)
+        .map_err(|e| store_error("make a scratch folder", &e))?;
+    Ok((root, false))
+}
+
+/// Whether nothing but the empty list of inputs is in the folder of an attempt.
+fn is_untouched(root: &Path) -> bool {
+    let count = |path: PathBuf| {
+        std::fs::read_dir(path).map_or(usize::MAX, |entries| entries.take(3).count())
+    };
+    let side = root.join("side");
+    count(root.join("work")) == 0
+        && count(side.join("outputs")) == 0
+        && count(side.clone()) == 2
+        && std::fs::read(side.join("inputs.json")).is_ok_and(|content| content == b"{}")
+}
+
+/// A folder that cannot be removed is only in the way.
+fn remove(root: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(root) {
+        tracing::warn!(path = %root.display(), %error, "a scratch folder was not removed");
     }
 }
 

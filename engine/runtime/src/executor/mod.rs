@@ -40,6 +40,7 @@ use context::AttemptContext;
 use folder::Folder;
 use scope::Scopes;
 
+pub(crate) use folder::SpareFolders;
 pub(crate) use items::resolve_items;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
@@ -58,6 +59,7 @@ pub(crate) struct Surroundings {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) zone: jiff::tz::TimeZone,
     pub(crate) bus: Option<Bus>,
+    pub(crate) spare: SpareFolders,
 }
 
 /// One attempt, as plain data.
@@ -185,7 +187,7 @@ async fn attempt(
     let mut admitted =
         admit::outputs(around, node, &folder, drafts).await.map_err(|error| folder.keep(error))?;
     admitted.warnings.extend(context.take_warnings());
-    folder.remove();
+    folder.remove(around);
     Ok(Outcome::Succeeded {
         key,
         outputs: admitted.outputs,

@@ -64,6 +64,7 @@ pub async fn try_once(
         store,
         manifest: Arc::new(manifest.clone()),
         bus: None,
+        spare: super::SpareFolders::default(),
     };
     let assignment = assignment(state, manifest, task, attempt);
     let begin = |_| {
