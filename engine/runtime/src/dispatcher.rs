@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
+use std::time::Duration;
 
 use flow_core::error::StageError;
 use flow_core::id::TaskId;
@@ -40,6 +41,9 @@ struct Batch {
     settled: usize,
 }
 
+/// How long a record that nothing waits for may stay unsynced: many of them share one sync then.
+const LAZY_SYNC: Duration = Duration::from_millis(4);
+
 /// Signals that are decided on before their events are written together.
 const BURST: usize = 1024;
 
@@ -53,6 +57,10 @@ pub(crate) struct Dispatcher {
     sender: mpsc::UnboundedSender<Input>,
     sync: SyncThread,
     syncing: bool,
+    /// Whether something waits for what is written to be durable.
+    urgent: bool,
+    /// When to sync at the latest although nothing waits.
+    lazy_sync: Option<tokio::time::Instant>,
     durable: Position,
     written: Position,
     next_seq: u64,
@@ -91,6 +99,8 @@ impl Dispatcher {
             sender,
             sync,
             syncing: false,
+            urgent: false,
+            lazy_sync: None,
             durable: Position::default(),
             written: Position::default(),
             batches: VecDeque::new(),
@@ -143,6 +153,7 @@ impl Dispatcher {
                         self.control(word);
                     }
                 }
+                () = at(self.lazy_sync) => self.urgent = true,
                 _ = self.inputs.recv_many(&mut burst, BURST) => {
                     for input in burst.drain(..) {
                         self.take(input)?;
@@ -209,7 +220,9 @@ impl Dispatcher {
 
     /// Writes the events of the burst, starts a sync, and does what waits for the write alone.
     fn flush(&mut self) -> Result<(), RunError> {
+        self.urgent |= !self.then.is_empty() || !self.state.is_busy();
         if !self.events.is_empty() {
+            self.urgent |= self.events.iter().any(|event| self.is_awaited(event));
             let ts = self.clock.now().wall;
             let records: Vec<Recorded> = std::mem::take(&mut self.events)
                 .into_iter()
@@ -245,11 +258,30 @@ impl Dispatcher {
         });
     }
 
-    fn request_sync(&mut self) {
-        if !self.syncing && self.durable < self.written {
-            self.syncing = true;
-            self.sync.request();
+    /// Whether something goes on once this event is durable. The start of an attempt is awaited
+    /// by nobody, and neither is the end of a node that nothing depends on.
+    fn is_awaited(&self, event: &Event) -> bool {
+        match event {
+            Event::AttemptStarted { .. } | Event::ProcessStarted { .. } => false,
+            Event::Succeeded { task, .. } | Event::Reused { task, .. } if task.item.is_none() => {
+                let graph = self.state.graph();
+                graph.find(&task.node).is_none_or(|id| !graph.node(id).dependents.is_empty())
+            }
+            _ => true,
         }
+    }
+
+    fn request_sync(&mut self) {
+        if self.syncing || self.durable >= self.written {
+            return;
+        }
+        if !self.urgent {
+            self.lazy_sync =
+                self.lazy_sync.or_else(|| Some(tokio::time::Instant::now() + LAZY_SYNC));
+            return;
+        }
+        (self.syncing, self.urgent, self.lazy_sync) = (true, false, None);
+        self.sync.request();
     }
 
     /// Applies, publishes and acts on everything that is durable now.
@@ -344,6 +376,14 @@ impl Dispatcher {
         let keys: Result<_, Box<StageError>> = resolve_items(&around, group, &wire);
         let signal = Signal::Resolved { group, keys: keys.map_err(|e| *e) };
         drop(self.sender.send(Input::Signal(signal)));
+    }
+}
+
+/// Resolves at an instant, or never.
+async fn at(instant: Option<tokio::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -307,6 +307,12 @@ impl RunState {
         self.invocation
     }
 
+    /// Whether any task is handed out.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.handed_out.is_empty()
+    }
+
     /// Number of the latest event.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
