@@ -45,6 +45,14 @@ fn living(mark: &str) -> Vec<u32> {
         .collect()
 }
 
+/// Whether the daemon `sleep MARK` lives.
+fn is_asleep(mark: &str) -> bool {
+    let line = format!("sleep\0{mark}\0").into_bytes();
+    living(mark)
+        .iter()
+        .any(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|found| found == line))
+}
+
 /// A word that no other test has in its commands.
 fn mark(test: u32) -> String {
     format!("9{test:03}.{}", std::process::id())
@@ -311,7 +319,9 @@ async fn an_attempt_that_is_told_to_stop_before_it_starts_ends_too() {
 #[tokio::test]
 async fn a_program_that_is_told_to_stop_may_put_things_in_order() {
     let (spawner, context) = (spawner(), TestContext::new());
-    let script = "trap 'echo bye; exit 0' TERM; touch ready; while :; do sleep 0.01; done";
+    // What it starts for that is left alone too.
+    let script = "trap 'for n in 1 2 3 4 5 6; do sleep 0.02; done; /bin/echo bye; exit 0' TERM; \
+                  touch ready; while :; do sleep 0.01; done";
     let canceller = async {
         appears(&context.scratch().join("ready")).await;
         context.cancel(CancelReason::Interrupted);
@@ -400,22 +410,21 @@ async fn attempts_side_by_side_keep_their_own_descendants() {
     let conductor = async {
         appears(&first.scratch().join("ready")).await;
         appears(&second.scratch().join("ready")).await;
-        while living(&mark_a).is_empty() || living(&mark_b).is_empty() {
-            tokio::task::yield_now().await;
-        }
-        first.cancel(CancelReason::Timeout);
-        while !living(&mark_a).is_empty() {
+        while !is_asleep(&mark_a) || !is_asleep(&mark_b) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let survivors = living(&mark_b).len();
+        first.cancel(CancelReason::Timeout);
+        while is_asleep(&mark_a) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let second_lives = is_asleep(&mark_b);
         std::fs::write(second.scratch().join("go"), "").expect("a signal to the second");
-        survivors
+        second_lives
     };
-    let (a, b, survivors) = tokio::join!(a, b, conductor);
+    let (a, b, second_lives) = tokio::join!(a, b, conductor);
     assert_eq!(a.expect_err("it was ended").class, ErrorClass::Timeout);
     b.expect("it succeeds");
-    // The second program itself and its daemon.
-    assert_eq!(survivors, 2);
+    assert!(second_lives);
     assert!(living(&mark_b).is_empty());
 }
 

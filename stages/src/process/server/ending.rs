@@ -119,10 +119,14 @@ impl Attempt {
     fn press(&mut self, snapshot: &Snapshot, now: Instant) -> bool {
         self.members.retain(|member| snapshot.is_alive(*member));
         let Some(ending) = &mut self.ending else { return true };
+        let first_time = ending.terminated.is_empty();
         for member in &self.members {
             if now >= ending.kill_at {
                 platform::signal_process(member.pid, member.start_time, Signal::KILL);
-            } else if now >= ending.terminate_at && ending.terminated.insert(*member) {
+            } else if now >= ending.terminate_at
+                && (first_time || is_orphan(snapshot, *member))
+                && ending.terminated.insert(*member)
+            {
                 platform::signal_process(member.pid, member.start_time, Signal::TERM);
                 // A stopped process takes its SIGTERM only when it goes on.
                 platform::signal_process(member.pid, member.start_time, Signal::CONT);
@@ -130,6 +134,12 @@ impl Attempt {
         }
         self.child.is_some() || !self.members.is_empty()
     }
+}
+
+/// Whether a process has lost its parent. Of the processes that appear after the first SIGTERM only
+/// these are asked to end: the others are what a program starts to put things in order.
+fn is_orphan(snapshot: &Snapshot, member: Identity) -> bool {
+    snapshot.process(member.pid).is_some_and(|process| process.parent == std::process::id())
 }
 
 /// Orphans that nothing tells about, with the programs that may have started each.
