@@ -32,7 +32,7 @@ impl Spawner {
     ///
     /// # Errors
     /// When the program is not there (`missing_tool`), cannot be executed (`config`), ends in a
-    /// way that the command's [`ExitRule`] does not accept (`process`), takes too long or is silent
+    /// way that the command's [`ExitRule`](super::ExitRule) does not accept (`process`), takes too long or is silent
     /// for too long (`timeout`), is told to stop (`cancelled`), or when the machine cannot start
     /// or serve it (`io`, `disk_full`).
     pub async fn run(
