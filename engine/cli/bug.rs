@@ -58,10 +58,8 @@ fn message() -> String {
             "  run: {run} (everything that was shown as done is recorded; `flow resume {run}` goes on)\n"
         ));
     }
-    text.push_str(concat!(
-        "help: please report it with this text and the file logs/errors.log of the store: ",
-        env!("CARGO_PKG_REPOSITORY"),
-        "/issues\n"
-    ));
+    text.push_str(
+        "help: please report it to the maintainers with this text and the file logs/errors.log of the store\n",
+    );
     text
 }

@@ -42,7 +42,8 @@ fn layered(folder: &Path, n: usize) {
         }
     };
     let mut flow = String::from("[workflow]\nname = \"layers\"\nmax_parallel = 2\n");
-    let mut make = format!("all:{}\n", (n - width..n).map(|i| format!(" t{i}")).collect::<String>());
+    let mut make =
+        format!("all:{}\n", (n - width..n).map(|i| format!(" t{i}")).collect::<String>());
     let mut doit = String::from("def nothing():\n    pass\ndef task_n():\n");
     for i in 0..n {
         let names: Vec<String> = needs(i).iter().map(|d| format!("t{d}")).collect();
@@ -50,19 +51,37 @@ fn layered(folder: &Path, n: usize) {
         writeln!(flow, "[nodes.t{i}]\nstage = \"noop\"\nafter = [{after}]").unwrap();
         writeln!(make, "t{i}: {}\n\t@:", names.join(" ")).unwrap();
         let deps = names.iter().map(|d| format!("'n:{d}'")).collect::<Vec<_>>().join(",");
-        writeln!(doit, "    yield {{'name':'t{i}','actions':[nothing],'task_dep':[{deps}],'verbosity':0}}").unwrap();
+        writeln!(
+            doit,
+            "    yield {{'name':'t{i}','actions':[nothing],'task_dep':[{deps}],'verbosity':0}}"
+        )
+        .unwrap();
     }
     fs::write(at.join("flow.toml"), flow).unwrap();
     fs::write(at.join("Makefile"), make).unwrap();
     fs::write(at.join("dodo.py"), doit).unwrap();
     println!("A: {n} no-ops in 10 layers, every completion synced by flow alone");
     let mut table = Table::default();
-    table.row("flow", || flow_run(&at), |dir| measure(dir, flow_bin(), &["-q", "run", "flow.toml"]));
+    table.row(
+        "flow",
+        || flow_run(&at),
+        |dir| measure(dir, flow_bin(), &["-q", "run", "flow.toml"]),
+    );
     table.row("make", || at.clone(), |dir| measure(dir, "make", &["-j2", "-s"]));
-    table.row("doit", || { fs::remove_file(at.join(".doit.db")).ok(); at.clone() }, |dir| measure(dir, "doit", &["run", "-v0", "--reporter", "zero"]));
+    table.row(
+        "doit",
+        || {
+            fs::remove_file(at.join(".doit.db")).ok();
+            at.clone()
+        },
+        |dir| measure(dir, "doit", &["run", "-v0", "--reporter", "zero"]),
+    );
     table.print();
     let limit = 30_000 + 4 * n as u64;
-    println!("  flow's peak memory: {} KB (limit 30 MB + 4 KB a node: {limit} KB)\n", peak_memory(&flow_run(&at)));
+    println!(
+        "  flow's peak memory: {} KB (limit 30 MB + 4 KB a node: {limit} KB)\n",
+        peak_memory(&flow_run(&at))
+    );
 }
 
 fn independent(folder: &Path, n: usize) {
@@ -72,7 +91,8 @@ fn independent(folder: &Path, n: usize) {
     let mut make = format!("all:{}\n", (0..n).map(|i| format!(" t{i}")).collect::<String>());
     let mut ninja = String::from("rule t\n  command = /bin/true\n");
     for i in 0..n {
-        writeln!(flow, "[nodes.t{i}]\nstage = \"command\"\nwith = {{ argv = [\"/bin/true\"] }}").unwrap();
+        writeln!(flow, "[nodes.t{i}]\nstage = \"command\"\nwith = {{ argv = [\"/bin/true\"] }}")
+            .unwrap();
         writeln!(make, "t{i}:\n\t@/bin/true").unwrap();
         writeln!(ninja, "build t{i}: t").unwrap();
     }
@@ -81,9 +101,20 @@ fn independent(folder: &Path, n: usize) {
     fs::write(at.join("build.ninja"), ninja).unwrap();
     println!("B: {n} independent /bin/true, two at a time, output captured by flow alone");
     let mut table = Table::default();
-    table.row("flow", || flow_run(&at), |dir| measure(dir, flow_bin(), &["-q", "run", "flow.toml"]));
+    table.row(
+        "flow",
+        || flow_run(&at),
+        |dir| measure(dir, flow_bin(), &["-q", "run", "flow.toml"]),
+    );
     table.row("make", || at.clone(), |dir| measure(dir, "make", &["-j2", "-s"]));
-    table.row("ninja", || { fs::remove_file(at.join(".ninja_log")).ok(); at.clone() }, |dir| measure(dir, "ninja", &["-j2", "--quiet"]));
+    table.row(
+        "ninja",
+        || {
+            fs::remove_file(at.join(".ninja_log")).ok();
+            at.clone()
+        },
+        |dir| measure(dir, "ninja", &["-j2", "--quiet"]),
+    );
     table.print();
     println!();
 }

@@ -31,12 +31,12 @@ after = ["bad"]
 
     ✘ bad attempt 1 failed: process [E0204]
       run sh: `sh` ended with exit code 3
-      cause  the scratch folder is kept at [dir]/.flow/scratch/[run]/bad.1.[pid]/work
       command  sh -c 'echo '\''first line'\'' >&2; echo "it'\''s broken" >&2; exit 3'
       exit code 3
       stderr
       │ first line
       │ it's broken
+      help:  its scratch folder is kept: [dir]/.flow/scratch/[run]/bad.1.[pid]/work
       next:  flow resume [run]
 
     run [run] failed: 1 succeeded, 1 failed, 1 pending in [took]
@@ -55,12 +55,12 @@ after = ["bad"]
 
     ✘ bad attempt 1 failed: process [E0204]
       run sh: `sh` ended with exit code 3
-      cause  the scratch folder is kept at [dir]/.flow/scratch/[run]/bad.1.[pid]/work
       command  sh -c 'echo '\''first line'\'' >&2; echo "it'\''s broken" >&2; exit 3'
       exit code 3
       stderr
       │ first line
       │ it's broken
+      help:  its scratch folder is kept: [dir]/.flow/scratch/[run]/bad.1.[pid]/work
       next:  flow resume [run]
     "#);
     assert_snapshot!(place.flow(&["show", "latest", "bad"]), @r#"
@@ -70,12 +70,12 @@ after = ["bad"]
 
     ✘ bad attempt 1 failed: process [E0204]
       run sh: `sh` ended with exit code 3
-      cause  the scratch folder is kept at [dir]/.flow/scratch/[run]/bad.1.[pid]/work
       command  sh -c 'echo '\''first line'\'' >&2; echo "it'\''s broken" >&2; exit 3'
       exit code 3
       stderr
       │ first line
       │ it's broken
+      help:  its scratch folder is kept: [dir]/.flow/scratch/[run]/bad.1.[pid]/work
       next:  flow resume [run]
     "#);
     assert_snapshot!(place.flow(&["logs", "latest", "bad"]), @"
@@ -143,12 +143,11 @@ outputs.list = "list<integer>"
 
     ✘ a attempt 1 failed: validation [E0201]
       check output port list: /1 of `list` must be an integer, and is the string "x"
-      cause  the scratch folder is kept at [dir]/.flow/scratch/[run]/a.1.[pid]/work
       port  list
       at  /1
       expected  an integer
       found  the string "x"
-      help:  change what the node writes, or the type that its output declares
+      help:  change what the node writes, or the type that its output declares; its scratch folder is kept: [dir]/.flow/scratch/[run]/a.1.[pid]/work
       next:  flow resume [run]
 
     run [run] failed: 1 failed in [took]
@@ -189,15 +188,15 @@ with = { shell = "test {{ item }} = 2" }
 
     ✘ each[0] attempt 1 failed: process [E0204]
       run /bin/sh: `/bin/sh` ended with exit code 1
-      cause  the scratch folder is kept at [dir]/.flow/scratch/[run]/each@0-4d067153ac72.1.[pid]/work
       command  /bin/sh -c 'test 1 = 2'
       exit code 1
+      help:  its scratch folder is kept: [dir]/.flow/scratch/[run]/each@0-4d067153ac72.1.[pid]/work
 
     ✘ each[2] attempt 1 failed: process [E0204]
       run /bin/sh: `/bin/sh` ended with exit code 1
-      cause  the scratch folder is kept at [dir]/.flow/scratch/[run]/each@2-813e9b729141.1.[pid]/work
       command  /bin/sh -c 'test 3 = 2'
       exit code 1
+      help:  its scratch folder is kept: [dir]/.flow/scratch/[run]/each@2-813e9b729141.1.[pid]/work
 
     ✘ each failed: process [E0204]
       run 3 items: 2 of 3 items failed

@@ -3,6 +3,7 @@
 
 mod failures;
 mod harness;
+mod house;
 mod ports;
 mod resume;
 mod run;

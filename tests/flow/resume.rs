@@ -247,3 +247,68 @@ fn a_record_that_was_changed_is_refused() {
     let done = place.flow(&["resume", "one"]).exits(4);
     assert!(done.stderr.contains("workflow.toml is damaged"), "{done}");
 }
+
+/// `make` writes a file and notes it; `gate` reads the file and fails until `open` is there.
+const MADE: &str = r#"
+[nodes.make]
+stage = "command"
+with = { shell = "echo made >> $DIR/ledger; echo precious > out.txt", env = { DIR = "{{ workflow.dir }}" } }
+outputs.file = { type = "file", path = "out.txt" }
+[nodes.pass]
+stage = "command"
+inputs = { file = "make.file" }
+with = { shell = "echo passed >> $DIR/ledger; cp {{ inputs.file }} copy.txt", env = { DIR = "{{ workflow.dir }}" } }
+outputs.file = { type = "file", path = "copy.txt" }
+[nodes.gate]
+stage = "command"
+inputs = { file = "pass.file", other = "make.file" }
+with = { shell = "test -e $DIR/open && cat {{ inputs.file }}", env = { DIR = "{{ workflow.dir }}" } }
+outputs.text = "string"
+[outputs]
+text = "gate.text"
+"#;
+
+/// Changes every stored object: damaged where `change` gives other bytes, gone where it gives none.
+fn spoil(place: &Place, change: impl Fn(Vec<u8>) -> Option<Vec<u8>>) {
+    let mut folders = vec![place.path(".flow/objects")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let changed = change(std::fs::read(&path).unwrap());
+            std::fs::remove_file(&path).unwrap();
+            if let Some(bytes) = changed {
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+    }
+}
+
+fn resumes_after(spoiled: impl Fn(Vec<u8>) -> Option<Vec<u8>>) {
+    let place = Place::with(MADE);
+    place.flow(&["run", "flow.toml"]).exits(1);
+    spoil(&place, spoiled);
+    place.write("open", "");
+    let done = place.flow(&["resume", "latest", "--json"]).exits(0);
+    let lines = done.lines();
+    let notes = lines[0]["notes"].to_string();
+    assert!(notes.contains("make runs again") && notes.contains("pass runs again"), "{notes}");
+    assert_eq!(place.read("ledger"), "made\npassed\nmade\npassed\n");
+    assert_eq!(place.show("latest")["outputs"]["text"], "precious");
+}
+
+#[test]
+fn a_damaged_output_is_never_used_and_is_made_again() {
+    resumes_after(|mut bytes| {
+        bytes[0] ^= 1;
+        Some(bytes)
+    });
+}
+
+#[test]
+fn a_missing_output_is_made_again() {
+    resumes_after(|_| None);
+}

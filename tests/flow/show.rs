@@ -61,9 +61,9 @@ fn a_run_is_shown_with_a_row_for_each_node() {
 
     ✘ bad attempt 1 failed: process [E0204]
       run /bin/sh: `/bin/sh` ended with exit code 4
-      cause  the scratch folder is kept at [dir]/.flow/scratch/one/bad.1.[pid]/work
       command  /bin/sh -c 'exit 4'
       exit code 4
+      help:  its scratch folder is kept: [dir]/.flow/scratch/one/bad.1.[pid]/work
       next:  flow resume one
     ");
     assert_snapshot!(place.flow(&["show", "one", "each"]), @"
@@ -88,9 +88,9 @@ fn a_run_is_shown_with_a_row_for_each_node() {
 
     ✘ each[b] attempt 1 failed: process [E0204]
       run /bin/sh: `/bin/sh` ended with exit code 1
-      cause  the scratch folder is kept at [dir]/.flow/scratch/one/each@1-10e5cf3d3c8a.1.[pid]/work
       command  /bin/sh -c 'test b != b && echo b'
       exit code 1
+      help:  its scratch folder is kept: [dir]/.flow/scratch/one/each@1-10e5cf3d3c8a.1.[pid]/work
       next:  flow resume one
     ");
 }

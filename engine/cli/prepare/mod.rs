@@ -148,10 +148,17 @@ pub(crate) fn manifest(
         params: stored.values,
         param_paths: stored.paths,
         uses,
+        env: read_env(&workflow.graph),
         started_at: Timestamp::now(),
         only: limits.only,
         max_parallel: limits.max_parallel.or(settings.max_parallel).unwrap_or_else(processors),
     })
+}
+
+/// The environment variables that templates read, as they are now.
+fn read_env(graph: &Graph) -> BTreeMap<String, String> {
+    let names = graph.nodes().iter().flat_map(|node| &node.env);
+    names.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect()
 }
 
 /// How many processors there are.

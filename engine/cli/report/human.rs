@@ -118,7 +118,9 @@ impl Lines {
                 RunEnd::Failed => Said::of(Mark::Bad, "✘", "run", "failed".into()),
                 RunEnd::Cancelled => Said::of(Mark::Odd, "■", "run", "cancelled".into()),
             },
-            Event::ItemsResolved { .. } | Event::ProcessStarted { .. } => return None,
+            Event::ItemsResolved { .. }
+            | Event::ProcessStarted { .. }
+            | Event::OutputsLost { .. } => return None,
             Event::AttemptStarted { attempt, .. } => {
                 let what = if *attempt > 1 { format!("attempt {attempt}") } else { String::new() };
                 Said::of(Mark::Busy, "●", &task, what)

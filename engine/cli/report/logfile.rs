@@ -170,9 +170,9 @@ impl<'a> Told<'a> {
                 let status = json!(status);
                 told("INFO", format!("run {}", status.as_str().unwrap_or_default()))
             }
-            Event::ItemsResolved { .. } | Event::ProcessStarted { .. } => {
-                told("DEBUG", String::new())
-            }
+            Event::ItemsResolved { .. }
+            | Event::ProcessStarted { .. }
+            | Event::OutputsLost { .. } => told("DEBUG", String::new()),
             Event::AttemptStarted { attempt, .. } => Self {
                 attempt: Some(*attempt),
                 ..told("INFO", format!("attempt {attempt} started"))

@@ -119,7 +119,7 @@ impl Dispatcher {
     /// Drives the run to its end.
     pub(crate) async fn run(
         mut self,
-        first: Event,
+        first: Vec<Event>,
         mut control: mpsc::UnboundedReceiver<Control>,
     ) -> Result<Ending, RunError> {
         let local = tokio::task::LocalSet::new();
@@ -132,10 +132,10 @@ impl Dispatcher {
 
     async fn drive(
         &mut self,
-        first: Event,
+        first: Vec<Event>,
         control: &mut mpsc::UnboundedReceiver<Control>,
     ) -> Result<Ending, RunError> {
-        self.events.push(first);
+        self.events = first;
         self.flush()?;
         self.wait_durable().await?;
         self.then = owed_wakes(&self.state, self.clock.now());

@@ -7,6 +7,7 @@ pub mod clock;
 mod dispatcher;
 mod executor;
 mod leftovers;
+mod losses;
 pub mod runner;
 pub mod wiring;
 

@@ -165,19 +165,35 @@ impl Runner {
             spare: crate::executor::SpareFolders::default(),
         };
         let first = match opened.state.invocation() {
-            0 => Event::RunStarted {
+            0 => vec![Event::RunStarted {
                 workflow: around.graph.name().to_owned(),
                 params: serde_json::json!(opened.manifest.params),
                 manifest: opened.manifest_digest,
                 max_parallel: opened.manifest.max_parallel,
-            },
-            _ => Event::RunResumed { notes: opened.notes, manifest: opened.manifest_digest },
+            }],
+            _ => self.resumption(&opened)?,
         };
         let dispatcher =
             Dispatcher::new(around, opened.journal, opened.state, Arc::clone(&self.clock), bus)?;
         let result = dispatcher.run(first, control).await;
         watch.finish();
         result
+    }
+}
+
+impl Runner {
+    /// What is recorded when a run is taken up: that it is, and which results must be made again.
+    fn resumption(&self, opened: &Opened) -> Result<Vec<Event>, RunError> {
+        let lost = crate::losses::lost_tasks(self.store.as_ref(), &opened.run, &opened.state)?;
+        let mut notes = opened.notes.clone();
+        let mut losses = Vec::new();
+        for (task, reason) in lost {
+            let task = opened.state.task_ref(task);
+            notes.push(format!("{task} runs again, because its output is lost: {reason}"));
+            losses.push(Event::OutputsLost { task, reason });
+        }
+        let resumed = Event::RunResumed { notes, manifest: opened.manifest_digest };
+        Ok([resumed].into_iter().chain(losses).collect())
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Wire {
     },
     /// Several, as a list.
     List(Vec<Wire>),
+    /// The first of these that is there: neither absent nor null.
+    First(Vec<Wire>),
 }
 
 /// Resolves a source for a task, given what has ended. `params` are the run's parameters.
@@ -51,11 +53,9 @@ pub fn wire(
         Source::Output { node, port, path, optional, take } => {
             output(state, *node, port, path, *optional, *take, task)
         }
-        Source::First(all) => all
-            .iter()
-            .map(|s| wire(state, params, s, task))
-            .find(|w| !matches!(w, Wire::Absent))
-            .unwrap_or(Wire::Absent),
+        Source::First(all) => {
+            Wire::First(all.iter().map(|s| wire(state, params, s, task)).collect())
+        }
         Source::List(all) => Wire::List(all.iter().map(|s| wire(state, params, s, task)).collect()),
     }
 }

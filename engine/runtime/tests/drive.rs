@@ -149,6 +149,80 @@ fn a_dropped_item_is_left_out_of_everything_behind_it() {
     assert!(harness.told().contains(&"item_skipped three[k1]".to_owned()));
 }
 
+const JOIN: &str = r#"
+[workflow]
+name = "join"
+max_parallel = 1
+[nodes.list]
+stage = "script"
+outputs = { out = "list<integer>" }
+[nodes.drop]
+stage = "script"
+for_each = "list.out"
+key = "k{{ item }}"
+on_item_failure = "drop"
+inputs = { x = "item" }
+outputs = { out = "integer" }
+[nodes.slow]
+stage = "script"
+for_each = "list.out"
+inputs = { x = "item" }
+outputs = { out = "integer" }
+[nodes.join]
+stage = "script"
+for_each = "list.out"
+inputs = { a = "drop[item].out", b = "slow[item].out" }
+outputs = { out = "integer" }
+"#;
+
+#[test]
+fn a_dropped_item_stays_dropped_when_the_run_is_taken_up_again() {
+    for at in 1..80 {
+        let harness = Harness::new(JOIN)
+            .script("list", &[Step::List(2), Step::List(2)])
+            .script("drop[k1]", &[Step::Permanent, Step::Permanent]);
+        harness.fail_store_after(at);
+        let ended = harness.try_run();
+        harness.heal_store();
+        if ended.is_err() {
+            assert_eq!(harness.resume(), Ending::Finished(RunEnd::Succeeded), "at {at}");
+        }
+        let executed = harness.executed();
+        assert!(executed.contains(&"join[k0]".to_owned()), "at {at}: {executed:?}");
+        assert!(!executed.contains(&"join[k1]".to_owned()), "at {at}: {executed:?}");
+        if ended.is_ok() {
+            return;
+        }
+    }
+    panic!("the store never lasted");
+}
+
+const FIRST: &str = r#"
+[workflow]
+name = "first"
+[nodes.a]
+stage = "script"
+when = "1 == 2"
+outputs = { out = "integer?" }
+[nodes.b]
+stage = "script"
+outputs = { out = "json" }
+[nodes.c]
+stage = "script"
+outputs = { out = "integer" }
+[nodes.take]
+stage = "script"
+inputs = { x = { first = ["a.out?", "b.out.missing?", "c.out"] } }
+outputs = { out = "integer" }
+"#;
+
+#[test]
+fn first_takes_the_first_that_is_neither_absent_nor_null() {
+    let harness = Harness::new(FIRST).script("c", &[Step::Value(7)]);
+    assert_eq!(harness.run(), Ending::Finished(RunEnd::Succeeded));
+    assert_eq!(harness.input_of("take", "x"), serde_json::json!(7));
+}
+
 #[test]
 fn a_failed_commit_at_any_point_stops_the_run_and_resume_ends_it_without_repeating_what_was_told() {
     for text in [CHAIN, FAN] {

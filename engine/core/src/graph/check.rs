@@ -137,7 +137,18 @@ impl<'a> Checker<'a> {
 
     fn check_params(&mut self) {
         for (name, def) in &self.definition.params {
-            let (Some(default), Some(ty)) = (&def.default, self.params.get(name)) else { continue };
+            let Some(ty) = self.params.get(name) else { continue };
+            if ty.holds_artifacts() && !matches!(ty.inner(), Type::File(_)) {
+                self.faults.push(
+                    Diagnostic::error(
+                        codes::BAD_DEFAULT,
+                        def.ty.ty.span.clone(),
+                        format!("parameter `{name}` cannot be a `{ty}`"),
+                    )
+                    .help("a parameter can be one `file`; bring folders with `uses`"),
+                );
+            }
+            let Some(default) = &def.default else { continue };
             let as_text = Type::String;
             // A file's default is its path; the file itself is looked at when the run starts.
             let wanted = if ty.is_artifact() { &as_text } else { ty };
@@ -625,10 +636,16 @@ impl<'a> Checker<'a> {
                 format!("there is no `{}` here", parts[0]),
                 "it is defined in nodes with `for_each`".into(),
             ),
+            "run" if place == Place::Key => one_of(&["id"]),
             "run" => one_of(&["id", "date", "started_at"]),
             "attempt" if place == Place::With => one_of(&["number", "idempotency_key"]),
-            "workflow" => one_of(&["name", "dir"]),
-            "env" => None,
+            "workflow" if place == Place::With => one_of(&["name", "dir"]),
+            "workflow" if place == Place::When => one_of(&["name"]),
+            "env" if place != Place::Key && parts.len() > 1 => None,
+            "env" if place != Place::Key => undefined(
+                "`env` is used without a name".into(),
+                "write `env.NAME`, so that the value can be recorded with the run".into(),
+            ),
             other if crate::template::is_global(other) => None,
             other => {
                 let known = [

@@ -343,8 +343,9 @@ fn hand_out(state: &RunState, now: Now, decision: &mut Decision) {
 
 fn start(state: &RunState, task: TaskId, now: Now, decision: &mut Decision) {
     let policy = &state.graph().node(task.node).policy;
-    let deadline =
-        state.deadline_of(task).or_else(|| policy.deadline.map(|d| now.elapsed.saturating_add(d)));
+    let deadline = state
+        .deadline_of(task.node)
+        .or_else(|| policy.deadline.map(|d| now.elapsed.saturating_add(d)));
     let left = deadline.map(|d| d.saturating_sub(now.elapsed));
     let by_deadline = match (left, policy.timeout) {
         (Some(left), Some(timeout)) => left < timeout,
@@ -546,7 +547,7 @@ fn retry_delay(
     let seed = format!("{name}/{used}/{}", now.wall.as_nanosecond());
     let asked = error.retry_after_ms.map(Duration::from_millis);
     let delay = retry.delay(used, draw(&seed), asked);
-    match state.deadline_of(task) {
+    match state.deadline_of(task.node) {
         Some(deadline) if now.elapsed.saturating_add(delay) >= deadline => None,
         _ => Some(delay),
     }

@@ -103,6 +103,14 @@ pub enum Event {
         /// Keys of the items, in list order.
         keys: Vec<Arc<str>>,
     },
+    /// The stored outputs of a task that was done are missing or damaged: it must run again. Internal;
+    /// people are told by the notes of `run_resumed`.
+    OutputsLost {
+        /// The task.
+        task: TaskRef,
+        /// What is wrong with the bytes.
+        reason: String,
+    },
     /// An attempt begins. Written before anything of it runs.
     AttemptStarted {
         /// The task.
@@ -236,7 +244,9 @@ impl Event {
             Self::RunResumed { .. } => "run_resumed",
             Self::RunInterrupted { .. } => "run_interrupted",
             Self::RunFinished { .. } => "run_finished",
-            Self::ItemsResolved { .. } | Self::ProcessStarted { .. } => return None,
+            Self::ItemsResolved { .. } | Self::ProcessStarted { .. } | Self::OutputsLost { .. } => {
+                return None;
+            }
             Self::AttemptStarted { .. } => "attempt_started",
             Self::AttemptFailed { .. } => "attempt_failed",
             Self::RetryScheduled { .. } => "retry_scheduled",
@@ -256,6 +266,7 @@ impl Event {
     pub fn task(&self) -> Option<&TaskRef> {
         match self {
             Self::AttemptStarted { task, .. }
+            | Self::OutputsLost { task, .. }
             | Self::ProcessStarted { task, .. }
             | Self::AttemptFailed { task, .. }
             | Self::RetryScheduled { task, .. }
@@ -368,7 +379,9 @@ impl Recorded {
                 put("left_out", json!(left_out));
             }
             Event::NodeFailed { error, .. } => put("error", json!(error)),
-            Event::ItemsResolved { .. } | Event::ProcessStarted { .. } => return None,
+            Event::ItemsResolved { .. }
+            | Event::ProcessStarted { .. }
+            | Event::OutputsLost { .. } => return None,
         }
         Some(Value::Object(line))
     }

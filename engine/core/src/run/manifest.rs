@@ -32,6 +32,10 @@ pub struct Manifest {
     /// Recorded `uses` by the path written in the file: a file or folder each.
     #[serde(default)]
     pub uses: BTreeMap<String, UsedPath>,
+    /// Environment variables that templates read, as they were when the run began; unset ones are
+    /// absent.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
     /// When the run began.
     pub started_at: Timestamp,
     /// The only node wanted, with its ancestors, if the run was limited.

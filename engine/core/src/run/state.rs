@@ -183,7 +183,7 @@ pub struct RunState {
     settling: u32,
     resolving: BTreeSet<usize>,
     gathering: BTreeSet<NodeId>,
-    deadlines: BTreeMap<TaskId, Duration>,
+    deadlines: BTreeMap<NodeId, Duration>,
     stop: Option<StopReason>,
 }
 
@@ -443,8 +443,8 @@ impl RunState {
         self.handed_out.contains_key(&task)
     }
 
-    pub(super) fn deadline_of(&self, task: TaskId) -> Option<Duration> {
-        self.deadlines.get(&task).copied()
+    pub(super) fn deadline_of(&self, node: NodeId) -> Option<Duration> {
+        self.deadlines.get(&node).copied()
     }
 
     pub(super) fn stop(&self) -> Option<&StopReason> {
@@ -463,7 +463,7 @@ impl RunState {
                 self.nodes[task.node.index()].running += 1;
                 self.handed_out.insert(*task, ());
                 if let Some(deadline) = deadline {
-                    self.deadlines.entry(*task).or_insert(*deadline);
+                    self.deadlines.entry(task.node).or_insert(*deadline);
                 }
             }
             Mark::Parked(task) => {
@@ -541,6 +541,7 @@ impl RunState {
                     self.waiting.remove(&id);
                 }
             }
+            Event::OutputsLost { task, .. } => self.lose(task),
             Event::ProcessStarted { .. } => {}
             Event::AttemptFailed { task, error, .. } => {
                 self.change(task, |t| {
@@ -662,6 +663,60 @@ impl RunState {
         }
     }
 
+    /// A task that was done must run again: whatever has not ended waits for it once more.
+    fn lose(&mut self, task: &TaskRef) {
+        let Some(id) = self.find(task) else { return };
+        let Some(lost) = self.task_mut(id) else { return };
+        if !matches!(lost.phase, Phase::Succeeded(_)) {
+            return;
+        }
+        lost.phase = Phase::Pending;
+        lost.finished_at = None;
+        let waits_for_items = lost.item_waits > 0;
+        let graph = Arc::clone(&self.graph);
+        let dependents = &graph.node(id.node).dependents;
+        let mut ended_whole = id.item.is_none();
+        if let Some(index) = id.item {
+            for dependent in dependents.iter().filter(|d| d.same_item) {
+                self.hold(TaskId::item(dependent.node, index), true);
+            }
+            let state = &mut self.nodes[id.node.index()];
+            state.open_items += 1;
+            ended_whole = std::mem::replace(&mut state.whole, Whole::Open) == Whole::Succeeded;
+            self.to_gather.remove(&id.node);
+        }
+        for dependent in dependents.iter().filter(|d| ended_whole && !d.same_item) {
+            self.nodes[dependent.node.index()].waits += 1;
+            let count = match &self.nodes[dependent.node.index()].tasks {
+                Tasks::Items(items) => items.len() as u32,
+                Tasks::One(_) | Tasks::Unresolved => 0,
+            };
+            self.hold(TaskId::whole(dependent.node), false);
+            for index in 0..count {
+                self.hold(TaskId::item(dependent.node, index), false);
+            }
+            self.to_gather.remove(&dependent.node);
+        }
+        if self.nodes[id.node.index()].waits == 0 && !waits_for_items {
+            if let Some(lost) = self.task_mut(id) {
+                lost.phase = Phase::Ready;
+            }
+            self.make_ready(id);
+        }
+    }
+
+    /// Makes a task that could start wait again; `by_item` if for the same item of another node.
+    fn hold(&mut self, id: TaskId, by_item: bool) {
+        let Some(task) = self.task_mut(id) else { return };
+        if by_item && !task.phase.is_over() {
+            task.item_waits += 1;
+        }
+        if matches!(task.phase, Phase::Ready) {
+            task.phase = Phase::Pending;
+            self.unready(id);
+        }
+    }
+
     /// A node ended well: whoever waits for all of it may go on.
     fn release(&mut self, node: NodeId) {
         let graph = Arc::clone(&self.graph);
@@ -762,6 +817,7 @@ impl RunState {
         self.failed = 0;
         self.stop = None;
         for id in self.graph.ids() {
+            let drops = self.drops(id);
             let open_whole = self.take_up_whole(id);
             let limit = self.graph.node(id).policy.retry.attempts;
             let mut ready = Vec::new();
@@ -776,7 +832,9 @@ impl RunState {
             let fanned = self.graph.nodes()[id.index()].fan.is_some();
             for (index, task) in (0_u32..).zip(tasks) {
                 let was_over = task.phase.is_over();
-                if !task.take_up(limit) {
+                // A dropped item was let go: what waited for it has gone on without it.
+                let let_go = drops && matches!(task.phase, Phase::Failed(_));
+                if let_go || !task.take_up(limit) {
                     continue;
                 }
                 reopened += u32::from(was_over);

@@ -46,13 +46,17 @@ impl AttemptContext {
         outer: watch::Receiver<Option<CancelReason>>,
     ) -> Self {
         let capture = |stream| {
-            let path = capture_path(
+            let mut path = capture_path(
                 around.store.as_ref(),
                 &around.run,
                 &assignment.task,
                 assignment.attempt,
                 stream,
             );
+            if assignment.beside {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                path.set_file_name(format!("rerun-{}-{name}", std::process::id()));
+            }
             Mutex::new(Capture::new(path))
         };
         Self {

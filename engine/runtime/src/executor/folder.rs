@@ -257,7 +257,11 @@ impl Folder {
         if let Some(work) = self.work()
             && error.class != ErrorClass::Cancelled
         {
-            error.causes.push(format!("the scratch folder is kept at {}", work.display()));
+            let kept = format!("its scratch folder is kept: {}", work.display());
+            error.hint = Some(match error.hint.take() {
+                Some(hint) => format!("{hint}; {kept}"),
+                None => kept,
+            });
         }
         error
     }

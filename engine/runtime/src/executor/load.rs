@@ -94,6 +94,15 @@ pub fn value_at(store: &dyn Store, run: &RunId, wire: &Wire) -> Result<Value, Lo
     match wire {
         Wire::Absent => Ok(Value::Null),
         Wire::Value { value, path, optional } => follow(value.clone(), path, *optional),
+        Wire::First(all) => {
+            for wire in all {
+                let value = value_at(store, run, wire)?;
+                if !value.is_null() {
+                    return Ok(value);
+                }
+            }
+            Ok(Value::Null)
+        }
         Wire::List(all) => {
             all.iter().map(|w| value_at(store, run, w)).collect::<Result<_, _>>().map(Value::Array)
         }

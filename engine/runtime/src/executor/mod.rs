@@ -29,7 +29,7 @@ use flow_core::run::Outcome;
 use flow_core::run::event::TaskRef;
 use flow_core::run::manifest::Manifest;
 use flow_core::schema::{Severity, Type, validate};
-use flow_core::stage::{CancelReason, Job};
+use flow_core::stage::{CancelReason, Job, OutputFrom, Stream};
 use flow_core::store::{Store, StoreError};
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
@@ -74,6 +74,8 @@ pub(crate) struct Assignment {
     pub(crate) inputs: Vec<Wire>,
     /// What `item` is, in a fanned-out node.
     pub(crate) item: Option<Wire>,
+    /// Whether it runs beside the run, so that nothing of it may stand among the run's own.
+    pub(crate) beside: bool,
 }
 
 /// The two-way line between an attempt and its driver.
@@ -310,13 +312,13 @@ fn key_of(
     let uses = node
         .uses
         .iter()
-        .filter_map(|path| Some((path.clone(), around.manifest.uses.get(path)?.artifact.digest)))
+        .filter_map(|path| {
+            let used = around.manifest.uses.get(path)?;
+            let mark = if used.executable { " (executable)" } else { "" };
+            Some((format!("{path}{mark}"), used.artifact.digest))
+        })
         .collect();
-    let outputs = node
-        .outputs
-        .iter()
-        .map(|o| (o.name.clone(), format!("{}|{:?}|{}", type_text(&o.ty), o.from, o.json_lines)))
-        .collect();
+    let outputs = node.outputs.iter().map(|o| (o.name.clone(), taken_text(o))).collect();
     let inputs: BTreeMap<_, _> = inputs.iter().map(|i| (i.name.clone(), i.digest)).collect();
     let spec = node.stage.spec();
     let parts = KeyParts {
@@ -328,6 +330,18 @@ fn key_of(
         outputs: &outputs,
     };
     Ok(parts.digest())
+}
+
+/// A declared output: its type and where it is taken from.
+fn taken_text(output: &flow_core::graph::OutputPort) -> String {
+    let from = match &output.from {
+        OutputFrom::Default => String::new(),
+        OutputFrom::Path(path) => format!(" path {path}"),
+        OutputFrom::Stream(Stream::Stdout) => " stdout".to_owned(),
+        OutputFrom::Stream(Stream::Stderr) => " stderr".to_owned(),
+    };
+    let lines = if output.json_lines { " lines" } else { "" };
+    format!("{}{from}{lines}", type_text(&output.ty))
 }
 
 /// A type with all its fields and conditions: a name alone would not change when they do.

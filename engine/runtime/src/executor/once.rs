@@ -66,7 +66,7 @@ pub async fn try_once(
         bus: None,
         spare: super::SpareFolders::default(),
     };
-    let assignment = assignment(state, manifest, task, attempt);
+    let assignment = Assignment { beside: true, ..assignment(state, manifest, task, attempt) };
     let begin = |_| {
         let (sender, receiver) = oneshot::channel();
         // The receiver is right here, so the word always arrives.
@@ -112,6 +112,7 @@ pub(crate) fn assignment(
         by_deadline: false,
         inputs,
         item,
+        beside: false,
     }
 }
 

@@ -172,7 +172,7 @@ fn common(around: &Surroundings, node: &Node, assignment: &Assignment) -> Map<St
     let env: Map<String, Value> = node
         .env
         .iter()
-        .filter_map(|name| Some((name.clone(), json!(std::env::var(name).ok()?))))
+        .filter_map(|name| Some((name.clone(), json!(around.manifest.env.get(name)?))))
         .collect();
     let mut names = Map::new();
     names.insert(

@@ -31,6 +31,7 @@ pub(crate) enum Step {
 struct Script {
     steps: Mutex<HashMap<String, Vec<Step>>>,
     executed: Mutex<Vec<String>>,
+    inputs: Mutex<HashMap<(String, String), serde_json::Value>>,
 }
 
 struct Scripted {
@@ -52,6 +53,9 @@ impl Stage for Scripted {
             .item()
             .map_or_else(|| context.node().to_owned(), |i| format!("{}[{i}]", context.node()));
         self.script.executed.lock().unwrap().push(name.clone());
+        for (port, value) in &job.inputs {
+            self.script.inputs.lock().unwrap().insert((name.clone(), port.clone()), value.clone());
+        }
         let step = {
             let mut steps = self.script.steps.lock().unwrap();
             match steps.get_mut(&name) {
@@ -143,6 +147,7 @@ impl Harness {
             params: BTreeMap::new(),
             param_paths: BTreeMap::new(),
             uses: BTreeMap::new(),
+            env: BTreeMap::new(),
             started_at: jiff::Timestamp::UNIX_EPOCH,
             only: None,
             max_parallel: self.graph.settings().max_parallel.unwrap_or(2),
@@ -219,6 +224,11 @@ impl Harness {
                 _ => None,
             })
             .collect()
+    }
+
+    /// What an input port of a task saw.
+    pub(crate) fn input_of(&self, task: &str, port: &str) -> serde_json::Value {
+        self.script.inputs.lock().unwrap()[&(task.to_owned(), port.to_owned())].clone()
     }
 
     pub(crate) fn error_of(&self, node: &str) -> StageError {

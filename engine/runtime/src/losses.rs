@@ -1,0 +1,120 @@
+//! Results whose bytes are gone: found when a run is taken up, and made again.
+
+use std::collections::{BTreeMap, HashSet};
+
+use flow_core::graph::{Source, Take};
+use flow_core::id::{NodeId, RunId, TaskId};
+use flow_core::payload::{PayloadRef, each_artifact};
+use flow_core::run::RunState;
+use flow_core::run::state::{Phase, Tasks};
+use flow_core::store::{Store, StoreError};
+
+/// The tasks whose outputs something still needs and whose bytes are missing or damaged, with what
+/// is wrong. What has ended and is needed by nothing is not looked at.
+///
+/// # Errors
+/// Any other failure of the store.
+pub(crate) fn lost_tasks(
+    store: &dyn Store,
+    run: &RunId,
+    state: &RunState,
+) -> Result<BTreeMap<TaskId, String>, StoreError> {
+    let mut search = Search { store, run, state, seen: HashSet::new(), lost: BTreeMap::new() };
+    for id in state.graph().ids().filter(|id| state.is_wanted(*id)) {
+        for task in open_tasks(state, id) {
+            search.inputs(task)?;
+        }
+    }
+    for output in state.graph().outputs().values() {
+        search.source(&output.source, None)?;
+    }
+    Ok(search.lost)
+}
+
+/// The tasks of a node that will run, if what they need ends well.
+fn open_tasks(state: &RunState, id: NodeId) -> Vec<TaskId> {
+    let is_open = |phase: &Phase| !matches!(phase, Phase::Succeeded(_) | Phase::Skipped(_));
+    match &state.node(id).tasks {
+        Tasks::One(task) if is_open(&task.phase) => vec![TaskId::whole(id)],
+        Tasks::One(_) => Vec::new(),
+        Tasks::Unresolved => vec![TaskId::whole(id)],
+        Tasks::Items(items) => (0..)
+            .zip(items)
+            .filter(|(_, task)| is_open(&task.phase))
+            .map(|(index, _)| TaskId::item(id, index))
+            .collect(),
+    }
+}
+
+struct Search<'a> {
+    store: &'a dyn Store,
+    run: &'a RunId,
+    state: &'a RunState,
+    seen: HashSet<TaskId>,
+    lost: BTreeMap<TaskId, String>,
+}
+
+impl Search<'_> {
+    fn inputs(&mut self, task: TaskId) -> Result<(), StoreError> {
+        let graph = std::sync::Arc::clone(self.state.graph());
+        let node = graph.node(task.node);
+        for input in &node.inputs {
+            self.source(&input.source, task.item)?;
+        }
+        if let Some(fan) = &node.fan {
+            self.source(&fan.item, task.item)?;
+            self.source(&graph.groups()[fan.group].list, None)?;
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, source: &Source, item: Option<u32>) -> Result<(), StoreError> {
+        let mut producers = Vec::new();
+        source.each_node(&mut |node, take| match (take, &self.state.node(node).tasks) {
+            (Take::Whole, _) => producers.push(TaskId::whole(node)),
+            (Take::SameItem, _) => producers.push(TaskId { node, item }),
+            (Take::Gather, Tasks::Items(items)) => {
+                producers.extend((0..items.len() as u32).map(|index| TaskId::item(node, index)));
+            }
+            (Take::Gather, _) => {}
+        });
+        for producer in producers {
+            self.producer(producer)?;
+        }
+        Ok(())
+    }
+
+    fn producer(&mut self, task: TaskId) -> Result<(), StoreError> {
+        if !self.seen.insert(task) {
+            return Ok(());
+        }
+        let Some(done) = self.state.done(task).cloned() else { return Ok(()) };
+        for payload in done.outputs.values() {
+            match self.check(payload) {
+                Ok(()) => {}
+                Err(error @ (StoreError::Missing { .. } | StoreError::Damaged { .. })) => {
+                    self.lost.insert(task, error.to_string());
+                    // It will run again, so what it needs must be there too.
+                    return self.inputs(task);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, payload: &PayloadRef) -> Result<(), StoreError> {
+        if let Some(artifact) = &payload.artifact {
+            return self.store.object(&artifact.digest).map(drop);
+        }
+        let bytes = self.store.payload(self.run, payload)?;
+        let value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let mut found = Ok(());
+        each_artifact(&value, &mut |artifact| {
+            if found.is_ok() {
+                found = self.store.object(&artifact.digest).map(drop);
+            }
+        });
+        found
+    }
+}
