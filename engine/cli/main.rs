@@ -24,11 +24,22 @@ use session::Session;
 
 fn main() -> ExitCode {
     flow_stages::process::serve_if_spawner();
+    outlive_size_limits();
     bug::guard(|| match Args::try_parse() {
         Ok(args) => run(&args),
         Err(answer) => command::answer(&answer),
     })
     .into()
+}
+
+/// Makes a file over the size limit a failed write, which is told and can be resumed from, and not
+/// the end of the process. Programs are started with a clean mask.
+fn outlive_size_limits() {
+    let mut mask = nix::sys::signal::SigSet::empty();
+    mask.add(nix::sys::signal::Signal::SIGXFSZ);
+    if let Err(error) = mask.thread_block() {
+        tracing::debug!(%error, "SIGXFSZ stays as it is");
+    }
 }
 
 /// Runs the command and hands over its results. A closed stdout is no failure.

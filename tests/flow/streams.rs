@@ -151,3 +151,19 @@ fn help_is_a_result() {
     resumed)
     ");
 }
+
+#[test]
+fn a_limit_on_file_sizes_is_a_failed_write() {
+    let value = "{{ params.x }}".repeat(40);
+    let place = Place::with(&format!(
+        "[params]\nx = {{ type = \"string\", default = \"{}\" }}\n[nodes.a]\nstage = \"value\"\nwith = {{ value = \"{value}\" }}\noutputs.x = \"string\"\n",
+        "x".repeat(1_000),
+    ));
+    let mut limited = std::process::Command::new("sh");
+    // Room for the recorded workflow, and not for the journal with the payload.
+    let script =
+        format!("ulimit -f 20; exec {} run flow.toml --run-id r", env!("CARGO_BIN_EXE_flow"));
+    limited.args(["-c", &script]).current_dir(place.path("."));
+    place.finish(limited).exits(4);
+    place.flow(&["resume", "r"]).exits(0);
+}

@@ -6,15 +6,11 @@ use crate::failure::Failure;
 
 /// Number of SIGHUP on every platform that is supported.
 const SIGHUP: u32 = 1;
-/// Number of SIGXFSZ on every platform that is supported.
-const SIGXFSZ: i32 = 25;
 
 /// Listens for the signals.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// Held, not awaited: a file over the size limit is then a failed write and not the end.
-    _file_size: Signal,
     /// Absent where the process was started to survive a hang-up.
     hang_up: Option<Signal>,
 }
@@ -28,7 +24,6 @@ impl Signals {
         };
         let hang_up = if ignores_hang_up() { None } else { Some(take(SignalKind::hangup())?) };
         Ok(Self {
-            _file_size: take(SignalKind::from_raw(SIGXFSZ))?,
             interrupt: take(SignalKind::interrupt())?,
             terminate: take(SignalKind::terminate())?,
             hang_up,
