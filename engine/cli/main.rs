@@ -4,6 +4,7 @@
 //! a file to something that can run. Each file of [`command`] is one command, [`report`] is how
 //! things are told, and [`failure`] decides on every message and exit code.
 
+#[allow(rustdoc::broken_intra_doc_links, reason = "help texts show keys of items in brackets")]
 mod args;
 mod bug;
 mod command;
