@@ -1,5 +1,5 @@
 //! A workflow as it is declared: named, typed where types are written, with the place of every
-//! part in its source. Made from TOML or in Rust; checked by [`graph::check`](crate::graph::check).
+//! part in its source. Made from TOML or in Rust; checked by [`graph::check`](crate::graph::check()).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! The pure core of `flow`: what a workflow is, what a run is, and what happens next.
 //!
 //! Nothing here touches a clock, a disk, a network, an environment variable or a terminal. The
-//! types are plain data; [`run::decide`] is a function of state, signal and time. Everything that
-//! acts lives in the sibling crates, which depend on this one and never on each other.
+//! types are plain data; [`run::decide()`] is a function of state, signal and time. Everything
+//! that acts lives in the sibling crates, which depend on this one and never on each other.
 
 pub mod catalog;
 pub mod definition;

@@ -6,20 +6,22 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::config::{FoundExpr, compile, template_fault};
-use super::edges::{Surroundings, unknown_node, unknown_param};
+use super::edges::{Surroundings, unknown_node};
+use super::names::Place;
+use super::ports::{not_assignable, output_ports, unknown_input, unknown_stage};
 use super::types::Types;
 use super::{
     Dependent, Fan, Graph, Group, InputPort, Need, Node, OutputPort, Param, Policy, Settings,
     Source, Take, WorkflowOutput, codes, order,
 };
 use crate::catalog::Catalog;
-use crate::definition::{Definition, NodeDef, Policies, RetryDef, Span, Spanned};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::definition::{Definition, NodeDef, Policies, RetryDef};
+use crate::diagnostic::Diagnostic;
 use crate::id::NodeId;
 use crate::policy::Retry;
 use crate::schema::{Type, assignable, validate};
-use crate::stage::{NodeView, OutputFrom, OutputSlot, Ports, SharedStage};
-use crate::template::{Expr, Template};
+use crate::stage::{NodeView, OutputSlot, Ports, SharedStage};
+use crate::template::Expr;
 
 /// Checks a definition against the catalog.
 ///
@@ -32,21 +34,21 @@ pub fn check(definition: &Definition, catalog: &Catalog) -> Result<Graph, Vec<Di
     if faults.is_empty() { Ok(graph) } else { Err(faults) }
 }
 
-struct Checker<'a> {
-    definition: &'a Definition,
-    faults: &'a mut Vec<Diagnostic>,
+pub(super) struct Checker<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) faults: &'a mut Vec<Diagnostic>,
     stages: Vec<Option<&'a SharedStage>>,
-    params: IndexMap<String, Type>,
-    ports: Vec<Vec<OutputPort>>,
-    groups: Vec<Group>,
-    fans: Vec<FanState>,
+    pub(super) params: IndexMap<String, Type>,
+    pub(super) ports: Vec<Vec<OutputPort>>,
+    pub(super) groups: Vec<Group>,
+    pub(super) fans: Vec<FanState>,
     /// What each node waits for, known or not what it runs.
     needs: Vec<Vec<Need>>,
 }
 
 /// How far the fan-out of a node is resolved.
 #[derive(Clone)]
-enum FanState {
+pub(super) enum FanState {
     Open,
     Busy,
     None,
@@ -178,150 +180,6 @@ impl<'a> Checker<'a> {
             );
         }
         zone.value.clone()
-    }
-
-    // Fan-outs.
-
-    /// Resolves the fan-out of a node, and first of those that its list comes from.
-    fn fan(&mut self, index: usize) -> Option<Fan> {
-        match &self.fans[index] {
-            FanState::Done(fan) => return Some(fan.as_ref().clone()),
-            // A node that fans out over itself is told as a cycle.
-            FanState::None | FanState::Busy => return None,
-            FanState::Open => self.fans[index] = FanState::Busy,
-        }
-        let node = &self.definition.nodes[index];
-        let fan = node.for_each.as_ref().and_then(|list| self.fan_over(index, node, list));
-        self.fans[index] = fan.clone().map_or(FanState::None, |f| FanState::Done(Box::new(f)));
-        fan
-    }
-
-    fn fan_over(&mut self, index: usize, node: &NodeDef, list: &Spanned<String>) -> Option<Fan> {
-        use super::reference::{Head, parse};
-        if let Ok(parsed) = parse(&list.value, &self.definition.nodes)
-            && let Head::Node { index: from, .. } = parsed.head
-            && from != index
-        {
-            self.fan(from);
-        }
-        let groups: Vec<Option<usize>> = self.group_indices();
-        let surroundings = Surroundings {
-            nodes: &self.definition.nodes,
-            ports: &self.ports,
-            groups: &groups,
-            params: &self.params,
-            item: None,
-        };
-        let (source, ty) = surroundings.reference(&list.value, &list.span, self.faults)?;
-        let element = match ty.inner() {
-            Type::List(element) => element.as_ref().clone(),
-            Type::Json => Type::Json,
-            _ => {
-                self.faults.push(
-                    Diagnostic::error(
-                        codes::BAD_FAN_OUT,
-                        list.span.clone(),
-                        format!("`for_each` needs a list, and `{}` is `{ty}`", list.value),
-                    )
-                    .help("declare the output as list<…>"),
-                );
-                return None;
-            }
-        };
-        let id = node_id(index);
-        let (group, item) = match source {
-            Source::Output { node: from, port, path, optional, take: Take::Gather } => {
-                if let Some(key) = &node.key {
-                    self.faults.push(
-                        Diagnostic::error(
-                            codes::BAD_FAN_OUT,
-                            key.span.clone(),
-                            "items keep the key of the first fan-out",
-                        )
-                        .help("give `key` at the node that fans out first"),
-                    );
-                }
-                let group = groups[from.index()]?;
-                (group, Source::Output { node: from, port, path, optional, take: Take::SameItem })
-            }
-            list => (self.group_of(list), Source::Item { path: Vec::new(), optional: false }),
-        };
-        self.groups[group].members.push(id);
-        Some(Fan {
-            group,
-            item,
-            item_ty: element,
-            max_parallel: node.max_parallel,
-            on_item_failure: node.on_item_failure,
-            min_success: node.min_success,
-        })
-    }
-
-    fn group_indices(&self) -> Vec<Option<usize>> {
-        self.fans
-            .iter()
-            .map(|state| match state {
-                FanState::Done(fan) => Some(fan.group),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn group_of(&mut self, list: Source) -> usize {
-        if let Some(found) = self.groups.iter().position(|g| g.list == list) {
-            return found;
-        }
-        self.groups.push(Group { list, members: Vec::new(), key: None, key_span: None });
-        self.groups.len() - 1
-    }
-
-    /// Gives each list the key that one of its nodes declares.
-    fn adopt_keys(&mut self) {
-        for (index, node) in self.definition.nodes.values().enumerate() {
-            let Some(key) = &node.key else { continue };
-            let FanState::Done(fan) = self.fans[index].clone() else {
-                if node.for_each.is_none() {
-                    self.faults.push(
-                        Diagnostic::error(
-                            codes::BAD_FAN_OUT,
-                            key.span.clone(),
-                            "`key` needs `for_each`",
-                        )
-                        .help("`key` names the items of a fanned-out node"),
-                    );
-                }
-                continue;
-            };
-            if !matches!(fan.item, Source::Item { .. }) {
-                continue;
-            }
-            let template = match Template::parse(&key.value) {
-                Ok(template) => template,
-                Err(fault) => {
-                    self.faults.push(template_fault(fault, key.span.clone()));
-                    continue;
-                }
-            };
-            for (expr, _) in template.expressions() {
-                self.check_names(index, expr, &key.span, &BTreeMap::new(), Place::Key);
-            }
-            let group = &mut self.groups[fan.group];
-            match (&group.key, &group.key_span) {
-                (Some(known), Some(span)) if *known != template => self.faults.push(
-                    Diagnostic::error(
-                        codes::AMBIGUOUS,
-                        key.span.clone(),
-                        "two nodes over one list give its items different keys",
-                    )
-                    .also(span.clone(), "the other key")
-                    .help("items of one list have one key: give it at one node"),
-                ),
-                _ => {
-                    group.key = Some(template);
-                    group.key_span = Some(key.span.clone());
-                }
-            }
-        }
     }
 
     // Nodes.
@@ -545,139 +403,6 @@ impl<'a> Checker<'a> {
             })
             .collect()
     }
-
-    // Names in expressions.
-
-    fn check_names(
-        &mut self,
-        index: usize,
-        expr: &Expr,
-        span: &Span,
-        inputs: &BTreeMap<String, Type>,
-        place: Place,
-    ) {
-        for name in expr.names() {
-            if let Some(fault) = self.name_fault(index, name, span, inputs, place) {
-                self.faults.push(fault);
-            }
-        }
-    }
-
-    fn name_fault(
-        &self,
-        index: usize,
-        name: &str,
-        span: &Span,
-        inputs: &BTreeMap<String, Type>,
-        place: Place,
-    ) -> Option<Diagnostic> {
-        let parts: Vec<&str> = name.split('.').collect();
-        let undefined = |message: String, help: String| {
-            Some(Diagnostic::error(codes::UNDEFINED_NAME, span.clone(), message).help(help))
-        };
-        let one_of = |known: &[&str]| match parts.get(1) {
-            Some(field) if !known.contains(field) => undefined(
-                format!("`{}` has no `{field}`", parts[0]),
-                nearest(field, known.iter().copied()).map_or_else(
-                    || format!("it has {}", known.join(", ")),
-                    |near| format!("did you mean `{}.{near}`?", parts[0]),
-                ),
-            ),
-            _ => None,
-        };
-        let fan = match &self.fans[index] {
-            FanState::Done(fan) => Some(fan),
-            _ => None,
-        };
-        match parts[0] {
-            "params" => {
-                let param = parts.get(1)?;
-                match self.params.get(*param) {
-                    None => Some(unknown_param(param, span, &self.params)),
-                    Some(ty) => missing_field(ty, &parts[2..], span),
-                }
-            }
-            "inputs" if place != Place::Key => {
-                let port = parts.get(1)?;
-                match inputs.get(*port) {
-                    Some(ty) => missing_field(ty, &parts[2..], span),
-                    // A port whose binding is at fault was told already.
-                    None if self.definition.nodes[index].inputs.contains_key(*port) => None,
-                    None => undefined(
-                        format!("there is no input `{port}` here"),
-                        nearest(port, inputs.keys().map(String::as_str)).map_or_else(
-                            || format!("bind it: inputs = {{ {port} = \"NODE.PORT\" }}"),
-                            |near| format!("did you mean `inputs.{near}`?"),
-                        ),
-                    ),
-                }
-            }
-            "outputs" if place == Place::With => {
-                let port = parts.get(1)?;
-                let known: Vec<&str> = self.ports[index].iter().map(|p| p.name.as_str()).collect();
-                (!known.contains(port)).then(|| {
-                    let help = nearest(port, known.iter().copied()).map_or_else(
-                        || format!("declare it: outputs = {{ {port} = \"file\" }}"),
-                        |near| format!("did you mean `outputs.{near}`?"),
-                    );
-                    Diagnostic::error(
-                        codes::UNDEFINED_NAME,
-                        span.clone(),
-                        format!("there is no output `{port}` here"),
-                    )
-                    .help(help)
-                })
-            }
-            "item" | "index" if fan.is_some() => match (parts[0], fan) {
-                ("item", Some(fan)) => missing_field(&fan.item_ty, &parts[1..], span),
-                _ => None,
-            },
-            "item" | "index" => undefined(
-                format!("there is no `{}` here", parts[0]),
-                "it is defined in nodes with `for_each`".into(),
-            ),
-            "run" if place == Place::Key => one_of(&["id"]),
-            "run" => one_of(&["id", "date", "started_at"]),
-            "attempt" if place == Place::With => one_of(&["number", "idempotency_key"]),
-            "workflow" if place == Place::With => one_of(&["name", "dir"]),
-            "workflow" if place == Place::When => one_of(&["name"]),
-            "env" if place != Place::Key && parts.len() > 1 => None,
-            "env" if place != Place::Key => undefined(
-                "`env` is used without a name".into(),
-                "write `env.NAME`, so that the value can be recorded with the run".into(),
-            ),
-            other if crate::template::is_global(other) => None,
-            other => {
-                let known = [
-                    "params", "inputs", "outputs", "item", "index", "run", "attempt", "workflow",
-                    "env",
-                ];
-                let help = if inputs.contains_key(other) {
-                    format!("did you mean `inputs.{other}`?")
-                } else if self.params.contains_key(other) {
-                    format!("did you mean `params.{other}`?")
-                } else if self.definition.nodes.contains_key(other) {
-                    format!(
-                        "bind the node as an input (inputs = {{ {other} = \"{other}\" }}) and write `inputs.{other}`"
-                    )
-                } else {
-                    nearest(other, known).map_or_else(
-                        || format!("expressions know {}", known.join(", ")),
-                        |near| format!("did you mean `{near}`?"),
-                    )
-                };
-                undefined(format!("`{other}` is not defined"), help)
-            }
-        }
-    }
-}
-
-/// Where an expression stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    With,
-    When,
-    Key,
 }
 
 /// The outputs of a node as slots without paths.
@@ -694,7 +419,7 @@ pub(crate) fn slots(ports: &[OutputPort]) -> Vec<OutputSlot> {
         .collect()
 }
 
-fn node_id(index: usize) -> NodeId {
+pub(super) fn node_id(index: usize) -> NodeId {
     NodeId(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
@@ -741,210 +466,6 @@ fn policy(defaults: &Policies, def: &NodeDef) -> Policy {
         retry: pick(&def.policies.retry, &defaults.retry),
         priority: def.priority,
     }
-}
-
-fn output_ports(
-    node: &NodeDef,
-    stage: Option<&SharedStage>,
-    types: &Types<'_>,
-    faults: &mut Vec<Diagnostic>,
-) -> Vec<OutputPort> {
-    let mut ports: Vec<OutputPort> = node
-        .outputs
-        .iter()
-        .map(|(name, def)| OutputPort {
-            name: name.clone(),
-            ty: types.expr(&def.ty, faults),
-            from: match (&def.path, &def.from) {
-                (Some(path), _) => OutputFrom::Path(path.value.clone()),
-                (None, Some(stream)) => OutputFrom::Stream(stream.value),
-                (None, None) => OutputFrom::Default,
-            },
-            json_lines: def.json_lines,
-        })
-        .collect();
-    let Some(stage) = stage else { return ports };
-    match &stage.spec().outputs {
-        Ports::Declared => {}
-        Ports::DeclaredOne if ports.len() == 1 => {}
-        Ports::DeclaredOne => faults.push(
-            Diagnostic::error(
-                codes::BAD_OUTPUTS,
-                node.span.clone(),
-                format!("stage `{}` needs exactly one declared output", node.stage.value),
-            )
-            .help("declare it: outputs = { result = \"json\" }"),
-        ),
-        Ports::Fixed(fixed) => {
-            for (name, def) in &node.outputs {
-                match fixed.iter().find(|p| p.name == *name) {
-                    None => faults.push(no_such_output(node, name, def.span.clone(), fixed)),
-                    Some(spec) => {
-                        let own = ports.iter().find(|p| p.name == *name).map(|p| p.ty.clone());
-                        if own.as_ref() != Some(&spec.ty) && spec.ty != Type::Json {
-                            faults.push(
-                                Diagnostic::error(
-                                    codes::BAD_OUTPUTS,
-                                    def.ty.span.clone(),
-                                    format!(
-                                        "output `{name}` of stage `{}` is `{}`",
-                                        node.stage.value, spec.ty
-                                    ),
-                                )
-                                .help("leave the declaration out: the stage brings its own"),
-                            );
-                        }
-                    }
-                }
-            }
-            let declared: HashMap<String, OutputPort> =
-                ports.drain(..).map(|p| (p.name.clone(), p)).collect();
-            ports = fixed
-                .iter()
-                .map(|spec| {
-                    declared.get(&spec.name).cloned().unwrap_or_else(|| OutputPort {
-                        name: spec.name.clone(),
-                        ty: if spec.optional {
-                            spec.ty.clone().optional()
-                        } else {
-                            spec.ty.clone()
-                        },
-                        from: OutputFrom::Default,
-                        json_lines: false,
-                    })
-                })
-                .collect();
-        }
-    }
-    ports
-}
-
-fn no_such_output(
-    node: &NodeDef,
-    name: &str,
-    span: Span,
-    fixed: &[crate::stage::PortSpec],
-) -> Diagnostic {
-    let known: Vec<&str> = fixed.iter().map(|p| p.name.as_str()).collect();
-    let help = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => format!("stage `{}` has no outputs", node.stage.value),
-        None => format!("it has {}", known.join(", ")),
-    };
-    Diagnostic::error(
-        codes::BAD_OUTPUTS,
-        span,
-        format!("stage `{}` has no output `{name}`", node.stage.value),
-    )
-    .help(help)
-}
-
-fn unknown_stage(node: &NodeDef, catalog: &Catalog) -> Diagnostic {
-    let names: Vec<&str> = catalog.stages().map(|s| s.spec().name).collect();
-    let help = nearest(&node.stage, names.iter().copied()).map_or_else(
-        || format!("`flow stages` lists them: {}", names.join(", ")),
-        |near| format!("did you mean `{near}`?"),
-    );
-    Diagnostic::error(
-        codes::UNKNOWN_STAGE,
-        node.stage.span.clone(),
-        format!("there is no stage `{}`", node.stage.value),
-    )
-    .help(help)
-}
-
-fn unknown_input(
-    stage: &SharedStage,
-    port: &str,
-    ports: &[crate::stage::PortSpec],
-    span: &Span,
-) -> Diagnostic {
-    let names: Vec<&str> = ports.iter().map(|p| p.name.as_str()).collect();
-    let help = match nearest(port, names.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if names.is_empty() => "it takes no inputs; order nodes with `after`".to_owned(),
-        None => format!("it takes {}", names.join(", ")),
-    };
-    Diagnostic::error(
-        codes::UNKNOWN_INPUT,
-        span.clone(),
-        format!("stage `{}` has no input `{port}`", stage.spec().name),
-    )
-    .help(help)
-}
-
-/// The fault of an edge, with both of its ends.
-fn not_assignable(
-    definition: &Definition,
-    source: &Source,
-    have: &Type,
-    port: &str,
-    wanted: &Type,
-    span: &Span,
-    reason: &str,
-) -> Diagnostic {
-    let mut diagnostic = Diagnostic::error(
-        codes::NOT_ASSIGNABLE,
-        span.clone(),
-        format!("input `{port}` takes `{wanted}`, and this gives `{have}`"),
-    )
-    .label(reason.to_owned());
-    if let Source::Output { node, port, .. } = source
-        && let Some((name, def)) = definition.nodes.get_index(node.index())
-    {
-        let at = def.outputs.get(port).map_or(&def.span, |o| &o.ty.span).clone();
-        diagnostic = diagnostic.also(at, format!("`{name}.{port}` is made here"));
-    }
-    if have.is_optional() && !wanted.is_optional() {
-        return diagnostic.help("give a way out with { first = [\"this?\", \"another\"] }, or take it where `T?` is accepted");
-    }
-    diagnostic.help("change one of the two types, or put a `jq` node between them")
-}
-
-fn missing_field(ty: &Type, path: &[&str], span: &Span) -> Option<Diagnostic> {
-    let mut ty = ty.clone();
-    for field in path {
-        match ty.inner() {
-            // Methods and positions of these are the expression language's affair.
-            Type::List(_)
-            | Type::String
-            | Type::Number
-            | Type::Integer
-            | Type::Boolean
-            | Type::Datetime
-            | Type::Duration => return None,
-            _ => {}
-        }
-        match ty.field(field) {
-            Some(next) => ty = next,
-            None => {
-                let known: Vec<String> = match ty.inner() {
-                    Type::Record(record) => record.fields.keys().cloned().collect(),
-                    _ => {
-                        ["path", "name", "size", "digest", "media_type"].map(String::from).to_vec()
-                    }
-                };
-                // A record may carry more fields than it declares, so only a likely slip is a fault.
-                let near = nearest(field, known.iter().map(String::as_str));
-                if matches!(ty.inner(), Type::Record(_)) && near.is_none() {
-                    return None;
-                }
-                let help = near.map_or_else(
-                    || format!("it has {}", known.join(", ")),
-                    |n| format!("did you mean `{n}`?"),
-                );
-                return Some(
-                    Diagnostic::error(
-                        codes::NO_SUCH_FIELD,
-                        span.clone(),
-                        format!("`{ty}` has no field `{field}`"),
-                    )
-                    .help(help),
-                );
-            }
-        }
-    }
-    None
 }
 
 /// Whether a relative path could leave the folder it starts from.

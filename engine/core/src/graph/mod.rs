@@ -5,7 +5,10 @@ pub mod check;
 mod codes;
 mod config;
 mod edges;
+mod fans;
+mod names;
 mod order;
+mod ports;
 mod reference;
 mod types;
 

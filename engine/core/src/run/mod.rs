@@ -6,6 +6,7 @@
 
 pub mod decide;
 pub mod event;
+mod fold;
 pub mod manifest;
 pub mod state;
 

@@ -1,0 +1,388 @@
+//! The fold: how each fact changes the state, live and in replay alike.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::event::{Event, ItemRef, Recorded, TaskRef};
+use super::state::{Done, Phase, RunPhase, RunState, Task, Tasks, Whole};
+use crate::definition::OnItemFailure;
+use crate::id::{NodeId, TaskId};
+
+impl RunState {
+    /// Folds a fact into the state. The driver calls it once the fact is durable; replay calls it
+    /// for every fact of a journal.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        self.last_seq = recorded.seq.unwrap_or(self.last_seq);
+        let ts = recorded.ts;
+        match &recorded.event {
+            Event::RunStarted { .. } => {
+                self.started_at = Some(ts);
+                self.invocation = 1;
+            }
+            Event::RunResumed { .. } => self.take_up(),
+            Event::RunInterrupted { .. } => self.phase = RunPhase::Interrupted,
+            Event::RunFinished { status } => {
+                self.phase = RunPhase::Finished(*status);
+                self.finished_at = Some(ts);
+            }
+            Event::ItemsResolved { nodes, keys } => self.expand(nodes, keys),
+            Event::AttemptStarted { task, attempt, .. } => {
+                self.change(task, |t| {
+                    t.phase = Phase::Running;
+                    t.attempts = t.attempts.max(*attempt);
+                    t.started_at = t.started_at.or(Some(ts));
+                });
+                if let Some(id) = self.find(task) {
+                    self.unready(id);
+                    self.waiting.remove(&id);
+                }
+            }
+            Event::OutputsLost { task, .. } => self.lose(task),
+            Event::ProcessStarted { .. } => {}
+            Event::AttemptFailed { task, error, .. } => {
+                self.change(task, |t| {
+                    t.last_error = Some(Arc::new(error.as_ref().clone()));
+                    t.phase = Phase::Pending;
+                });
+            }
+            Event::RetryScheduled { task, delay_ms, at, .. } => {
+                let delay = Duration::from_millis(*delay_ms);
+                self.change(task, |t| {
+                    t.used += 1;
+                    t.phase = Phase::Waiting { at: *at, delay };
+                });
+                if let Some(id) = self.find(task) {
+                    self.unready(id);
+                    self.waiting.insert(id);
+                }
+            }
+            Event::Succeeded { task, key, outputs, duration_ms, .. } => {
+                let done = Done { key: *key, outputs: outputs.clone(), duration_ms: *duration_ms };
+                self.end(task, Phase::Succeeded(Arc::new(done)), ts, false);
+            }
+            Event::Reused { task, key, outputs, .. } => {
+                let done = Done { key: *key, outputs: outputs.clone(), duration_ms: 0 };
+                self.end(task, Phase::Succeeded(Arc::new(done)), ts, true);
+            }
+            Event::Failed { task, error, .. } => {
+                self.end(task, Phase::Failed(Arc::new(error.as_ref().clone())), ts, false);
+            }
+            Event::Skipped { task, reason } => {
+                self.end(task, Phase::Skipped(reason.as_str().into()), ts, false);
+            }
+            Event::Cancelled { task, .. } => self.end(task, Phase::Cancelled, ts, false),
+            Event::NodeGathered { node, .. } => self.end_whole(node, Whole::Succeeded, ts),
+            Event::NodeSkipped { node, reason } => {
+                self.end_whole(node, Whole::Skipped(reason.as_str().into()), ts);
+            }
+            Event::NodeFailed { node, error } => {
+                self.end_whole(node, Whole::Failed(Arc::new(error.as_ref().clone())), ts);
+            }
+        }
+    }
+
+    fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+        match (&mut self.nodes.get_mut(id.node.index())?.tasks, id.item) {
+            (Tasks::One(task), None) => Some(task),
+            (Tasks::Items(items), Some(index)) => items.get_mut(index as usize),
+            _ => None,
+        }
+    }
+
+    fn change(&mut self, task: &TaskRef, change: impl FnOnce(&mut Task)) {
+        if let Some(task) = self.find(task).and_then(|id| self.task_mut(id)) {
+            change(task);
+        }
+    }
+
+    fn end(&mut self, task: &TaskRef, phase: Phase, ts: Timestamp, reused: bool) {
+        let Some(id) = self.find(task) else { return };
+        let invocation = self.invocation;
+        let failed = matches!(phase, Phase::Failed(_));
+        let lets_on = matches!(phase, Phase::Succeeded(_) | Phase::Skipped(_));
+        let Some(task) = self.task_mut(id) else { return };
+        task.phase = phase;
+        task.finished_at = Some(ts);
+        task.ended_in = invocation;
+        task.reused = reused;
+        self.unready(id);
+        self.waiting.remove(&id);
+        match id.item {
+            None => {
+                if failed {
+                    self.failed += 1;
+                }
+                if lets_on {
+                    self.release(id.node);
+                }
+            }
+            Some(index) => {
+                let drops = self.drops(id.node);
+                if lets_on || (failed && drops) {
+                    self.release_item(id.node, index);
+                }
+                let node = &mut self.nodes[id.node.index()];
+                node.open_items = node.open_items.saturating_sub(1);
+                self.note_gatherable(id.node);
+            }
+        }
+    }
+
+    pub(super) fn drops(&self, node: NodeId) -> bool {
+        let fan = self.graph.node(node).fan.as_ref();
+        fan.is_some_and(|f| f.on_item_failure == OnItemFailure::Drop)
+    }
+
+    fn end_whole(&mut self, node: &str, whole: Whole, ts: Timestamp) {
+        let Some(id) = self.graph.find(node) else { return };
+        self.to_gather.remove(&id);
+        self.gathering.remove(&id);
+        let lets_on = matches!(whole, Whole::Succeeded | Whole::Skipped(_));
+        if matches!(whole, Whole::Failed(_)) {
+            self.failed += 1;
+        }
+        let invocation = self.invocation;
+        let state = &mut self.nodes[id.index()];
+        state.whole = whole;
+        state.finished_at = Some(ts);
+        state.ended_in = invocation;
+        if let Some(group) = self.graph.node(id).fan.as_ref().map(|f| f.group)
+            && self.graph.groups()[group].members.iter().all(|m| {
+                self.nodes[m.index()].whole != Whole::Open || self.nodes[m.index()].waits > 0
+            })
+        {
+            self.unresolved.remove(&group);
+            self.resolving.remove(&group);
+        }
+        if lets_on {
+            self.release(id);
+        }
+    }
+
+    /// A task that was done must run again: whatever has not ended waits for it once more.
+    fn lose(&mut self, task: &TaskRef) {
+        let Some(id) = self.find(task) else { return };
+        let Some(lost) = self.task_mut(id) else { return };
+        if !matches!(lost.phase, Phase::Succeeded(_)) {
+            return;
+        }
+        lost.phase = Phase::Pending;
+        lost.finished_at = None;
+        let waits_for_items = lost.item_waits > 0;
+        let graph = Arc::clone(&self.graph);
+        let dependents = &graph.node(id.node).dependents;
+        let mut ended_whole = id.item.is_none();
+        if let Some(index) = id.item {
+            for dependent in dependents.iter().filter(|d| d.same_item) {
+                self.hold(TaskId::item(dependent.node, index), true);
+            }
+            let state = &mut self.nodes[id.node.index()];
+            state.open_items += 1;
+            ended_whole = std::mem::replace(&mut state.whole, Whole::Open) == Whole::Succeeded;
+            self.to_gather.remove(&id.node);
+        }
+        for dependent in dependents.iter().filter(|d| ended_whole && !d.same_item) {
+            self.nodes[dependent.node.index()].waits += 1;
+            let count = match &self.nodes[dependent.node.index()].tasks {
+                Tasks::Items(items) => items.len() as u32,
+                Tasks::One(_) | Tasks::Unresolved => 0,
+            };
+            self.hold(TaskId::whole(dependent.node), false);
+            for index in 0..count {
+                self.hold(TaskId::item(dependent.node, index), false);
+            }
+            self.to_gather.remove(&dependent.node);
+        }
+        if self.nodes[id.node.index()].waits == 0 && !waits_for_items {
+            if let Some(lost) = self.task_mut(id) {
+                lost.phase = Phase::Ready;
+            }
+            self.make_ready(id);
+        }
+    }
+
+    /// Makes a task that could start wait again; `by_item` if for the same item of another node.
+    fn hold(&mut self, id: TaskId, by_item: bool) {
+        let Some(task) = self.task_mut(id) else { return };
+        if by_item && !task.phase.is_over() {
+            task.item_waits += 1;
+        }
+        if matches!(task.phase, Phase::Ready) {
+            task.phase = Phase::Pending;
+            self.unready(id);
+        }
+    }
+
+    /// A node ended well: whoever waits for all of it may go on.
+    fn release(&mut self, node: NodeId) {
+        let graph = Arc::clone(&self.graph);
+        for dependent in graph.node(node).dependents.iter().filter(|d| !d.same_item) {
+            let state = &mut self.nodes[dependent.node.index()];
+            state.waits = state.waits.saturating_sub(1);
+            if state.waits == 0 {
+                self.open_node(dependent.node);
+            }
+        }
+    }
+
+    /// An item ended: the same items that wait for it may go on.
+    fn release_item(&mut self, node: NodeId, index: u32) {
+        let graph = Arc::clone(&self.graph);
+        for dependent in graph.node(node).dependents.iter().filter(|d| d.same_item) {
+            let state = &mut self.nodes[dependent.node.index()];
+            let open = state.waits == 0;
+            let Tasks::Items(items) = &mut state.tasks else { continue };
+            let Some(task) = items.get_mut(index as usize) else { continue };
+            task.item_waits = task.item_waits.saturating_sub(1);
+            if open && task.item_waits == 0 && matches!(task.phase, Phase::Pending) {
+                task.phase = Phase::Ready;
+                self.make_ready(TaskId::item(dependent.node, index));
+            }
+        }
+    }
+
+    /// Nothing of other nodes holds this one back any more.
+    pub(super) fn open_node(&mut self, id: NodeId) {
+        if !self.wanted[id.index()] {
+            return;
+        }
+        let group = self.graph.node(id).fan.as_ref().map(|f| f.group);
+        let mut ready = Vec::new();
+        match &mut self.nodes[id.index()].tasks {
+            Tasks::One(task) if matches!(task.phase, Phase::Pending) => {
+                task.phase = Phase::Ready;
+                ready.push(TaskId::whole(id));
+            }
+            Tasks::One(_) => {}
+            Tasks::Unresolved => {
+                self.unresolved.extend(group);
+            }
+            Tasks::Items(items) => {
+                for (index, task) in (0_u32..).zip(items.iter_mut()) {
+                    if task.item_waits == 0 && matches!(task.phase, Phase::Pending) {
+                        task.phase = Phase::Ready;
+                        ready.push(TaskId::item(id, index));
+                    }
+                }
+            }
+        }
+        for task in ready {
+            self.make_ready(task);
+        }
+        self.note_gatherable(id);
+    }
+
+    fn note_gatherable(&mut self, id: NodeId) {
+        let state = &self.nodes[id.index()];
+        let ended = matches!(state.tasks, Tasks::Items(_)) && state.open_items == 0;
+        if ended && state.waits == 0 && state.whole == Whole::Open {
+            self.to_gather.insert(id);
+        }
+    }
+
+    fn expand(&mut self, nodes: &[Arc<str>], keys: &[Arc<str>]) {
+        let items: Arc<Vec<ItemRef>> = Arc::new(
+            (0..).zip(keys).map(|(index, key)| ItemRef { key: Arc::clone(key), index }).collect(),
+        );
+        for name in nodes {
+            let Some(id) = self.graph.find(name) else { continue };
+            let graph = Arc::clone(&self.graph);
+            let node = graph.node(id);
+            let Some(fan) = &node.fan else { continue };
+            self.unresolved.remove(&fan.group);
+            self.resolving.remove(&fan.group);
+            self.items[fan.group] = Some(Arc::clone(&items));
+            let waits = node.needs.iter().filter(|n| n.same_item).count() as u32;
+            let state = &mut self.nodes[id.index()];
+            state.tasks = Tasks::Items(vec![Task::new(waits); items.len()]);
+            state.open_items = items.len() as u32;
+        }
+        for id in nodes.iter().filter_map(|name| self.graph.find(name)).collect::<Vec<_>>() {
+            if self.nodes[id.index()].waits == 0 {
+                self.open_node(id);
+            }
+        }
+    }
+
+    /// A process takes the run up: what had begun or failed may begin again. Failures that were
+    /// accepted by a finished node stay.
+    fn take_up(&mut self) {
+        self.invocation += 1;
+        self.phase = RunPhase::Open;
+        self.finished_at = None;
+        self.failed = 0;
+        self.stop = None;
+        for id in self.graph.ids() {
+            let drops = self.drops(id);
+            let open_whole = self.take_up_whole(id);
+            let limit = self.graph.node(id).policy.retry.attempts;
+            let mut ready = Vec::new();
+            let mut reopened = 0;
+            let opened = self.nodes[id.index()].waits == 0 && self.wanted[id.index()];
+            let tasks: &mut [Task] = match &mut self.nodes[id.index()].tasks {
+                Tasks::One(task) => std::slice::from_mut(task),
+                Tasks::Unresolved => &mut [],
+                Tasks::Items(items) if open_whole => items,
+                Tasks::Items(_) => &mut [],
+            };
+            let fanned = self.graph.nodes()[id.index()].fan.is_some();
+            for (index, task) in (0_u32..).zip(tasks) {
+                let was_over = task.phase.is_over();
+                // A dropped item was let go: what waited for it has gone on without it.
+                let let_go = drops && matches!(task.phase, Phase::Failed(_));
+                if let_go || !task.take_up(limit) {
+                    continue;
+                }
+                reopened += u32::from(was_over);
+                if opened && task.item_waits == 0 {
+                    task.phase = Phase::Ready;
+                    ready.push(TaskId { node: id, item: fanned.then_some(index) });
+                }
+            }
+            if fanned {
+                self.nodes[id.index()].open_items += reopened;
+                if reopened > 0 {
+                    self.to_gather.remove(&id);
+                }
+            }
+            for task in ready {
+                self.make_ready(task);
+            }
+        }
+    }
+
+    /// Opens a failed fanned-out node again; whether its items may change.
+    fn take_up_whole(&mut self, id: NodeId) -> bool {
+        let state = &mut self.nodes[id.index()];
+        if matches!(state.whole, Whole::Failed(_)) {
+            state.whole = Whole::Open;
+            state.finished_at = None;
+            if state.tasks == Tasks::Unresolved && state.waits == 0 {
+                let group = self.graph.node(id).fan.as_ref().map(|f| f.group);
+                self.unresolved.extend(group);
+            }
+        }
+        self.note_gatherable(id);
+        self.nodes[id.index()].whole == Whole::Open
+    }
+}
+
+impl Task {
+    /// Prepares the task for another invocation; false if it stays as it is.
+    fn take_up(&mut self, attempts: u32) -> bool {
+        match self.phase {
+            Phase::Running => {
+                // An attempt that a crash cut short counts, but never costs the last one.
+                self.used = (self.used + 1).min(attempts.saturating_sub(1));
+            }
+            Phase::Failed(_) | Phase::Cancelled => self.used = 0,
+            Phase::Pending | Phase::Ready => {}
+            Phase::Waiting { .. } | Phase::Succeeded(_) | Phase::Skipped(_) => return false,
+        }
+        self.phase = Phase::Pending;
+        self.finished_at = None;
+        true
+    }
+}
