@@ -161,7 +161,9 @@ impl History {
             let is_there = output
                 .source
                 .is_satisfied(&|node, take| finished || self.state.is_present(node, take, None));
-            if is_there {
+            let mut is_wanted = true;
+            output.source.each_node(&mut |node, _| is_wanted &= self.state.is_wanted(node));
+            if is_there && is_wanted {
                 let value = flow_runtime::value_at(store, self.run(), &wire);
                 outputs.insert(name.clone(), value.map_err(load_fault)?);
             }

@@ -66,6 +66,10 @@ fn fingerprint(path: &Path, recorded: &Artifact) -> io::Result<Digest> {
 }
 
 fn file_digest(path: &Path) -> io::Result<(Digest, u64)> {
+    // Opening a FIFO would wait for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
     let mut file = File::open(path)?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 256 * 1024];

@@ -182,8 +182,12 @@ fn resolve(
         return Err(vec![format!("expected the path of a {}", param.ty)]);
     };
     let path = std::path::absolute(dir.join(&path)).unwrap_or_else(|_| dir.join(&path));
-    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
-        Ok(meta) if meta.is_file() => Ok(ParamValue::File(path)),
+    // Looked at before it is opened: opening a FIFO would wait for its other end.
+    match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_file() => match std::fs::File::open(&path) {
+            Ok(_) => Ok(ParamValue::File(path)),
+            Err(error) => Err(vec![format!("cannot read {}: {error}", path.display())]),
+        },
         Ok(_) => Err(vec![format!("expected a file, and {} is none", path.display())]),
         Err(error) => Err(vec![format!("cannot read {}: {error}", path.display())]),
     }

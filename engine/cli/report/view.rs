@@ -129,7 +129,7 @@ impl View<'_> {
 fn key_of(task: &Task) -> Value {
     match &task.phase {
         Phase::Succeeded(done) => json!(done.key),
-        _ => Value::Null,
+        _ => json!(task.key),
     }
 }
 

@@ -113,7 +113,13 @@ fn check_number(literal: &str) -> Result<(), String> {
         let fits = literal.parse::<i64>().is_ok() || literal.parse::<u64>().is_ok();
         let digits = literal.trim_start_matches('-');
         let well_formed = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        if well_formed && !fits {
+        // Canonical JSON writes doubles up to 1e21 without an exponent, and they must be read back.
+        let is_exact_double = || {
+            literal
+                .parse::<f64>()
+                .is_ok_and(|f| f.is_finite() && ryu_js::Buffer::new().format_finite(f) == literal)
+        };
+        if well_formed && !fits && !is_exact_double() {
             return Err(format!("the integer {} does not fit 64 bits", clip(literal)));
         }
         return Ok(());

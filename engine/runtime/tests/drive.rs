@@ -3,8 +3,13 @@
 
 mod harness;
 
-use flow_core::run::Ending;
-use flow_core::run::event::RunEnd;
+use std::time::Duration;
+
+use flow_core::digest::Digest;
+use flow_core::error::{ErrorClass, StageError};
+use flow_core::run::Event::{AttemptFailed, AttemptStarted, Failed, RetryScheduled};
+use flow_core::run::event::{RunEnd, TaskRef};
+use flow_core::run::{Ending, Now, Recorded, Signal, decide};
 use harness::{Harness, Step};
 
 const CHAIN: &str = r#"
@@ -195,6 +200,44 @@ fn a_dropped_item_stays_dropped_when_the_run_is_taken_up_again() {
         }
     }
     panic!("the store never lasted");
+}
+
+#[test]
+fn a_node_that_failed_for_its_dropped_items_runs_them_again() {
+    let text =
+        JOIN.replace("on_item_failure = \"drop\"", "on_item_failure = \"drop\"\nmin_success = 0.9");
+    let harness = Harness::new(&text)
+        .script("list", &[Step::List(2)])
+        .script("drop[k1]", &[Step::Permanent, Step::Value(3)]);
+    assert_eq!(harness.run(), Ending::Finished(RunEnd::Failed));
+    let before = harness.executed().len();
+    assert_eq!(harness.resume(), Ending::Finished(RunEnd::Succeeded));
+    let executed = harness.executed();
+    assert_eq!(executed[before], "drop[k1]");
+    assert!(executed.iter().filter(|name| *name == "drop[k0]").count() == 1);
+}
+
+#[test]
+fn the_deadline_of_a_run_fails_what_still_waits_for_a_retry() {
+    let harness = Harness::new(CHAIN);
+    let mut state = harness.state();
+    let task = TaskRef::node("a");
+    let error = Box::new(StageError::new(ErrorClass::Network, "fetch", "no answer"));
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let begun = AttemptStarted { task: task.clone(), attempt: 1, key: Digest::of(b"") };
+    let failed = AttemptFailed { task: task.clone(), attempt: 1, error };
+    let waits = RetryScheduled { task: task.clone(), attempt: 2, delay_ms: 9_000, at };
+    for (event, seq) in [begun, failed, waits].into_iter().zip(1..) {
+        state.apply(&Recorded { seq: Some(seq), ts: at, event });
+    }
+    let now = Now { wall: at, elapsed: Duration::from_secs(1) };
+    for mark in decide(&state, Signal::Deadline, now).marks {
+        state.mark(&mark);
+    }
+    let events = decide(&state, Signal::Applied, now).events;
+    let [Failed { task: late, error, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((late, error.class), (&task, ErrorClass::Timeout));
+    assert_eq!(error.causes, ["fetch: no answer"]);
 }
 
 const FIRST: &str = r#"

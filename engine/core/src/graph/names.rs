@@ -123,7 +123,9 @@ impl Checker<'_> {
                     "params", "inputs", "outputs", "item", "index", "run", "attempt", "workflow",
                     "env",
                 ];
-                let help = if inputs.contains_key(other) {
+                let help = if known.contains(&other) {
+                    "it has a meaning in `with` alone: a condition or key must be the same for every attempt".into()
+                } else if inputs.contains_key(other) {
                     format!("did you mean `inputs.{other}`?")
                 } else if self.params.contains_key(other) {
                     format!("did you mean `params.{other}`?")

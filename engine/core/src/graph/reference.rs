@@ -37,6 +37,9 @@ pub(super) fn parse<'a>(
     if body.is_empty() {
         return Err("the reference is empty".into());
     }
+    if body.ends_with('.') {
+        return Err(format!("the reference `{text}` ends with a dot"));
+    }
     if body.contains(char::is_whitespace) {
         return Err(format!("the reference `{text}` has white space in it"));
     }
@@ -56,7 +59,7 @@ pub(super) fn parse<'a>(
     if body == "item" || body.starts_with("item.") {
         return Ok(Reference {
             head: Head::Item,
-            rest: segments(body[4..].trim_start_matches('.'))?,
+            rest: segments(body[4..].strip_prefix('.').unwrap_or_default())?,
             optional,
         });
     }
@@ -74,7 +77,7 @@ pub(super) fn parse<'a>(
     match longest {
         Some((index, end)) => Ok(Reference {
             head: Head::Node { index, same_item: false },
-            rest: segments(body[end..].trim_start_matches('.'))?,
+            rest: segments(body[end..].strip_prefix('.').unwrap_or_default())?,
             optional,
         }),
         None => Ok(Reference {

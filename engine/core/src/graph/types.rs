@@ -60,6 +60,8 @@ impl<'a> Types<'a> {
                 .label(cycle)
                 .help("break the circle with `json` at one place"),
             );
+            // Known from here on, so that the circle is told once.
+            self.named.insert(name.to_owned(), Type::Json);
             return Type::Json;
         }
         path.push(name.to_owned());

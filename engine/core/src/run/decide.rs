@@ -274,6 +274,7 @@ fn finish_stopped(state: &RunState, stop: &StopReason, decision: &mut Decision) 
             decision.events.push(Event::RunInterrupted { signal: signal.clone() });
             decision.then.push(Action::Finish(Ending::Interrupted(signal.clone())));
         }
+        StopReason::Deadline if settle_late(state, decision) => {}
         StopReason::FailFast | StopReason::Deadline => {
             // Whatever could still be gathered belongs to the next invocation.
             let end = match stop {
@@ -289,6 +290,27 @@ fn finish_stopped(state: &RunState, stop: &StopReason, decision: &mut Decision) 
             decision.then.push(Action::Finish(Ending::StoreFailed(error.clone())));
         }
     }
+}
+
+/// Fails what the run's deadline leaves no time for; false if there is nothing.
+fn settle_late(state: &RunState, decision: &mut Decision) -> bool {
+    let late: Vec<TaskId> = state.waiting().chain(state.ready()).collect();
+    for task in &late {
+        let attempt = state.task(*task).map_or(0, |t| t.attempts);
+        let message = match attempt {
+            0 => "the deadline of the run passed before it began",
+            _ => "the deadline of the run passed before its next attempt",
+        };
+        let mut error = StageError::new(ErrorClass::Timeout, "wait for a turn", message)
+            .hint("raise `deadline` of the workflow, or resume the run: every invocation has the whole span");
+        error.attempt = attempt;
+        let last = state.task(*task).and_then(|t| t.last_error.as_ref());
+        error.causes.extend(last.map(ToString::to_string));
+        decision.marks.push(Mark::Settling(*task));
+        let task = state.task_ref(*task);
+        decision.events.push(Event::Failed { task, attempt, error: Box::new(error) });
+    }
+    !late.is_empty()
 }
 
 fn resolve(state: &RunState, group: usize, decision: &mut Decision) {
@@ -518,6 +540,9 @@ fn failed(
         decision.then.push(Action::Wake { task, after: delay });
         return;
     }
+    if cut_by_deadline(state, task, &error) {
+        error.causes.push("the node's `deadline` leaves no time for another attempt".into());
+    }
     let attempt = if begun { attempt } else { attempt - 1 };
     error.attempt = attempt;
     decision.events.push(Event::Failed { task: name.clone(), attempt, error });
@@ -526,6 +551,16 @@ fn failed(
         decision.marks.push(Mark::Stopping(StopReason::FailFast));
         decision.actions.push(Action::CancelAll(CancelReason::Cancelled));
     }
+}
+
+/// Whether another attempt would follow if the node's deadline left time for it.
+fn cut_by_deadline(state: &RunState, task: TaskId, error: &StageError) -> bool {
+    let retry = &state.graph().node(task.node).policy.retry;
+    let used = state.task(task).map_or(0, |t| t.used) + 1;
+    state.stop().is_none()
+        && retry.covers(error)
+        && used < retry.attempts
+        && state.deadline_of(task.node).is_some()
 }
 
 /// The wait before another attempt; `None` if there is none.

@@ -28,10 +28,11 @@ impl RunState {
                 self.finished_at = Some(ts);
             }
             Event::ItemsResolved { nodes, keys } => self.expand(nodes, keys),
-            Event::AttemptStarted { task, attempt, .. } => {
+            Event::AttemptStarted { task, attempt, key } => {
                 self.change(task, |t| {
                     t.phase = Phase::Running;
                     t.attempts = t.attempts.max(*attempt);
+                    t.key = Some(*key);
                     t.started_at = t.started_at.or(Some(ts));
                 });
                 if let Some(id) = self.find(task) {
@@ -315,7 +316,12 @@ impl RunState {
         self.failed = 0;
         self.stop = None;
         for id in self.graph.ids() {
-            let drops = self.drops(id);
+            // What a node let go stays gone, unless the node itself failed for it.
+            let node_failed = matches!(self.nodes[id.index()].whole, Whole::Failed(_));
+            let drops = self.drops(id) && !node_failed;
+            if node_failed && self.drops(id) {
+                self.reopen_dropped(id);
+            }
             let open_whole = self.take_up_whole(id);
             let limit = self.graph.node(id).policy.retry.attempts;
             let mut ready = Vec::new();
@@ -349,6 +355,44 @@ impl RunState {
             }
             for task in ready {
                 self.make_ready(task);
+            }
+        }
+    }
+
+    /// A node failed for the items that it dropped: they run again, and whatever went on without
+    /// them waits for them once more, as far as no finished node has accepted their absence.
+    fn reopen_dropped(&mut self, id: NodeId) {
+        let Tasks::Items(items) = &self.nodes[id.index()].tasks else { return };
+        let dropped: Vec<u32> = (0_u32..)
+            .zip(items)
+            .filter(|(_, task)| matches!(task.phase, Phase::Failed(_)))
+            .map(|(index, _)| index)
+            .collect();
+        for index in dropped {
+            self.hold_same_items(id, index);
+        }
+    }
+
+    fn hold_same_items(&mut self, id: NodeId, index: u32) {
+        let graph = Arc::clone(&self.graph);
+        for dependent in graph.node(id).dependents.iter().filter(|d| d.same_item) {
+            let node = dependent.node;
+            if self.nodes[node.index()].whole == Whole::Succeeded {
+                continue;
+            }
+            let task = TaskId::item(node, index);
+            let Some(held) = self.task_mut(task) else { continue };
+            held.item_waits += 1;
+            let was_skipped = matches!(held.phase, Phase::Skipped(_));
+            if was_skipped || matches!(held.phase, Phase::Ready) {
+                held.phase = Phase::Pending;
+                held.finished_at = None;
+                self.unready(task);
+            }
+            if was_skipped {
+                self.nodes[node.index()].open_items += 1;
+                self.to_gather.remove(&node);
+                self.hold_same_items(node, index);
             }
         }
     }

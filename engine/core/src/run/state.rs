@@ -69,6 +69,8 @@ pub struct Task {
     pub attempts: u32,
     /// Attempts that count against the retry policy.
     pub used: u32,
+    /// The key of its latest attempt.
+    pub key: Option<crate::digest::Digest>,
     /// When its first attempt began.
     pub started_at: Option<Timestamp>,
     /// When it ended.
@@ -89,6 +91,7 @@ impl Task {
             phase: Phase::Pending,
             attempts: 0,
             used: 0,
+            key: None,
             started_at: None,
             finished_at: None,
             ended_in: 0,

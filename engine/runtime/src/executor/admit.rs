@@ -331,6 +331,12 @@ impl Gate {
 
     /// The folder of the attempt that a path is below, and the path from there.
     fn locate(&self, port: &OutputPort, path: &Path) -> Result<(PathBuf, PathBuf), Refused> {
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(refuse_found(port, "the path", "a path with a NUL character in it"));
+        }
+        if path.as_os_str().is_empty() {
+            return Err(refuse_found(port, "the path", "empty"));
+        }
         let bases: Vec<&PathBuf> = self.work.iter().chain(&self.side).collect();
         let found = if path.is_absolute() {
             bases
@@ -346,18 +352,20 @@ impl Gate {
             })
         };
         let Some((base, relative)) = found else {
-            return Err(refuse(
+            return Err(refuse_found(
                 port,
-                format!("the path {} is outside the scratch folder", path.display()),
+                &format!("the path {}", path.display()),
+                "outside the scratch folder",
             ));
         };
         let relative: PathBuf = relative.components().filter(|c| *c != Component::CurDir).collect();
         if relative.components().any(|c| !matches!(c, Component::Normal(_)))
             || relative.as_os_str().is_empty()
         {
-            return Err(refuse(
+            return Err(refuse_found(
                 port,
-                format!("the path {} leaves the scratch folder", path.display()),
+                &format!("the path {}", path.display()),
+                "outside the scratch folder",
             ));
         }
         Ok((base, relative))
@@ -377,12 +385,12 @@ fn check_kind(port: &OutputPort, base: &Path, relative: &Path, kind: Kind) -> Re
         rustix::fs::open(base, OFlags::DIRECTORY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
             .map_err(|e| io(port, base, &e.into()))?;
     let parts: Vec<_> = relative.components().map(|c| c.as_os_str().to_owned()).collect();
-    let shown = relative.display();
+    let shown = relative.display().to_string();
     for (i, part) in parts.iter().enumerate() {
         let stat =
             rustix::fs::statat(&at, part, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).map_err(|e| {
                 if e == rustix::io::Errno::NOENT {
-                    refuse(port, format!("{shown} is not there"))
+                    refuse_found(port, &shown, "not there")
                 } else {
                     io(port, &base.join(relative), &e.into())
                 }
@@ -395,16 +403,16 @@ fn check_kind(port: &OutputPort, base: &Path, relative: &Path, kind: Kind) -> Re
             }
             (FileType::Directory, false, _) => {}
             (FileType::Symlink, _, _) => {
-                return Err(refuse(port, format!("{shown} is reached through a symbolic link")));
+                return Err(refuse_found(port, &shown, "reached through a symbolic link"));
             }
             (FileType::Directory, true, Kind::File) => {
-                return Err(refuse(port, format!("{shown} is a folder, and a file is declared")));
+                return Err(refuse_found(port, &shown, "a folder, and a file is declared"));
             }
             (FileType::RegularFile, true, Kind::Dir) => {
-                return Err(refuse(port, format!("{shown} is a file, and a folder is declared")));
+                return Err(refuse_found(port, &shown, "a file, and a folder is declared"));
             }
-            (FileType::Fifo, _, _) => return Err(refuse(port, format!("{shown} is a FIFO"))),
-            _ => return Err(refuse(port, format!("{shown} is neither a file nor a folder"))),
+            (FileType::Fifo, _, _) => return Err(refuse_found(port, &shown, "a FIFO")),
+            _ => return Err(refuse_found(port, &shown, "neither a file nor a folder")),
         }
         at = openat(
             &at,
@@ -414,7 +422,7 @@ fn check_kind(port: &OutputPort, base: &Path, relative: &Path, kind: Kind) -> Re
         )
         .map_err(|e| io(port, &base.join(relative), &e.into()))?;
     }
-    Err(refuse(port, format!("{shown} is not there")))
+    Err(refuse_found(port, &shown, "not there"))
 }
 
 /// Whether bytes are the text itself: a `string`, and what is written like one.
@@ -490,7 +498,15 @@ fn refuse(port: &OutputPort, message: String) -> Refused {
             .port(&port.name)
             .hint("change what the node writes, or the type that its output declares");
     error.expected = Some(port.ty.to_string());
+    error.pointer = Some(String::new());
     Box::new(error)
+}
+
+/// A refusal that says what was found where.
+fn refuse_found(port: &OutputPort, what: &str, found: &str) -> Refused {
+    let mut error = refuse(port, format!("{what} is {found}"));
+    error.found = Some(found.to_owned());
+    error
 }
 
 fn at(mut error: Refused, pointer: &str) -> Refused {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
@@ -20,15 +20,19 @@ use super::{Assignment, Input, Surroundings, store_error};
 /// Folders of attempts that left nothing in them: taken by later attempts under their own names,
 /// because making and removing folders costs more than starting a small program.
 #[derive(Default)]
-pub(crate) struct SpareFolders(Mutex<Vec<PathBuf>>);
+pub(crate) struct SpareFolders {
+    roots: Mutex<Vec<PathBuf>>,
+    /// The folder of all attempts of the run, once there is one.
+    parent: OnceLock<PathBuf>,
+}
 
 impl SpareFolders {
     fn take(&self) -> Option<PathBuf> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn give(&self, root: PathBuf) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(root);
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner).push(root);
     }
 }
 
@@ -36,6 +40,13 @@ impl Drop for SpareFolders {
     fn drop(&mut self) {
         while let Some(root) = self.take() {
             remove(&root);
+        }
+        // Folders of failed attempts are kept, and then their parent is not empty.
+        if let Some(parent) = self.parent.get()
+            && let Err(error) = std::fs::remove_dir(parent)
+            && error.kind() != std::io::ErrorKind::DirectoryNotEmpty
+        {
+            tracing::debug!(path = %parent.display(), %error, "a scratch folder was not removed");
         }
     }
 }
@@ -281,6 +292,9 @@ fn fresh_root(around: &Surroundings, name: &str) -> Result<(PathBuf, bool), Box<
         .store
         .scratch(&around.run, name)
         .map_err(|e| store_error("make a scratch folder", &e))?;
+    if let Some(parent) = root.parent() {
+        around.spare.parent.get_or_init(|| parent.to_owned());
+    }
     Ok((root, false))
 }
 

@@ -268,19 +268,14 @@ fn stopped(
         }
     };
     let mut error = match detail {
-        Some(detail) if detail.class == class => return detail,
-        Some(detail) => {
-            let mut error = StageError {
-                argv: detail.argv.clone(),
-                stderr_tail: detail.stderr_tail.clone(),
-                kind: detail.kind,
-                exit_code: detail.exit_code,
-                signal: detail.signal.clone(),
-                ..StageError::new(class, detail.operation.clone(), message)
-            };
-            error.causes.push(detail.message);
-            error
-        }
+        Some(detail) => StageError {
+            kind: detail.kind,
+            argv: detail.argv,
+            stderr_tail: detail.stderr_tail,
+            exit_code: detail.exit_code,
+            signal: detail.signal,
+            ..StageError::new(class, detail.operation, message)
+        },
         None => StageError::new(class, operation, message),
     };
     error.hint = hint.map(str::to_owned);

@@ -154,6 +154,11 @@ impl Harness {
         }
     }
 
+    /// The state before anything has happened.
+    pub(crate) fn state(&self) -> flow_core::run::RunState {
+        flow_runtime::replay(&self.graph, &self.manifest(), &[])
+    }
+
     pub(crate) fn run(&self) -> Ending {
         self.try_run().unwrap()
     }
