@@ -6,7 +6,7 @@ use crate::schema::Severity;
 /// A fault with its place and the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Stable code such as `W012`, known to `flow explain`.
+    /// Stable code such as `W012`.
     pub code: &'static str,
     /// Whether the file is refused.
     pub severity: Severity,

@@ -93,7 +93,7 @@ impl ErrorClass {
         matches!(self, C::Timeout | C::Network | C::RateLimited | C::Http5xx | C::Malformed | C::Io)
     }
 
-    /// The stable code that `flow explain` knows.
+    /// The stable code of the class.
     #[must_use]
     pub fn code(self) -> &'static str {
         use ErrorClass as C;
