@@ -170,7 +170,7 @@ fn bad_picture(section: &str, cause: impl ToString) -> StageError {
     StageError::new(ErrorClass::Validation, "decode the slides", message)
         .kind(ErrorKind::MediaGeneration)
         .port("package")
-        .hint("start a new run: the stage that drew the slides made a picture that cannot be read")
+        .hint("see what `flow rerun RUN slides` draws now, and start a new run")
         .cause(cause)
 }
 
