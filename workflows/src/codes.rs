@@ -79,6 +79,8 @@ codes! {
     BLOCK_SYNTAX = "W033";
     /// Nodes are written as a list.
     NODES_AS_LIST = "W034";
+    /// A text is not a rate.
+    RATE = "W035";
 }
 
 #[cfg(test)]

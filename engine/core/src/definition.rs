@@ -9,7 +9,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::policy::RetryOn;
+use crate::policy::{CachePolicy, Rate, RetryOn};
 use crate::schema::{Constraint, TypeExpr};
 use crate::stage::Stream;
 
@@ -79,6 +79,12 @@ pub struct Definition {
     pub types: IndexMap<String, TypeDef>,
     /// Where programs are, by name.
     pub tools: IndexMap<String, Spanned<String>>,
+    /// How many attempts hold a slot at once, over all runs of a store, by pool.
+    pub pools: IndexMap<String, Spanned<u32>>,
+    /// How many attempts may start in any span, over all runs of a store, by rate.
+    pub rates: IndexMap<String, Spanned<Rate>>,
+    /// Where secret values come from, by name.
+    pub secrets: IndexMap<String, SecretDef>,
     /// Policies of nodes that say nothing.
     pub defaults: Policies,
     /// Nodes, in declared order.
@@ -143,6 +149,28 @@ pub struct Policies {
     pub timeout: Option<Duration>,
     /// Retry, field by field.
     pub retry: RetryDef,
+    /// Reuse of results across runs.
+    pub cache: Option<Spanned<CachePolicy>>,
+}
+
+/// A secret: a value that is never stored, logged or hashed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecretDef {
+    /// Place of the name.
+    pub span: Span,
+    /// Where the value is.
+    pub from: SecretSource,
+    /// Whether it may be absent.
+    pub optional: bool,
+}
+
+/// Where the value of a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In a variable of the environment.
+    Env(String),
+    /// In a file, relative to the workflow file; one line end at its end is not part of it.
+    File(String),
 }
 
 /// `retry`, as far as it is written; a node's fields win over the defaults' ones.
@@ -197,6 +225,42 @@ pub struct NodeDef {
     pub policies: Policies,
     /// Time for all attempts and waits in one invocation.
     pub deadline: Option<Duration>,
+    /// The pool whose slot an attempt holds.
+    pub pool: Option<Spanned<String>>,
+    /// The rate that its starts count against.
+    pub rate: Option<Spanned<String>>,
+    /// Whether its failure leaves its outputs absent instead of failing the run.
+    pub optional: bool,
+    /// Whether it runs at the end of each invocation, whatever happened; place of the key.
+    pub always: Option<Span>,
+    /// What it does to the outside world, if anything.
+    pub effect: Option<EffectDef>,
+    /// Other work in turn, when retries are exhausted.
+    pub fallback: Vec<WorkDef>,
+}
+
+/// A stage with its settings, in the place of a node's own: a fallback, or the probe of an effect.
+#[derive(Debug, Clone)]
+pub struct WorkDef {
+    /// Its place.
+    pub span: Span,
+    /// The stage.
+    pub stage: Spanned<String>,
+    /// Its settings.
+    pub with: Config,
+    /// Time for one attempt; the node's own if absent.
+    pub timeout: Option<Duration>,
+}
+
+/// How a node acts on the outside world.
+#[derive(Debug, Clone)]
+pub struct EffectDef {
+    /// Its place.
+    pub span: Span,
+    /// Whether doing it twice with one idempotency key is doing it once.
+    pub idempotent: bool,
+    /// What finds out whether it happened.
+    pub probe: Option<WorkDef>,
 }
 
 /// What a fanned-out node does when an item fails.

@@ -207,6 +207,10 @@ pub struct StageError {
     /// How long the other side asks to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Whether it is known that nothing reached the outside world: a refused connection, a name that
+    /// does not resolve, an attempt that failed before its stage ran.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsent: bool,
 }
 
 impl StageError {
@@ -240,6 +244,7 @@ impl StageError {
             request_id: None,
             http_status: None,
             retry_after_ms: None,
+            unsent: false,
         }
     }
 
@@ -280,6 +285,37 @@ impl StageError {
     pub fn port(mut self, port: impl Into<String>) -> Self {
         self.port = Some(port.into());
         self
+    }
+
+    /// Whether the attempt ended with an answer, so that it is known what it did to the outside
+    /// world: nothing. A program's own exit code is one, and so is a status of the server itself;
+    /// a lost connection, a timeout, a signal and a success that cannot be read are not.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        use ErrorClass as C;
+        self.unsent
+            || match self.class {
+                C::Process => self.exit_code.is_some() && self.signal.is_none(),
+                // A gateway that gives up does not know what the server behind it did.
+                C::Http5xx => !matches!(self.http_status, Some(502 | 504)),
+                C::MissingTool
+                | C::Config
+                | C::Auth
+                | C::QuotaExhausted
+                | C::Moderated
+                | C::Rejected
+                | C::RateLimited
+                | C::Http4xx => true,
+                C::Timeout
+                | C::Network
+                | C::Malformed
+                | C::Io
+                | C::Validation
+                | C::DiskFull
+                | C::Panic
+                | C::Cancelled
+                | C::Store => false,
+            }
     }
 
     /// Whether it is transient when no `retry.on` says otherwise: by class, exit code 75

@@ -122,6 +122,56 @@ impl RetryOn {
     }
 }
 
+/// Whether results of other runs may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CachePolicy {
+    /// Never.
+    #[default]
+    Off,
+    /// Those that were made at most so long ago.
+    For(Duration),
+    /// Any.
+    Forever,
+}
+
+impl CachePolicy {
+    /// Reads `off`, `forever`, or a duration that is not zero.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            "off" => Some(Self::Off),
+            "forever" => Some(Self::Forever),
+            other => parse_duration(other).filter(|d| !d.is_zero()).map(Self::For),
+        }
+    }
+}
+
+/// So many starts at most in any span of this length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many starts; at least 1.
+    pub starts: u32,
+    /// The span; longer than zero.
+    pub span: Duration,
+}
+
+impl Rate {
+    /// Reads `60/min`, `10/s`, `5/30s`, `1000/day`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (starts, span) = text.split_once('/')?;
+        let starts = starts.trim().parse().ok().filter(|n| *n > 0)?;
+        let span = match span.trim() {
+            "s" | "sec" | "second" => Duration::from_secs(1),
+            "m" | "min" | "minute" => Duration::from_secs(60),
+            "h" | "hour" => Duration::from_secs(3_600),
+            "d" | "day" => Duration::from_secs(86_400),
+            other => parse_duration(other).filter(|d| !d.is_zero())?,
+        };
+        Some(Self { starts, span })
+    }
+}
+
 /// When and how often a task is tried again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
@@ -252,6 +302,26 @@ mod tests {
         }
         for text in ["", "5", "s", "5 fortnights", "-1s", "1e9s", "99999999999d", "nan", "5s5"] {
             assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_and_ages() {
+        for (text, starts, seconds) in
+            [("60/min", 60, 60), ("1/s", 1, 1), ("5/30s", 5, 30), ("1000 / day", 1000, 86_400)]
+        {
+            let rate = Rate { starts, span: Duration::from_secs(seconds) };
+            assert_eq!(Rate::parse(text), Some(rate), "{text}");
+        }
+        for text in ["", "60", "0/min", "/min", "5/0s", "-1/s", "5/fortnight", "x/s"] {
+            assert_eq!(Rate::parse(text), None, "{text}");
+        }
+        assert_eq!(CachePolicy::parse("off"), Some(CachePolicy::Off));
+        assert_eq!(CachePolicy::parse("forever"), Some(CachePolicy::Forever));
+        let half_an_hour = CachePolicy::For(Duration::from_secs(1_800));
+        assert_eq!(CachePolicy::parse("30m"), Some(half_an_hour));
+        for text in ["", "0s", "on", "30"] {
+            assert_eq!(CachePolicy::parse(text), None, "{text}");
         }
     }
 

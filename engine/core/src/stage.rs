@@ -224,6 +224,10 @@ pub trait Context: Send + Sync {
     fn attempt(&self) -> u32;
     /// Stable across attempts and resumes: a hash of run, node, item and key.
     fn idempotency_key(&self) -> &str;
+    /// Whether the node is declared to act on the outside world.
+    fn has_effect(&self) -> bool {
+        false
+    }
     /// The working folder of this attempt; empty path for stages without one.
     fn scratch(&self) -> &Path;
     /// A folder of the engine's own files for this attempt, beside `scratch`: outside the working
@@ -289,6 +293,22 @@ pub struct Missing {
     pub fix: String,
 }
 
+/// What a stage waits for in the place of work.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wait {
+    /// This long, from when the wait is recorded.
+    For(Duration),
+    /// This instant.
+    Until(jiff::Timestamp),
+    /// A person's answer.
+    Answer {
+        /// What is asked.
+        message: String,
+        /// The answers among which one is chosen; none: yes or no.
+        choices: Vec<String>,
+    },
+}
+
 /// A kind of work.
 pub trait Stage: Send + Sync {
     /// What this stage is.
@@ -303,6 +323,20 @@ pub trait Stage: Send + Sync {
     /// once per distinct configuration; may look at the machine.
     fn preflight(&self, _node: &NodeView<'_>) -> Vec<Missing> {
         Vec::new()
+    }
+
+    /// Whether the stage waits instead of working: its node holds no slot meanwhile, and the wait
+    /// outlives the process.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// What it waits for. Asked of stages that wait, in the place of [`Stage::run`].
+    ///
+    /// # Errors
+    /// When `with` says something that cannot be waited for.
+    fn wait(&self, _job: &Job) -> Result<Wait, StageError> {
+        Ok(Wait::For(Duration::ZERO))
     }
 
     /// Does the work of one attempt. A stage must stop soon after [`Context::cancelled`] resolves;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use flow_core::graph::{Source, Take};
 use flow_core::id::{NodeId, RunId, TaskId};
-use flow_core::payload::{PayloadRef, each_artifact};
 use flow_core::run::RunState;
 use flow_core::run::state::{Phase, Tasks};
 use flow_core::store::{Store, StoreError};
+
+use crate::executor::check_outputs;
 
 /// The tasks whose outputs something still needs and whose bytes are missing or damaged, with what
 /// is wrong. What has ended and is needed by nothing is not looked at.
@@ -89,32 +90,14 @@ impl Search<'_> {
             return Ok(());
         }
         let Some(done) = self.state.done(task).cloned() else { return Ok(()) };
-        for payload in done.outputs.values() {
-            match self.check(payload) {
-                Ok(()) => {}
-                Err(error @ (StoreError::Missing { .. } | StoreError::Damaged { .. })) => {
-                    self.lost.insert(task, error.to_string());
-                    // It will run again, so what it needs must be there too.
-                    return self.inputs(task);
-                }
-                Err(other) => return Err(other),
+        match check_outputs(self.store, self.run, &done.outputs) {
+            Ok(()) => Ok(()),
+            Err(error @ (StoreError::Missing { .. } | StoreError::Damaged { .. })) => {
+                self.lost.insert(task, error.to_string());
+                // It will run again, so what it needs must be there too.
+                self.inputs(task)
             }
+            Err(other) => Err(other),
         }
-        Ok(())
-    }
-
-    fn check(&self, payload: &PayloadRef) -> Result<(), StoreError> {
-        if let Some(artifact) = &payload.artifact {
-            return self.store.object(&artifact.digest).map(drop);
-        }
-        let bytes = self.store.payload(self.run, payload)?;
-        let value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let mut found = Ok(());
-        each_artifact(&value, &mut |artifact| {
-            if found.is_ok() {
-                found = self.store.object(&artifact.digest).map(drop);
-            }
-        });
-        found
     }
 }

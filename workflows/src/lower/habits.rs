@@ -42,6 +42,30 @@ pub(super) fn key_help(scope: Scope, key: &str, value: &Value<'_>) -> Option<Str
             }
             _ => return None,
         },
+        Scope::Secret => match plain.as_str() {
+            "value" | "default" => {
+                "a value never stands in the file: write env = \"VARIABLE\" or file = \"PATH\""
+            }
+            "variable" | "envvar" | "fromenv" | "name" => "write env = \"VARIABLE\"",
+            "path" | "fromfile" => "write file = \"PATH\"",
+            "required" => "a secret is required unless it says optional = true",
+            _ => return None,
+        },
+        Scope::Effect => match plain.as_str() {
+            "idempotencykey" | "key" => {
+                "the key is made for you: {{ attempt.idempotency_key }}, $FLOW_IDEMPOTENCY_KEY"
+            }
+            "check" | "verify" | "reconcile" => {
+                "write probe = { stage = \"command\", with = { argv = [ … ] } }"
+            }
+            _ => return None,
+        },
+        Scope::Work => match plain.as_str() {
+            "inputs" | "outputs" | "uses" | "retry" | "after" | "when" => {
+                "it has those of its node; only `stage`, `with` and `timeout` are its own"
+            }
+            _ => return None,
+        },
         Scope::Workflow | Scope::Defaults => match plain.as_str() {
             "parallelism" | "concurrency" | "maxworkers" | "workers" => {
                 "write max_parallel = … below [workflow]"

@@ -2,6 +2,7 @@
 
 mod bindings;
 mod constraints;
+mod effects;
 mod fields;
 mod habits;
 mod nodes;
@@ -9,6 +10,7 @@ mod outputs;
 mod params;
 mod policies;
 mod read;
+mod sharing;
 mod types;
 mod values;
 mod vocabulary;
@@ -104,6 +106,9 @@ fn file(cx: &mut Lower, root: &DeTable<'_>, source: &Source) -> Definition {
         timezone: head.timezone,
         params: fields.table(cx, "params").map(|t| params::lower(cx, t)).unwrap_or_default(),
         types,
+        pools: fields.table(cx, "pools").map(|t| sharing::pools(cx, t)).unwrap_or_default(),
+        rates: fields.table(cx, "rates").map(|t| sharing::rates(cx, t)).unwrap_or_default(),
+        secrets: fields.table(cx, "secrets").map(|t| sharing::secrets(cx, t)).unwrap_or_default(),
         tools: fields.table(cx, "tools").map(|t| workflow::tools(cx, t)).unwrap_or_default(),
         defaults: defaults(cx, &fields),
         nodes: nodes::lower(cx, &fields),

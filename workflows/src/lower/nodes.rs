@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fields::Fields;
 use super::vocabulary::Scope;
-use super::{Lower, Value, bindings, habits, named, outputs, policies, read, values};
+use super::{Lower, Value, bindings, effects, habits, named, outputs, policies, read, values};
 use crate::codes;
 
 const ITEM_FAILURES: [(OnItemFailure, &str); 2] =
@@ -64,7 +64,7 @@ fn check_name(cx: &mut Lower, name: &str, span: &Span) {
 fn node(cx: &mut Lower, name: &str, fields: &Fields<'_, '_>) -> NodeDef {
     let node = NodeDef {
         span: fields.span.clone(),
-        stage: stage(cx, name, fields),
+        stage: stage(cx, &format!("the node `{name}`"), fields),
         with: fields.entry("with").map(|(_, v)| with(cx, v)).unwrap_or_default(),
         inputs: table(cx, fields, "inputs")
             .map(|t| bindings::table(cx, t, "port name"))
@@ -90,6 +90,12 @@ fn node(cx: &mut Lower, name: &str, fields: &Fields<'_, '_>) -> NodeDef {
             .unwrap_or_default(),
         policies: policies::lower(cx, fields),
         deadline: fields.get("deadline").and_then(|v| read::positive_duration(cx, "deadline", v)),
+        pool: fields.get("pool").and_then(|v| read::filled_text(cx, "pool", v)),
+        rate: fields.get("rate").and_then(|v| read::filled_text(cx, "rate", v)),
+        optional: fields.get("optional").and_then(|v| read::boolean(cx, "optional", v)) == Some(true),
+        always: effects::always(cx, fields),
+        effect: fields.entry("effect").and_then(|(span, v)| effects::effect(cx, span, v)),
+        fallback: fields.get("fallback").map(|v| effects::fallbacks(cx, v)).unwrap_or_default(),
     };
     without_effect(cx, fields, &node);
     node
@@ -110,10 +116,10 @@ fn table<'a, 't>(cx: &mut Lower, fields: &Fields<'a, 't>, key: &str) -> Option<&
     None
 }
 
-fn stage(cx: &mut Lower, name: &str, fields: &Fields<'_, '_>) -> Spanned<String> {
+pub(super) fn stage(cx: &mut Lower, name: &str, fields: &Fields<'_, '_>) -> Spanned<String> {
     let unknown = Spanned::new(String::new(), fields.span.clone());
     let Some(value) = fields.get("stage") else {
-        let message = format!("the node `{name}` has no stage");
+        let message = format!("{name} has no stage");
         cx.missing(
             Diagnostic::error(codes::MISSING_KEY, fields.span.clone(), message)
                 .help("add stage = \"command\" or another stage; `flow stages` lists them"),
@@ -126,7 +132,7 @@ fn stage(cx: &mut Lower, name: &str, fields: &Fields<'_, '_>) -> Spanned<String>
     }
 }
 
-fn with(cx: &mut Lower, value: &Value<'_>) -> Config {
+pub(super) fn with(cx: &mut Lower, value: &Value<'_>) -> Config {
     if read::table(cx, "with", value).is_none() {
         return Config::default();
     }

@@ -1,9 +1,9 @@
-//! `timeout` and `retry`, of a node and of `[defaults]`.
+//! `timeout`, `retry` and `cache`, of a node and of `[defaults]`.
 
-use flow_core::definition::{Policies, RetryDef};
+use flow_core::definition::{Policies, RetryDef, Spanned};
 use flow_core::diagnostic::{Diagnostic, nearest};
 use flow_core::error::ErrorClass;
-use flow_core::policy::RetryOn;
+use flow_core::policy::{CachePolicy, RetryOn};
 use toml::de::DeValue;
 
 use super::fields::Fields;
@@ -17,7 +17,29 @@ pub(super) fn lower(cx: &mut Lower, fields: &Fields<'_, '_>) -> Policies {
     Policies {
         timeout: fields.get("timeout").and_then(|v| read::positive_duration(cx, "timeout", v)),
         retry: fields.get("retry").map(|v| retry(cx, v)).unwrap_or_default(),
+        cache: fields.get("cache").and_then(|v| cache(cx, v)),
     }
+}
+
+fn cache(cx: &mut Lower, value: &Value<'_>) -> Option<Spanned<CachePolicy>> {
+    const FORMS: &str = "write \"off\", \"forever\", or how old a result may be: \"30m\"";
+    let fault = match value.get_ref() {
+        DeValue::String(text) => match CachePolicy::parse(text) {
+            Some(policy) => return Some(Spanned::new(policy, value.span())),
+            None => {
+                let message = format!("`cache` cannot be {text:?}");
+                Diagnostic::error(codes::DURATION, value.span(), message)
+            }
+        },
+        _ => read::mistyped("cache", value, "a duration as text"),
+    };
+    let help = match value.get_ref() {
+        DeValue::Boolean(true) => "write cache = \"forever\", or how old a result may be: \"30m\"",
+        DeValue::Boolean(false) => "write cache = \"off\"",
+        _ => FORMS,
+    };
+    cx.fault(fault.help(help));
+    None
 }
 
 fn retry(cx: &mut Lower, value: &Value<'_>) -> RetryDef {

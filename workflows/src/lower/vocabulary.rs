@@ -14,6 +14,9 @@ pub(super) enum Scope {
     Node,
     Output,
     Binding,
+    Secret,
+    Effect,
+    Work,
 }
 
 impl Scope {
@@ -30,13 +33,19 @@ impl Scope {
             Self::Node => "a node",
             Self::Output => "an output",
             Self::Binding => "a binding",
+            Self::Secret => "a secret",
+            Self::Effect => "`effect`",
+            Self::Work => "a stage in the place of a node's own",
         }
     }
 
     /// The keys that may stand here.
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::File => &["workflow", "params", "types", "tools", "defaults", "nodes", "outputs"],
+            Self::File => &[
+                "workflow", "params", "types", "pools", "rates", "secrets", "tools", "defaults",
+                "nodes", "outputs",
+            ],
             Self::Workflow => {
                 &["name", "description", "max_parallel", "fail_fast", "deadline", "timezone"]
             }
@@ -81,7 +90,7 @@ impl Scope {
                 "format",
                 "unique",
             ],
-            Self::Defaults => &["timeout", "retry"],
+            Self::Defaults => &["timeout", "retry", "cache"],
             Self::Retry => &["attempts", "base", "factor", "max", "jitter", "on"],
             Self::Node => &[
                 "stage",
@@ -100,7 +109,17 @@ impl Scope {
                 "timeout",
                 "deadline",
                 "retry",
+                "pool",
+                "rate",
+                "cache",
+                "effect",
+                "optional",
+                "fallback",
+                "always",
             ],
+            Self::Secret => &["env", "file", "optional"],
+            Self::Effect => &["idempotent", "probe"],
+            Self::Work => &["stage", "with", "timeout"],
             Self::Output => &["type", "path", "from", "format"],
             Self::Binding => &["first"],
         }
@@ -109,10 +128,8 @@ impl Scope {
     /// The keys of the language that this version does not have yet.
     pub(super) fn later_keys(self) -> &'static [&'static str] {
         match self {
-            Self::File => &["schedule", "pools", "rates", "secrets"],
+            Self::File => &["schedule"],
             Self::Type => &["schema"],
-            Self::Defaults => &["cache"],
-            Self::Node => &["rate", "pool", "cache", "effect", "optional", "fallback", "always"],
             _ => &[],
         }
     }

@@ -5,22 +5,23 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::config::{FoundExpr, compile, template_fault};
+use super::config::template_fault;
+use super::control::policy;
 use super::edges::{Surroundings, unknown_node};
 use super::names::Place;
 use super::ports::{not_assignable, output_ports, unknown_input, unknown_stage};
 use super::types::Types;
+use super::work::{Bench, Reads};
 use super::{
-    Dependent, Fan, Graph, Group, InputPort, Need, Node, OutputPort, Param, Policy, Settings,
+    Dependent, Effect, Fan, Gate, Graph, Group, InputPort, Need, Node, OutputPort, Param, Settings,
     Source, Take, WorkflowOutput, codes, order,
 };
 use crate::catalog::Catalog;
-use crate::definition::{Definition, NodeDef, Policies, RetryDef};
+use crate::definition::{Definition, NodeDef};
 use crate::diagnostic::Diagnostic;
 use crate::id::NodeId;
-use crate::policy::Retry;
 use crate::schema::{Type, assignable, validate};
-use crate::stage::{NodeView, OutputSlot, Ports, SharedStage};
+use crate::stage::{OutputSlot, Ports, SharedStage};
 use crate::template::Expr;
 
 /// Checks a definition against the catalog.
@@ -37,7 +38,9 @@ pub fn check(definition: &Definition, catalog: &Catalog) -> Result<Graph, Vec<Di
 pub(super) struct Checker<'a> {
     pub(super) definition: &'a Definition,
     pub(super) faults: &'a mut Vec<Diagnostic>,
+    catalog: &'a Catalog,
     stages: Vec<Option<&'a SharedStage>>,
+    pub(super) gates: Vec<Gate>,
     pub(super) params: IndexMap<String, Type>,
     pub(super) ports: Vec<Vec<OutputPort>>,
     pub(super) groups: Vec<Group>,
@@ -73,7 +76,7 @@ impl<'a> Checker<'a> {
             .map(|node| {
                 let stage = catalog.stage(&node.stage);
                 if stage.is_none() {
-                    faults.push(unknown_stage(node, catalog));
+                    faults.push(unknown_stage(&node.stage, catalog));
                 }
                 stage
             })
@@ -88,7 +91,9 @@ impl<'a> Checker<'a> {
         Self {
             definition,
             faults,
+            catalog,
             stages,
+            gates: Vec::new(),
             params,
             ports,
             groups: Vec::new(),
@@ -113,6 +118,9 @@ impl<'a> Checker<'a> {
             by_name: HashMap::new(),
             nodes,
             groups: self.groups,
+            gates: self.gates,
+            always: Vec::new(),
+            secrets: Arc::new(self.definition.secrets.clone()),
             params: IndexMap::new(),
             outputs,
             tools: Arc::new(
@@ -201,34 +209,52 @@ impl<'a> Checker<'a> {
         self.after(def, &mut needs);
         let when = self.when(index, def, &input_types);
         self.check_uses(def);
-        self.needs.push(needs.clone());
-        let stage = self.stages[index]?;
-        let (config, found) = compile(stage.spec(), &def.with, &def.span, self.faults);
-        for FoundExpr { expr, span } in &found {
-            self.check_names(index, expr, span, &input_types, Place::With);
+        if def.always.is_some() {
+            // It runs whatever came of the others: only its own kind goes before it.
+            let nodes = &self.definition.nodes;
+            needs.retain(|need| nodes[need.node.index()].always.is_some());
         }
-        self.ask_stage(index, def, stage, &input_types);
-        let mut env: Vec<String> = found
+        self.needs.push(needs.clone());
+        self.check_after_always(def, &inputs, fan.as_ref().map(|f| &f.item));
+        let gate = self.gate(def);
+        let stage = self.stages[index]?;
+        let waits = stage.waits();
+        self.check_control(def, &inputs, waits);
+        let bench = Bench { index, def, inputs: &inputs, input_types };
+        let mut reads = Reads::default();
+        let work = self.work(&bench, stage, &def.with, &def.span, &mut reads);
+        let catalog = self.catalog;
+        let fallbacks = def
+            .fallback
             .iter()
-            .flat_map(|f| f.expr.names())
-            .chain(when.iter().flat_map(Expr::names))
-            .filter_map(|name| name.strip_prefix("env.").map(str::to_owned))
+            .filter_map(|other| self.stand_in(&bench, "fallback", other, catalog, &mut reads))
             .collect();
-        env.sort();
-        env.dedup();
+        let effect = def.effect.as_ref().map(|effect| Effect {
+            idempotent: effect.idempotent,
+            probe: effect
+                .probe
+                .as_ref()
+                .and_then(|probe| self.stand_in(&bench, "probe", probe, catalog, &mut reads)),
+        });
+        reads.note(when.iter().flat_map(Expr::names));
+        let Reads { env, secrets } = reads.sorted();
+        let acts = effect.is_some() || waits || def.always.is_some();
         Some(Node {
             env,
-            has_templates: !found.is_empty(),
+            secrets,
             name: name.as_str().into(),
-            stage: Arc::clone(stage),
-            config,
-            raw_config: def.with.value.clone(),
+            work,
+            fallbacks,
+            effect,
+            optional: def.optional,
+            always: def.always.is_some(),
+            gate,
             inputs,
             outputs: self.ports[index].clone(),
             uses: def.uses.iter().map(|u| u.value.clone()).collect(),
             when,
             fan,
-            policy: policy(&self.definition.defaults, def),
+            policy: policy(&self.definition.defaults, def, acts, waits),
             needs,
             dependents: Vec::new(),
             span: def.span.clone(),
@@ -358,33 +384,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn ask_stage(
-        &mut self,
-        index: usize,
-        def: &NodeDef,
-        stage: &SharedStage,
-        inputs: &BTreeMap<String, Type>,
-    ) {
-        let outputs = slots(&self.ports[index]);
-        let uses: Vec<String> = def.uses.iter().map(|u| u.value.clone()).collect();
-        let tools =
-            self.definition.tools.iter().map(|(k, v)| (k.clone(), v.value.clone())).collect();
-        let view = NodeView {
-            config: &def.with.value,
-            inputs,
-            outputs: &outputs,
-            tools: &tools,
-            workflow_dir: &self.definition.source.dir,
-            uses: &uses,
-        };
-        for fault in stage.check(&view) {
-            let span = def.with.spans.get(&fault.pointer).unwrap_or(&def.span).clone();
-            let mut diagnostic = Diagnostic::error(codes::STAGE_REFUSES, span, fault.message);
-            diagnostic.help = fault.help;
-            self.faults.push(diagnostic);
-        }
-    }
-
     fn workflow_outputs(&mut self) -> IndexMap<String, WorkflowOutput> {
         let groups = self.group_indices();
         let surroundings = Surroundings {
@@ -438,6 +437,7 @@ fn add_need(needs: &mut Vec<Need>, need: Need) {
 }
 
 fn link(graph: &mut Graph) {
+    graph.always = graph.ids().filter(|id| graph.node(*id).always).collect();
     for index in 0..graph.nodes.len() {
         graph.by_name.insert(Arc::clone(&graph.nodes[index].name), node_id(index));
         for need in graph.nodes[index].needs.clone() {
@@ -445,26 +445,6 @@ fn link(graph: &mut Graph) {
                 .dependents
                 .push(Dependent { node: node_id(index), same_item: need.same_item });
         }
-    }
-}
-
-fn policy(defaults: &Policies, def: &NodeDef) -> Policy {
-    let pick = |own: &RetryDef, default: &RetryDef| {
-        let base = Retry::default();
-        Retry {
-            attempts: own.attempts.or(default.attempts).unwrap_or(base.attempts),
-            base: own.base.or(default.base).unwrap_or(base.base),
-            factor: own.factor.or(default.factor).unwrap_or(base.factor),
-            max: own.max.or(default.max).unwrap_or(base.max),
-            jitter: own.jitter.or(default.jitter).unwrap_or(base.jitter),
-            on: own.on.clone().or_else(|| default.on.clone()).unwrap_or(base.on),
-        }
-    };
-    Policy {
-        timeout: def.policies.timeout.or(defaults.timeout),
-        deadline: def.deadline,
-        retry: pick(&def.policies.retry, &defaults.retry),
-        priority: def.priority,
     }
 }
 

@@ -50,3 +50,11 @@ pub(crate) const QUOTED_IN_SHELL: &str = "W123";
 pub(crate) const UNKNOWN_PARAM: &str = "W124";
 /// Two types or names that stand for the same thing.
 pub(crate) const AMBIGUOUS: &str = "W125";
+/// A pool, rate or secret that is not declared.
+pub(crate) const UNDECLARED: &str = "W126";
+/// Policies of a node that exclude each other.
+pub(crate) const EXCLUDED: &str = "W127";
+/// A fallback or probe that cannot stand for its node.
+pub(crate) const BAD_STAND_IN: &str = "W128";
+/// A secret where it would be seen.
+pub(crate) const SECRET_SHOWN: &str = "W129";

@@ -4,6 +4,7 @@
 pub mod check;
 mod codes;
 mod config;
+mod control;
 mod edges;
 mod fans;
 mod names;
@@ -11,6 +12,7 @@ mod order;
 mod ports;
 mod reference;
 mod types;
+mod work;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,9 +25,9 @@ use serde_json::Value;
 pub use check::check;
 pub use config::{ArgPart, CompiledConfig, CompiledField, JsonTemplate};
 
-use crate::definition::{OnItemFailure, Span};
+use crate::definition::{OnItemFailure, SecretDef, Span};
 use crate::id::NodeId;
-use crate::policy::Retry;
+use crate::policy::{CachePolicy, Rate, Retry};
 use crate::schema::Type;
 use crate::stage::{OutputFrom, SharedStage};
 use crate::template::{Expr, Template};
@@ -40,6 +42,9 @@ pub struct Graph {
     pub(crate) groups: Vec<Group>,
     pub(crate) params: IndexMap<String, Param>,
     pub(crate) outputs: IndexMap<String, WorkflowOutput>,
+    pub(crate) gates: Vec<Gate>,
+    pub(crate) always: Vec<NodeId>,
+    pub(crate) secrets: Arc<IndexMap<String, SecretDef>>,
     pub(crate) tools: Arc<std::collections::BTreeMap<String, String>>,
     pub(crate) settings: Settings,
 }
@@ -88,17 +93,56 @@ pub struct Group {
     pub(crate) key_span: Option<Span>,
 }
 
+/// A stage with its settings, ready to be rendered.
+#[derive(Clone)]
+pub struct Work {
+    /// What is run.
+    pub stage: SharedStage,
+    /// `with`, compiled.
+    pub config: CompiledConfig,
+    /// `with` as written.
+    pub raw_config: Value,
+    /// Whether anything in `with` must be rendered.
+    pub has_templates: bool,
+    /// Time for one attempt, if it is not the node's.
+    pub timeout: Option<Duration>,
+}
+
+/// How a node acts on the outside world.
+#[derive(Clone)]
+pub struct Effect {
+    /// Whether doing it twice with one idempotency key is doing it once.
+    pub idempotent: bool,
+    /// What finds out whether it happened.
+    pub probe: Option<Work>,
+}
+
+/// What an attempt must be let through before it starts: shared by all runs of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// The pool whose slot it holds, with the pool's size.
+    pub pool: Option<(String, u32)>,
+    /// The rate that its start counts against.
+    pub rate: Option<(String, Rate)>,
+}
+
 /// A node, resolved.
 #[derive(Clone)]
 pub struct Node {
     /// Its name.
     pub name: Arc<str>,
     /// What it runs.
-    pub stage: SharedStage,
-    /// `with`, compiled.
-    pub config: CompiledConfig,
-    /// `with` as written.
-    pub raw_config: Value,
+    pub work: Work,
+    /// What it runs in turn when retries are exhausted.
+    pub fallbacks: Vec<Work>,
+    /// What it does to the outside world, if anything.
+    pub effect: Option<Effect>,
+    /// Whether its failure leaves its outputs absent instead of failing the run.
+    pub optional: bool,
+    /// Whether it runs at the end of each invocation.
+    pub always: bool,
+    /// Index of its gate in [`Graph::gates`].
+    pub gate: Option<usize>,
     /// Input ports in declared order.
     pub inputs: Vec<InputPort>,
     /// Output ports in declared order.
@@ -117,8 +161,8 @@ pub struct Node {
     pub dependents: Vec<Dependent>,
     /// Names of environment variables that its templates read.
     pub env: Vec<String>,
-    /// Whether anything in `with` must be rendered.
-    pub has_templates: bool,
+    /// Names of secrets that its templates read.
+    pub secrets: Vec<String>,
     /// Place of its name in the source.
     pub span: Span,
 }
@@ -191,6 +235,8 @@ pub struct Policy {
     pub deadline: Option<Duration>,
     /// Retry.
     pub retry: Retry,
+    /// Reuse of results across runs.
+    pub cache: CachePolicy,
     /// Order among ready tasks: higher first.
     pub priority: i64,
 }
@@ -274,6 +320,21 @@ impl Source {
     }
 }
 
+impl Node {
+    /// The work of a variant: 0 is the node's own, n its nth fallback.
+    #[must_use]
+    pub fn variant(&self, variant: u32) -> &Work {
+        let fallback = (variant as usize).checked_sub(1).and_then(|at| self.fallbacks.get(at));
+        fallback.unwrap_or(&self.work)
+    }
+
+    /// Everything that the node may run: its own work, its fallbacks, its probe.
+    pub fn works(&self) -> impl Iterator<Item = &Work> {
+        let probe = self.effect.as_ref().and_then(|effect| effect.probe.as_ref());
+        std::iter::once(&self.work).chain(&self.fallbacks).chain(probe)
+    }
+}
+
 impl Graph {
     /// Name of the workflow.
     #[must_use]
@@ -314,6 +375,37 @@ impl Graph {
     #[must_use]
     pub fn groups(&self) -> &[Group] {
         &self.groups
+    }
+
+    /// What attempts must be let through.
+    #[must_use]
+    pub fn gates(&self) -> &[Gate] {
+        &self.gates
+    }
+
+    /// Nodes that run at the end of each invocation.
+    #[must_use]
+    pub fn always(&self) -> &[NodeId] {
+        &self.always
+    }
+
+    /// A set of nodes with all that depends on them, directly or not, in declared order.
+    #[must_use]
+    pub fn with_descendants(&self, nodes: &[NodeId]) -> Vec<NodeId> {
+        let mut seen = vec![false; self.nodes.len()];
+        let mut stack = nodes.to_vec();
+        while let Some(at) = stack.pop() {
+            if !std::mem::replace(&mut seen[at.index()], true) {
+                stack.extend(self.node(at).dependents.iter().map(|dependent| dependent.node));
+            }
+        }
+        self.ids().filter(|id| seen[id.index()]).collect()
+    }
+
+    /// Secrets, in declared order.
+    #[must_use]
+    pub fn secrets(&self) -> &Arc<IndexMap<String, SecretDef>> {
+        &self.secrets
     }
 
     /// Parameters, in declared order.

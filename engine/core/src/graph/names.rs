@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::check::{Checker, FanState};
 use super::codes;
 use super::edges::unknown_param;
-use crate::definition::Span;
+use crate::definition::{SecretSource, Span};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::schema::Type;
 use crate::template::Expr;
@@ -32,6 +32,27 @@ impl Checker<'_> {
                 self.faults.push(fault);
             }
         }
+    }
+
+    fn secret_fault(&self, name: Option<&str>, span: &Span) -> Option<Diagnostic> {
+        let known = &self.definition.secrets;
+        let Some(name) = name else {
+            let fault = Diagnostic::error(
+                codes::UNDEFINED_NAME,
+                span.clone(),
+                "`secrets` is used without a name",
+            );
+            return Some(fault.help("write `secrets.NAME`"));
+        };
+        if known.contains_key(name) {
+            return None;
+        }
+        let help = nearest(name, known.keys().map(String::as_str)).map_or_else(
+            || format!("declare it below [secrets]: {name} = {{ env = \"VARIABLE\" }}"),
+            |near| format!("did you mean `secrets.{near}`?"),
+        );
+        let message = format!("there is no secret `{name}`");
+        Some(Diagnostic::error(codes::UNDECLARED, span.clone(), message).help(help))
     }
 
     fn name_fault(
@@ -108,11 +129,32 @@ impl Checker<'_> {
                 "it is defined in nodes with `for_each`".into(),
             ),
             "run" if place == Place::Key => one_of(&["id"]),
+            "run" if self.definition.nodes[index].always.is_some() => {
+                one_of(&["id", "date", "started_at", "status"])
+            }
+            "run" if parts.get(1) == Some(&"status") => undefined(
+                "`run.status` is not known before the end".into(),
+                "it is defined in nodes with `always = true`".into(),
+            ),
             "run" => one_of(&["id", "date", "started_at"]),
+            "secrets" if place == Place::With => self.secret_fault(parts.get(1).copied(), span),
+            "secrets" => undefined(
+                "a secret can be read in `with` alone".into(),
+                "what a secret decides would show it: compare a parameter instead".into(),
+            ),
             "attempt" if place == Place::With => one_of(&["number", "idempotency_key"]),
             "workflow" if place == Place::With => one_of(&["name", "dir"]),
             "workflow" if place == Place::When => one_of(&["name"]),
-            "env" if place != Place::Key && parts.len() > 1 => None,
+            "env" if place != Place::Key && parts.len() > 1 => {
+                let secret = self.definition.secrets.iter().find(
+                    |(_, def)| matches!(&def.from, SecretSource::Env(name) if name == parts[1]),
+                );
+                secret.map(|(secret, _)| {
+                    let message = format!("`env.{}` would record the secret `{secret}`", parts[1]);
+                    Diagnostic::error(codes::SECRET_SHOWN, span.clone(), message)
+                        .help(format!("write `secrets.{secret}`, which is never recorded"))
+                })
+            }
             "env" if place != Place::Key => undefined(
                 "`env` is used without a name".into(),
                 "write `env.NAME`, so that the value can be recorded with the run".into(),

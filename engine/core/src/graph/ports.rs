@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::types::Types;
 use super::{OutputPort, Source, codes};
 use crate::catalog::Catalog;
-use crate::definition::{Definition, NodeDef, Span};
+use crate::definition::{Definition, NodeDef, Span, Spanned};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::schema::Type;
 use crate::stage::{OutputFrom, Ports, SharedStage};
@@ -106,16 +106,16 @@ fn no_such_output(
     .help(help)
 }
 
-pub(super) fn unknown_stage(node: &NodeDef, catalog: &Catalog) -> Diagnostic {
+pub(super) fn unknown_stage(stage: &Spanned<String>, catalog: &Catalog) -> Diagnostic {
     let names: Vec<&str> = catalog.stages().map(|s| s.spec().name).collect();
-    let help = nearest(&node.stage, names.iter().copied()).map_or_else(
+    let help = nearest(stage, names.iter().copied()).map_or_else(
         || format!("`flow stages` lists them: {}", names.join(", ")),
         |near| format!("did you mean `{near}`?"),
     );
     Diagnostic::error(
         codes::UNKNOWN_STAGE,
-        node.stage.span.clone(),
-        format!("there is no stage `{}`", node.stage.value),
+        stage.span.clone(),
+        format!("there is no stage `{}`", stage.value),
     )
     .help(help)
 }

@@ -63,6 +63,34 @@ pub struct Warning {
     pub message: String,
 }
 
+/// What a task waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// Number of the attempt that waits.
+    pub attempt: u32,
+    /// Its key.
+    pub key: Digest,
+    /// When the wait is over; a question without it waits for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The whole wait in milliseconds, which no clock can make longer; 0 without `until`.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// What a person is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The question.
+    pub message: String,
+    /// The answers among which one is chosen; none: yes or no.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+}
+
 /// One durable fact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -119,6 +147,10 @@ pub enum Event {
         attempt: u32,
         /// Its key.
         key: Digest,
+        /// The idempotency key, if the attempt may act on the outside world: from here on it may
+        /// have happened, until its end says otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        intent: Option<Arc<str>>,
     },
     /// A process of an attempt was started. Internal.
     ProcessStarted {
@@ -148,6 +180,68 @@ pub enum Event {
         delay_ms: u64,
         /// When it begins.
         at: Timestamp,
+    },
+    /// Retries are exhausted, and other work takes the place of what failed.
+    FellBack {
+        /// The task.
+        task: TaskRef,
+        /// Which work it is now: the nth fallback.
+        variant: u32,
+        /// The stage that failed.
+        from: String,
+        /// The stage that takes its place.
+        to: String,
+        /// Why the first one failed.
+        error: Box<StageError>,
+    },
+    /// A task waits for an instant or an answer, and holds nothing meanwhile.
+    Waiting {
+        /// The task.
+        task: TaskRef,
+        /// What it waits for.
+        wait: Box<Awaited>,
+    },
+    /// An attempt of an effect ended without an answer: it may have happened.
+    Unknown {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt.
+        attempt: u32,
+        /// How it ended.
+        error: Box<StageError>,
+    },
+    /// It was found out whether an unknown effect happened. Internal: what follows from it is told.
+    EffectSettled {
+        /// The task.
+        task: TaskRef,
+        /// Whether it happened.
+        happened: bool,
+        /// Who found it out: `probe`, or a person.
+        by: String,
+    },
+    /// A result of another run has the same key and is young enough.
+    CacheHit {
+        /// The task.
+        task: TaskRef,
+        /// The key.
+        key: Digest,
+        /// The run that made the result.
+        from: String,
+        /// When it was made.
+        made_at: Timestamp,
+    },
+    /// No result of another run could be taken.
+    CacheMiss {
+        /// The task.
+        task: TaskRef,
+        /// The key.
+        key: Digest,
+    },
+    /// Results of these nodes are open again: each is taken up where its key is what it was, and
+    /// made again where it is not. The set has all that depends on its members. Internal.
+    Invalidated {
+        /// The nodes.
+        nodes: Vec<Arc<str>>,
     },
     /// A task is done and its outputs are stored.
     Succeeded {
@@ -244,9 +338,16 @@ impl Event {
             Self::RunResumed { .. } => "run_resumed",
             Self::RunInterrupted { .. } => "run_interrupted",
             Self::RunFinished { .. } => "run_finished",
-            Self::ItemsResolved { .. } | Self::ProcessStarted { .. } | Self::OutputsLost { .. } => {
-                return None;
-            }
+            Self::ItemsResolved { .. }
+            | Self::ProcessStarted { .. }
+            | Self::OutputsLost { .. }
+            | Self::EffectSettled { .. }
+            | Self::Invalidated { .. } => return None,
+            Self::FellBack { .. } => "provider_fallback",
+            Self::Waiting { .. } => "waiting",
+            Self::Unknown { task, .. } => task.pick("node_unknown", "item_unknown"),
+            Self::CacheHit { .. } => "cache_hit",
+            Self::CacheMiss { .. } => "cache_miss",
             Self::AttemptStarted { .. } => "attempt_started",
             Self::AttemptFailed { .. } => "attempt_failed",
             Self::RetryScheduled { .. } => "retry_scheduled",
@@ -274,6 +375,12 @@ impl Event {
             | Self::Reused { task, .. }
             | Self::Failed { task, .. }
             | Self::Skipped { task, .. }
+            | Self::FellBack { task, .. }
+            | Self::Waiting { task, .. }
+            | Self::Unknown { task, .. }
+            | Self::EffectSettled { task, .. }
+            | Self::CacheHit { task, .. }
+            | Self::CacheMiss { task, .. }
             | Self::Cancelled { task, .. } => Some(task),
             _ => None,
         }
@@ -343,11 +450,35 @@ impl Recorded {
             Event::RunResumed { notes, .. } => put("notes", json!(notes)),
             Event::RunInterrupted { signal } => put("signal", json!(signal)),
             Event::RunFinished { status } => put("status", json!(status)),
-            Event::AttemptStarted { attempt, key, .. } => {
+            Event::AttemptStarted { attempt, key, intent, .. } => {
                 put("attempt", json!(attempt));
                 put("key", json!(key));
+                if let Some(intent) = intent {
+                    put("idempotency_key", json!(intent));
+                }
             }
-            Event::AttemptFailed { attempt, error, .. } | Event::Failed { attempt, error, .. } => {
+            Event::FellBack { from, to, error, .. } => {
+                put("from", json!(from));
+                put("to", json!(to));
+                put("error", json!(error));
+            }
+            Event::Waiting { wait, .. } => {
+                put("attempt", json!(wait.attempt));
+                put("until", json!(wait.until.map(|t| t.to_string())));
+                if let Some(question) = &wait.question {
+                    put("message", json!(question.message));
+                    put("choices", json!(question.choices));
+                }
+            }
+            Event::CacheHit { key, from, made_at, .. } => {
+                put("key", json!(key));
+                put("from", json!(from));
+                put("made_at", json!(made_at.to_string()));
+            }
+            Event::CacheMiss { key, .. } => put("key", json!(key)),
+            Event::AttemptFailed { attempt, error, .. }
+            | Event::Unknown { attempt, error, .. }
+            | Event::Failed { attempt, error, .. } => {
                 put("attempt", json!(attempt));
                 put("error", json!(error));
             }
@@ -381,6 +512,8 @@ impl Recorded {
             Event::NodeFailed { error, .. } => put("error", json!(error)),
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::EffectSettled { .. }
+            | Event::Invalidated { .. }
             | Event::OutputsLost { .. } => return None,
         }
         Some(Value::Object(line))

@@ -28,12 +28,15 @@ impl RunState {
                 self.finished_at = Some(ts);
             }
             Event::ItemsResolved { nodes, keys } => self.expand(nodes, keys),
-            Event::AttemptStarted { task, attempt, key } => {
+            Event::AttemptStarted { task, attempt, key, intent } => {
                 self.change(task, |t| {
                     t.phase = Phase::Running;
                     t.attempts = t.attempts.max(*attempt);
                     t.key = Some(*key);
                     t.started_at = t.started_at.or(Some(ts));
+                    if intent.is_some() {
+                        t.intent.clone_from(intent);
+                    }
                 });
                 if let Some(id) = self.find(task) {
                     self.unready(id);
@@ -41,13 +44,37 @@ impl RunState {
                 }
             }
             Event::OutputsLost { task, .. } => self.lose(task),
-            Event::ProcessStarted { .. } => {}
+            Event::ProcessStarted { .. } | Event::CacheHit { .. } | Event::CacheMiss { .. } => {}
             Event::AttemptFailed { task, error, .. } => {
                 self.change(task, |t| {
                     t.last_error = Some(Arc::new(error.as_ref().clone()));
                     t.phase = Phase::Pending;
+                    if error.is_answer() {
+                        t.intent = None;
+                    }
                 });
             }
+            Event::FellBack { task, variant, error, .. } => {
+                self.change(task, |t| {
+                    t.last_error = Some(Arc::new(error.as_ref().clone()));
+                    t.variant = *variant;
+                    t.used = 0;
+                    t.phase = Phase::Ready;
+                });
+                if let Some(id) = self.find(task) {
+                    self.make_ready(id);
+                }
+            }
+            Event::Waiting { task, wait } => {
+                self.change(task, |t| t.phase = Phase::Awaiting(Arc::new(wait.as_ref().clone())));
+                if let Some(id) = self.find(task) {
+                    self.unready(id);
+                    self.awaiting.insert(id);
+                }
+            }
+            Event::Unknown { task, error, .. } => self.lose_sight(task, error),
+            Event::EffectSettled { task, happened, .. } => self.settle_effect(task, *happened),
+            Event::Invalidated { nodes } => self.reset(nodes),
             Event::RetryScheduled { task, delay_ms, at, .. } => {
                 let delay = Duration::from_millis(*delay_ms);
                 self.change(task, |t| {
@@ -84,7 +111,7 @@ impl RunState {
         }
     }
 
-    fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+    pub(super) fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
         match (&mut self.nodes.get_mut(id.node.index())?.tasks, id.item) {
             (Tasks::One(task), None) => Some(task),
             (Tasks::Items(items), Some(index)) => items.get_mut(index as usize),
@@ -101,18 +128,27 @@ impl RunState {
     fn end(&mut self, task: &TaskRef, phase: Phase, ts: Timestamp, reused: bool) {
         let Some(id) = self.find(task) else { return };
         let invocation = self.invocation;
+        let node = self.graph.node(id.node);
+        let (accepted, always) = (node.optional, node.always);
         let failed = matches!(phase, Phase::Failed(_));
-        let lets_on = matches!(phase, Phase::Succeeded(_) | Phase::Skipped(_));
+        let done = matches!(phase, Phase::Succeeded(_) | Phase::Skipped(_));
+        // Whatever came of a node that always runs, the next one of its kind runs too.
+        let lets_on = done || (id.item.is_none() && ((failed && accepted) || always));
         let Some(task) = self.task_mut(id) else { return };
         task.phase = phase;
         task.finished_at = Some(ts);
         task.ended_in = invocation;
         task.reused = reused;
+        if done {
+            task.intent = None;
+        }
         self.unready(id);
-        self.waiting.remove(&id);
+        for set in [&mut self.waiting, &mut self.awaiting, &mut self.unknown, &mut self.to_probe] {
+            set.remove(&id);
+        }
         match id.item {
             None => {
-                if failed {
+                if failed && !accepted {
                     self.failed += 1;
                 }
                 if lets_on {
@@ -140,8 +176,9 @@ impl RunState {
         let Some(id) = self.graph.find(node) else { return };
         self.to_gather.remove(&id);
         self.gathering.remove(&id);
-        let lets_on = matches!(whole, Whole::Succeeded | Whole::Skipped(_));
-        if matches!(whole, Whole::Failed(_)) {
+        let failed = matches!(whole, Whole::Failed(_));
+        let lets_on = !failed || self.graph.node(id).optional;
+        if !lets_on {
             self.failed += 1;
         }
         let invocation = self.invocation;
@@ -159,6 +196,37 @@ impl RunState {
         }
         if lets_on {
             self.release(id);
+        }
+    }
+
+    /// An effect may have happened: nothing goes on until that is known.
+    fn lose_sight(&mut self, task: &TaskRef, error: &crate::error::StageError) {
+        let Some(id) = self.find(task) else { return };
+        let Some(lost) = self.task_mut(id) else { return };
+        lost.phase = Phase::Unknown(Arc::new(error.clone()));
+        lost.last_error = Some(Arc::new(error.clone()));
+        self.unready(id);
+        self.waiting.remove(&id);
+        self.unknown.insert(id);
+        if self.has_probe(id.node) {
+            self.to_probe.insert(id);
+        }
+    }
+
+    pub(super) fn has_probe(&self, node: NodeId) -> bool {
+        self.graph.node(node).effect.as_ref().is_some_and(|effect| effect.probe.is_some())
+    }
+
+    /// It is known whether an effect happened. If it did not, the task may begin again.
+    fn settle_effect(&mut self, task: &TaskRef, happened: bool) {
+        let Some(id) = self.find(task) else { return };
+        self.unknown.remove(&id);
+        self.to_probe.remove(&id);
+        let Some(task) = self.task_mut(id) else { return };
+        task.phase = Phase::Pending;
+        if !happened {
+            task.intent = None;
+            task.used = 0;
         }
     }
 
@@ -275,7 +343,7 @@ impl RunState {
         self.note_gatherable(id);
     }
 
-    fn note_gatherable(&mut self, id: NodeId) {
+    pub(super) fn note_gatherable(&mut self, id: NodeId) {
         let state = &self.nodes[id.index()];
         let ended = matches!(state.tasks, Tasks::Items(_)) && state.open_items == 0;
         if ended && state.waits == 0 && state.whole == Whole::Open {
@@ -299,134 +367,12 @@ impl RunState {
             let state = &mut self.nodes[id.index()];
             state.tasks = Tasks::Items(vec![Task::new(waits); items.len()]);
             state.open_items = items.len() as u32;
+            self.carry_over(id, &items);
         }
         for id in nodes.iter().filter_map(|name| self.graph.find(name)).collect::<Vec<_>>() {
             if self.nodes[id.index()].waits == 0 {
                 self.open_node(id);
             }
         }
-    }
-
-    /// A process takes the run up: what had begun or failed may begin again. Failures that were
-    /// accepted by a finished node stay.
-    fn take_up(&mut self) {
-        self.invocation += 1;
-        self.phase = RunPhase::Open;
-        self.finished_at = None;
-        self.failed = 0;
-        self.stop = None;
-        for id in self.graph.ids() {
-            // What a node let go stays gone, unless the node itself failed for it.
-            let node_failed = matches!(self.nodes[id.index()].whole, Whole::Failed(_));
-            let drops = self.drops(id) && !node_failed;
-            if node_failed && self.drops(id) {
-                self.reopen_dropped(id);
-            }
-            let open_whole = self.take_up_whole(id);
-            let limit = self.graph.node(id).policy.retry.attempts;
-            let mut ready = Vec::new();
-            let mut reopened = 0;
-            let opened = self.nodes[id.index()].waits == 0 && self.wanted[id.index()];
-            let tasks: &mut [Task] = match &mut self.nodes[id.index()].tasks {
-                Tasks::One(task) => std::slice::from_mut(task),
-                Tasks::Unresolved => &mut [],
-                Tasks::Items(items) if open_whole => items,
-                Tasks::Items(_) => &mut [],
-            };
-            let fanned = self.graph.nodes()[id.index()].fan.is_some();
-            for (index, task) in (0_u32..).zip(tasks) {
-                let was_over = task.phase.is_over();
-                // A dropped item was let go: what waited for it has gone on without it.
-                let let_go = drops && matches!(task.phase, Phase::Failed(_));
-                if let_go || !task.take_up(limit) {
-                    continue;
-                }
-                reopened += u32::from(was_over);
-                if opened && task.item_waits == 0 {
-                    task.phase = Phase::Ready;
-                    ready.push(TaskId { node: id, item: fanned.then_some(index) });
-                }
-            }
-            if fanned {
-                self.nodes[id.index()].open_items += reopened;
-                if reopened > 0 {
-                    self.to_gather.remove(&id);
-                }
-            }
-            for task in ready {
-                self.make_ready(task);
-            }
-        }
-    }
-
-    /// A node failed for the items that it dropped: they run again, and whatever went on without
-    /// them waits for them once more, as far as no finished node has accepted their absence.
-    fn reopen_dropped(&mut self, id: NodeId) {
-        let Tasks::Items(items) = &self.nodes[id.index()].tasks else { return };
-        let dropped: Vec<u32> = (0_u32..)
-            .zip(items)
-            .filter(|(_, task)| matches!(task.phase, Phase::Failed(_)))
-            .map(|(index, _)| index)
-            .collect();
-        for index in dropped {
-            self.hold_same_items(id, index);
-        }
-    }
-
-    fn hold_same_items(&mut self, id: NodeId, index: u32) {
-        let graph = Arc::clone(&self.graph);
-        for dependent in graph.node(id).dependents.iter().filter(|d| d.same_item) {
-            let node = dependent.node;
-            if self.nodes[node.index()].whole == Whole::Succeeded {
-                continue;
-            }
-            let task = TaskId::item(node, index);
-            let Some(held) = self.task_mut(task) else { continue };
-            held.item_waits += 1;
-            let was_skipped = matches!(held.phase, Phase::Skipped(_));
-            if was_skipped || matches!(held.phase, Phase::Ready) {
-                held.phase = Phase::Pending;
-                held.finished_at = None;
-                self.unready(task);
-            }
-            if was_skipped {
-                self.nodes[node.index()].open_items += 1;
-                self.to_gather.remove(&node);
-                self.hold_same_items(node, index);
-            }
-        }
-    }
-
-    /// Opens a failed fanned-out node again; whether its items may change.
-    fn take_up_whole(&mut self, id: NodeId) -> bool {
-        let state = &mut self.nodes[id.index()];
-        if matches!(state.whole, Whole::Failed(_)) {
-            state.whole = Whole::Open;
-            state.finished_at = None;
-            if state.tasks == Tasks::Unresolved && state.waits == 0 {
-                let group = self.graph.node(id).fan.as_ref().map(|f| f.group);
-                self.unresolved.extend(group);
-            }
-        }
-        self.note_gatherable(id);
-        self.nodes[id.index()].whole == Whole::Open
-    }
-}
-
-impl Task {
-    /// Prepares the task for another invocation; false if it stays as it is.
-    fn take_up(&mut self, attempts: u32) -> bool {
-        match self.phase {
-            Phase::Running => {
-                // An attempt that a crash cut short counts, but never costs the last one.
-                self.used = (self.used + 1).min(attempts.saturating_sub(1));
-            }
-            Phase::Failed(_) | Phase::Cancelled => self.used = 0,
-            Phase::Pending | Phase::Ready => {}
-            Phase::Waiting { .. } | Phase::Succeeded(_) | Phase::Skipped(_) => return false,
-        }
-        self.phase = Phase::Pending;
-        self.finished_at = None;
-        true
     }
 }

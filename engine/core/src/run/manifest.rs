@@ -43,6 +43,9 @@ pub struct Manifest {
     pub only: Option<String>,
     /// Tasks that hold a slot at once.
     pub max_parallel: u32,
+    /// Whether results of other runs are left alone, whatever `cache` says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
 }
 
 /// A recorded file or folder of `uses`.

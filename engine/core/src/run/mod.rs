@@ -8,7 +8,9 @@ pub mod decide;
 pub mod event;
 mod fold;
 pub mod manifest;
+mod marks;
 pub mod state;
+mod take_up;
 
 pub use decide::{Action, Decision, Ending, Mark, Now, Outcome, Signal, decide};
 pub use event::{Event, Recorded};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::decide::{Mark, StopReason};
-use super::event::{ItemRef, Outputs, RunEnd, TaskRef};
+use super::decide::StopReason;
+use super::event::{Awaited, ItemRef, Outputs, RunEnd, TaskRef};
 use crate::digest::Digest;
 use crate::error::StageError;
 use crate::graph::{Graph, Take};
@@ -42,6 +42,10 @@ pub enum Phase {
         /// The whole wait, which no clock can make longer.
         delay: Duration,
     },
+    /// It waits for an instant or an answer.
+    Awaiting(Arc<Awaited>),
+    /// Its effect may have happened, and nobody knows.
+    Unknown(Arc<StageError>),
     /// Done.
     Succeeded(Arc<Done>),
     /// It did not run.
@@ -81,6 +85,10 @@ pub struct Task {
     pub reused: bool,
     /// The failure of its latest attempt.
     pub last_error: Option<Arc<StageError>>,
+    /// Which work it runs: 0 is the node's own, n its nth fallback.
+    pub variant: u32,
+    /// The idempotency key of an effect that may have happened: kept until that is settled.
+    pub intent: Option<Arc<str>>,
     /// Same items of other nodes that have not ended.
     pub(super) item_waits: u32,
 }
@@ -97,6 +105,8 @@ impl Task {
             ended_in: 0,
             reused: false,
             last_error: None,
+            variant: 0,
+            intent: None,
             item_waits,
         }
     }
@@ -177,7 +187,18 @@ pub struct RunState {
     /// Fanned-out nodes whose items have all ended.
     pub(super) to_gather: BTreeSet<NodeId>,
     pub(super) waiting: BTreeSet<TaskId>,
+    /// Tasks that wait for an instant or an answer.
+    pub(super) awaiting: BTreeSet<TaskId>,
+    /// Tasks whose effect may have happened.
+    pub(super) unknown: BTreeSet<TaskId>,
+    /// Those among them that a probe has not been asked about in this invocation.
+    pub(super) to_probe: BTreeSet<TaskId>,
     pub(super) failed: u32,
+    /// Whether results are looked for among the run's own before work is done: after its
+    /// definition changed.
+    pub(super) reuses: bool,
+    /// What is kept of items whose list is read again, by node and key.
+    pub(super) carried: BTreeMap<(NodeId, Arc<str>), Carried>,
     // What this process has done since it took the run up.
     pub(super) slots: u32,
     pub(super) in_use: u32,
@@ -186,7 +207,32 @@ pub struct RunState {
     pub(super) resolving: BTreeSet<usize>,
     pub(super) gathering: BTreeSet<NodeId>,
     pub(super) deadlines: BTreeMap<NodeId, Duration>,
+    pub(super) gates: Vec<GateState>,
     pub(super) stop: Option<StopReason>,
+    pub(super) leaves_waits: bool,
+    /// How the run will have ended, once the nodes that always run have.
+    pub(super) closing: Option<RunEnd>,
+}
+
+/// What an item keeps when its list is read again.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Carried {
+    pub(super) attempts: u32,
+    pub(super) intent: Option<Arc<str>>,
+    pub(super) key: Option<crate::digest::Digest>,
+    /// The failure that left its effect unknown.
+    pub(super) unknown: Option<Arc<StageError>>,
+}
+
+/// A gate, as this process sees it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct GateState {
+    /// Nothing is let through for now.
+    pub(super) closed: bool,
+    /// The task that is asking to be let through.
+    pub(super) asking: Option<TaskId>,
+    /// Ready tasks that wait in front of it.
+    pub(super) queue: BTreeSet<(Reverse<i64>, TaskId)>,
 }
 
 impl RunState {
@@ -209,13 +255,14 @@ impl RunState {
                 whole: Whole::Open,
                 finished_at: None,
                 ended_in: 0,
-                waits: node.needs.iter().filter(|n| !n.same_item).count() as u32,
+                waits: whole_needs(node),
                 open_items: 0,
                 running: 0,
                 parked: VecDeque::new(),
             })
             .collect();
         let items = vec![None; graph.groups().len()];
+        let gates = vec![GateState::default(); graph.gates().len()];
         let mut state = Self {
             graph,
             wanted,
@@ -230,7 +277,12 @@ impl RunState {
             unresolved: BTreeSet::new(),
             to_gather: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            awaiting: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+            to_probe: BTreeSet::new(),
             failed: 0,
+            reuses: false,
+            carried: BTreeMap::new(),
             slots,
             in_use: 0,
             handed_out: BTreeMap::new(),
@@ -238,7 +290,10 @@ impl RunState {
             resolving: BTreeSet::new(),
             gathering: BTreeSet::new(),
             deadlines: BTreeMap::new(),
+            gates,
             stop: None,
+            leaves_waits: false,
+            closing: None,
         };
         let open: Vec<NodeId> =
             state.graph.ids().filter(|id| state.nodes[id.index()].waits == 0).collect();
@@ -354,6 +409,11 @@ impl RunState {
         }
     }
 
+    /// Makes this process leave when only waiting is left.
+    pub fn leave_waits(&mut self) {
+        self.leaves_waits = true;
+    }
+
     /// Nodes that failed and hold this one back, directly or not.
     #[must_use]
     pub fn blocked_by(&self, node: NodeId) -> Vec<NodeId> {
@@ -373,24 +433,83 @@ impl RunState {
         found.into_iter().collect()
     }
 
-    /// Whether a node failed for good.
+    /// Whether a node failed for good, or its effect is unknown, and nothing accepts that.
     #[must_use]
     pub fn has_failed(&self, node: NodeId) -> bool {
         let state = &self.nodes[node.index()];
-        match &state.tasks {
-            Tasks::One(task) => matches!(task.phase, Phase::Failed(_)),
-            _ => matches!(state.whole, Whole::Failed(_)),
-        }
+        let failed = match &state.tasks {
+            Tasks::One(task) => match task.phase {
+                Phase::Failed(_) => !self.graph.node(node).optional,
+                Phase::Unknown(_) => true,
+                _ => false,
+            },
+            _ => matches!(state.whole, Whole::Failed(_)) && !self.graph.node(node).optional,
+        };
+        failed || state.whole == Whole::Open && self.unknown_of(node).next().is_some()
+    }
+
+    /// Tasks of a node whose effect is unknown.
+    pub fn unknown_of(&self, node: NodeId) -> impl Iterator<Item = TaskId> + '_ {
+        let all = TaskId::whole(node)..=TaskId { node, item: Some(u32::MAX) };
+        self.unknown.range(all).copied()
     }
 
     /// Whether a node ended and lets its dependents go on.
     #[must_use]
     pub fn ended_well(&self, node: NodeId) -> bool {
         let state = &self.nodes[node.index()];
+        let accepts = self.graph.node(node).optional;
         match &state.tasks {
-            Tasks::One(task) => matches!(task.phase, Phase::Succeeded(_) | Phase::Skipped(_)),
-            _ => matches!(state.whole, Whole::Succeeded | Whole::Skipped(_)),
+            Tasks::One(task) => match task.phase {
+                Phase::Succeeded(_) | Phase::Skipped(_) => true,
+                Phase::Failed(_) => accepts,
+                _ => false,
+            },
+            _ => match state.whole {
+                Whole::Succeeded | Whole::Skipped(_) => true,
+                Whole::Failed(_) => accepts,
+                Whole::Open => false,
+            },
         }
+    }
+
+    /// Whether results are looked for among the run's own before work is done.
+    #[must_use]
+    pub fn reuses(&self) -> bool {
+        self.reuses
+    }
+
+    /// How the run will have ended, while the nodes that always run do.
+    #[must_use]
+    pub fn closing(&self) -> Option<RunEnd> {
+        self.closing
+    }
+
+    /// Tasks that wait for an instant or an answer.
+    pub fn awaiting(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.awaiting.iter().copied()
+    }
+
+    /// What a task waits for, if it does.
+    #[must_use]
+    pub fn awaited(&self, task: TaskId) -> Option<&Arc<Awaited>> {
+        match &self.task(task)?.phase {
+            Phase::Awaiting(awaited) if self.awaiting.contains(&task) => Some(awaited),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is left to do but to wait for instants and answers.
+    #[must_use]
+    pub fn only_waits(&self) -> bool {
+        self.phase == RunPhase::Open
+            && !self.awaiting.is_empty()
+            && self.nothing_to_start()
+            && !self.nodes.iter().any(|node| match &node.tasks {
+                Tasks::One(task) => task.phase == Phase::Running,
+                Tasks::Items(items) => node.open_items > 0 && items.iter().any(|t| t.phase == Phase::Running),
+                Tasks::Unresolved => false,
+            })
     }
 
     // What decide asks.
@@ -428,17 +547,64 @@ impl RunState {
             && self.gathering.is_empty()
     }
 
-    /// Whether nothing is on its way and nothing can start.
+    /// Whether nothing is on its way, nothing can start, and nothing is waited for.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.is_quiet()
-            && self.ready.is_empty()
+        self.is_quiet() && self.nothing_to_start() && self.awaiting.is_empty()
+    }
+
+    /// Whether nothing is on its way and nothing can start.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_quiet() && self.nothing_to_start()
+    }
+
+    fn nothing_to_start(&self) -> bool {
+        self.ready.is_empty()
             && self.waiting.is_empty()
             && self.unresolved.is_empty()
             && self.to_gather.is_empty()
+            && self.to_probe.is_empty()
+            && self.gates.iter().all(|gate| gate.queue.is_empty())
     }
 
     pub(super) fn has_failures(&self) -> bool {
-        self.failed > 0
+        self.failed > 0 || !self.unknown.is_empty()
+    }
+
+    pub(super) fn is_unknown(&self, task: TaskId) -> bool {
+        self.unknown.contains(&task)
+    }
+
+    /// Whether this process leaves when only waiting is left.
+    pub(super) fn leaves_waits(&self) -> bool {
+        self.leaves_waits
+    }
+
+    pub(super) fn to_probe(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.to_probe.iter().copied().filter(|task| !self.handed_out.contains_key(task))
+    }
+
+    /// Whether a task in front of this gate may ask to be let through.
+    pub(super) fn gate_admits(&self, gate: usize) -> bool {
+        self.gates.get(gate).is_none_or(|gate| !gate.closed && gate.asking.is_none())
+    }
+
+    pub(super) fn is_asking(&self, task: TaskId) -> bool {
+        let gate = self.graph.node(task.node).gate.and_then(|gate| self.gates.get(gate));
+        gate.is_some_and(|gate| gate.asking == Some(task))
+    }
+
+    /// Ready tasks in front of gates.
+    pub(super) fn queued(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.gates.iter().flat_map(|gate| gate.queue.iter().map(|(_, task)| *task))
+    }
+
+    /// Nodes that always run and have not ended in this invocation.
+    pub(super) fn open_always(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.graph.always().iter().copied().filter(|id| {
+            let over = |task: &Task| task.phase.is_over();
+            self.wanted[id.index()]
+                && matches!(&self.nodes[id.index()].tasks, Tasks::One(task) if !over(task))
+        })
     }
 
     pub(super) fn is_handed_out(&self, task: TaskId) -> bool {
@@ -452,64 +618,9 @@ impl RunState {
     pub(super) fn stop(&self) -> Option<&StopReason> {
         self.stop.as_ref()
     }
+}
 
-    // Marks.
-
-    /// Notes what this process has done. Never recorded.
-    pub fn mark(&mut self, mark: &Mark) {
-        match mark {
-            Mark::HandedOut { task, deadline } => {
-                self.unready(*task);
-                self.waiting.remove(task);
-                self.in_use += 1;
-                self.nodes[task.node.index()].running += 1;
-                self.handed_out.insert(*task, ());
-                if let Some(deadline) = deadline {
-                    self.deadlines.entry(task.node).or_insert(*deadline);
-                }
-            }
-            Mark::Parked(task) => {
-                self.unready(*task);
-                self.nodes[task.node.index()].parked.push_back(*task);
-            }
-            Mark::Settling(task) => {
-                self.unready(*task);
-                self.settling += 1;
-            }
-            Mark::CameBack(task) => {
-                self.handed_out.remove(task);
-                self.in_use = self.in_use.saturating_sub(1);
-                self.settling += 1;
-                let node = &mut self.nodes[task.node.index()];
-                node.running = node.running.saturating_sub(1);
-                if let Some(next) = node.parked.pop_front() {
-                    self.make_ready(next);
-                }
-            }
-            Mark::Finishing => self.settling += 1,
-            Mark::Settled => self.settling = self.settling.saturating_sub(1),
-            Mark::Resolving(group) => {
-                self.resolving.insert(*group);
-            }
-            Mark::Gathering(node) => {
-                self.gathering.insert(*node);
-            }
-            Mark::Due(task) => {
-                if self.waiting.remove(task) {
-                    self.make_ready(*task);
-                }
-            }
-            Mark::Stopping(reason) => self.stop = Some(reason.clone()),
-        }
-    }
-
-    pub(super) fn unready(&mut self, task: TaskId) {
-        let priority = self.graph.node(task.node).policy.priority;
-        self.ready.remove(&(Reverse(priority), task));
-    }
-
-    pub(super) fn make_ready(&mut self, task: TaskId) {
-        let priority = self.graph.node(task.node).policy.priority;
-        self.ready.insert((Reverse(priority), task));
-    }
+/// How many nodes a node waits for as a whole.
+pub(super) fn whole_needs(node: &crate::graph::Node) -> u32 {
+    node.needs.iter().filter(|need| !need.same_item).count() as u32
 }

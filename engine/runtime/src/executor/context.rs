@@ -19,6 +19,7 @@ pub(super) struct AttemptContext {
     task: TaskRef,
     attempt: u32,
     idempotency_key: String,
+    has_effect: bool,
     work: PathBuf,
     side: PathBuf,
     workflow_dir: PathBuf,
@@ -37,6 +38,23 @@ pub(super) struct AttemptContext {
 }
 
 impl AttemptContext {
+    /// The context of a probe: what it writes stands beside what the attempt wrote.
+    pub(super) fn for_probe(
+        around: &Surroundings,
+        assignment: &Assignment,
+        folder: &Folder,
+        idempotency_key: String,
+        process: Box<dyn Fn(ProcessId) + Send + Sync>,
+        outer: watch::Receiver<Option<CancelReason>>,
+    ) -> Self {
+        let context = Self::new(around, assignment, folder, idempotency_key, process, outer);
+        let capture = |stream| {
+            let path = capture_file(around, assignment, stream, "probe-");
+            Mutex::new(Capture::new(path))
+        };
+        Self { stdout: capture(Stream::Stdout), stderr: capture(Stream::Stderr), ..context }
+    }
+
     pub(super) fn new(
         around: &Surroundings,
         assignment: &Assignment,
@@ -45,25 +63,18 @@ impl AttemptContext {
         process: Box<dyn Fn(ProcessId) + Send + Sync>,
         outer: watch::Receiver<Option<CancelReason>>,
     ) -> Self {
-        let capture = |stream| {
-            let mut path = capture_path(
-                around.store.as_ref(),
-                &around.run,
-                &assignment.task,
-                assignment.attempt,
-                stream,
-            );
-            if assignment.beside {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                path.set_file_name(format!("rerun-{}-{name}", std::process::id()));
-            }
-            Mutex::new(Capture::new(path))
+        let prefix = match assignment.beside {
+            true => format!("rerun-{}-", std::process::id()),
+            false => String::new(),
         };
+        let capture =
+            |stream| Mutex::new(Capture::new(capture_file(around, assignment, stream, &prefix)));
         Self {
             run: around.run.to_string(),
             task: assignment.task.clone(),
             attempt: assignment.attempt,
             idempotency_key,
+            has_effect: around.graph.node(assignment.node).effect.is_some(),
             work: folder.work().unwrap_or_default(),
             side: folder.side().unwrap_or_default(),
             workflow_dir: around.graph.dir().to_owned(),
@@ -101,6 +112,20 @@ impl AttemptContext {
     }
 }
 
+/// Where captured output goes.
+fn capture_file(
+    around: &Surroundings,
+    assignment: &Assignment,
+    stream: Stream,
+    prefix: &str,
+) -> PathBuf {
+    let (store, attempt) = (around.store.as_ref(), assignment.attempt);
+    let mut path = capture_path(store, &around.run, &assignment.task, attempt, stream);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    path.set_file_name(format!("{prefix}{name}"));
+    path
+}
+
 async fn wanted(
     mut receiver: watch::Receiver<Option<CancelReason>>,
     test: impl Fn(CancelReason) -> bool,
@@ -136,6 +161,10 @@ impl Context for AttemptContext {
 
     fn idempotency_key(&self) -> &str {
         &self.idempotency_key
+    }
+
+    fn has_effect(&self) -> bool {
+        self.has_effect
     }
 
     fn scratch(&self) -> &Path {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
-use flow_core::graph::Node;
+use flow_core::graph::{Node, Work};
 use flow_core::json;
 use flow_core::payload::{Artifact, each_artifact};
 use flow_core::run::event::TaskRef;
@@ -64,10 +64,11 @@ impl Folder {
     pub(super) fn make(
         around: &Surroundings,
         node: &Node,
+        work: &Work,
         assignment: &Assignment,
         inputs: &[Input],
     ) -> Result<Self, Box<StageError>> {
-        if !node.stage.spec().needs_scratch {
+        if !work.stage.spec().needs_scratch {
             return Ok(Self { root: None, reserved: Vec::new(), placed: Mutex::default() });
         }
         let name = format!(
@@ -206,12 +207,12 @@ impl Folder {
     pub(super) fn params(
         &self,
         around: &Surroundings,
-        node: &Node,
+        work: &Work,
     ) -> Result<Value, Box<StageError>> {
         let mut out = Map::new();
         for (name, value) in &around.manifest.params {
             if Artifact::from_json(value).is_some()
-                && reads_param(node, name)
+                && reads_param(work, name)
                 && self.root.is_some()
             {
                 self.place_all(around, value, &format!("params.{name}"))?;
@@ -317,10 +318,10 @@ fn remove(root: &Path) {
     }
 }
 
-fn reads_param(node: &Node, name: &str) -> bool {
+fn reads_param(work: &Work, name: &str) -> bool {
     let dotted = format!("params.{name}");
     let mut found = false;
-    for field in node.config.values() {
+    for field in work.config.values() {
         field.each_expr(&mut |expr| {
             found |= expr.names().any(|n| n == dotted || n.starts_with(&format!("{dotted}.")));
         });

@@ -4,6 +4,8 @@
 //! through the gate before anyone can refer to it.
 
 mod admit;
+mod answer;
+mod cache;
 mod capture;
 mod context;
 mod folder;
@@ -11,6 +13,7 @@ mod items;
 mod load;
 mod media_type;
 mod once;
+mod probe;
 mod scope;
 
 use std::collections::BTreeMap;
@@ -21,31 +24,37 @@ use std::time::{Duration, Instant};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
-use flow_core::graph::{Graph, Node};
+use flow_core::graph::{Graph, Node, Work};
 use flow_core::id::{NodeId, RunId};
 use flow_core::key::{KeyParts, idempotency_key};
 use flow_core::render::{compose_symbolic, render};
+use flow_core::policy::CachePolicy;
 use flow_core::run::Outcome;
-use flow_core::run::event::TaskRef;
+use flow_core::run::event::{Question, RunEnd, TaskRef};
 use flow_core::run::manifest::Manifest;
 use flow_core::schema::{Severity, Type, validate};
-use flow_core::stage::{CancelReason, Job, OutputFrom, Stream};
-use flow_core::store::{Store, StoreError};
+use flow_core::stage::{CancelReason, Job, OutputFrom, Stream, Wait};
+use flow_core::store::{Hold, Store, StoreError};
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 
 use crate::bus::Bus;
+use crate::clock::Clock;
 use crate::wiring::Wire;
 use context::AttemptContext;
 use folder::Folder;
 use scope::Scopes;
 
+pub use answer::{Answer, admit_outputs};
+pub(crate) use answer::answer_outputs;
+pub(crate) use cache::check_outputs;
 pub(crate) use folder::SpareFolders;
 pub(crate) use items::resolve_items;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
 pub(crate) use once::assignment;
 pub use once::{Trial, TrialResult, input_values, try_once};
+pub(crate) use probe::probe_node;
 
 /// How long a stage may take to return after it was told to stop, over the grace period that it
 /// gives its own children.
@@ -60,6 +69,7 @@ pub(crate) struct Surroundings {
     pub(crate) zone: jiff::tz::TimeZone,
     pub(crate) bus: Option<Bus>,
     pub(crate) spare: SpareFolders,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// One attempt, as plain data.
@@ -76,12 +86,31 @@ pub(crate) struct Assignment {
     pub(crate) item: Option<Wire>,
     /// Whether it runs beside the run, so that nothing of it may stand among the run's own.
     pub(crate) beside: bool,
+    /// Which work it runs: 0 is the node's own, n its nth fallback.
+    pub(crate) variant: u32,
+    /// The idempotency key of an effect that may have happened already.
+    pub(crate) intent: Option<Arc<str>>,
+    /// Whether a result of the run's own is taken where its key is the same.
+    pub(crate) reuse: bool,
+    /// How the run ends, for a node that always runs.
+    pub(crate) closing: Option<RunEnd>,
+}
+
+/// What an attempt tells before it acts.
+pub(crate) struct Beginning {
+    pub(crate) key: Digest,
+    /// The idempotency key, if it acts on the outside world.
+    pub(crate) intent: Option<Arc<str>>,
+    /// Whether results of other runs were looked for, and none could be taken.
+    pub(crate) cache_missed: bool,
+    /// The single flight of its key: held until the result can be found by others.
+    pub(crate) flight: Option<Box<dyn Hold>>,
 }
 
 /// The two-way line between an attempt and its driver.
 pub(crate) struct Line {
     /// Tells that the attempt would begin, and waits for the word.
-    pub(crate) begin: Box<dyn FnOnce(Digest) -> oneshot::Receiver<()> + Send>,
+    pub(crate) begin: Box<dyn FnOnce(Beginning) -> oneshot::Receiver<()> + Send>,
     /// Tells a started process.
     pub(crate) process: Box<dyn Fn(flow_core::stage::ProcessId) + Send + Sync>,
     /// Resolves to the reason when the attempt must stop.
@@ -111,7 +140,8 @@ pub(crate) async fn execute_node(
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Outcome::Failed { error, begun },
         Err(panic) => {
-            let stage = around.graph.node(assignment.node).stage.spec().name;
+            let node = around.graph.node(assignment.node);
+            let stage = node.variant(assignment.variant).stage.spec().name;
             let error = StageError::new(
                 ErrorClass::Panic,
                 format!("run stage {stage}"),
@@ -151,40 +181,66 @@ async fn attempt(
     begun: &mut bool,
 ) -> Result<Outcome, Box<StageError>> {
     let node = around.graph.node(assignment.node);
+    let work = node.variant(assignment.variant);
     let inputs = load::inputs(around, node, assignment)?;
     let item = load::item(around, assignment)?;
-    let symbolic = Scopes::symbolic(around, node, assignment, &inputs, item.as_ref());
+    let symbolic = Scopes::symbolic(around, node, work, assignment, &inputs, item.as_ref());
     if let Some(reason) = scope::condition(node, &symbolic)? {
         return Ok(Outcome::Skipped { reason });
     }
-    let key = key_of(around, node, &symbolic, &inputs)?;
-    let idempotency = idempotency_key(
-        around.run.as_str(),
-        &assignment.task.node,
-        assignment.task.item.as_ref().map(|i| &*i.key),
-        &key,
-    );
+    let key = key_of(around, node, work, &symbolic, &inputs)?;
+    if let Some(outcome) = cache::own_result(around, node, assignment, &key)? {
+        return Ok(outcome);
+    }
+    let flight = match node.policy.cache {
+        CachePolicy::Off => None,
+        _ if assignment.beside || around.manifest.fresh => None,
+        policy => match cache::look(around, &key, policy, line.cancel.clone()).await? {
+            cache::Look::Hit(outcome) => return Ok(outcome),
+            cache::Look::Miss(flight) => Some(flight),
+        },
+    };
+    let idempotency = match &assignment.intent {
+        Some(intent) => intent.to_string(),
+        None => idempotency_key(
+            around.run.as_str(),
+            &assignment.task.node,
+            assignment.task.item.as_ref().map(|i| &*i.key),
+            &key,
+        ),
+    };
     let cancel = line.cancel.clone();
+    let beginning = Beginning {
+        key,
+        intent: node.effect.is_some().then(|| idempotency.as_str().into()),
+        cache_missed: flight.is_some(),
+        flight,
+    };
     // A dropped sender means that the run is over for this process.
-    if (line.begin)(key).await.is_err() {
+    if (line.begin)(beginning).await.is_err() {
         let message = "the run ended before the attempt began";
         return Err(cancelled(message));
     }
     *begun = true;
-    let folder = Folder::make(around, node, assignment, &inputs)?;
+    let unsent = |error: Box<StageError>| Box::new(StageError { unsent: true, ..*error });
+    let folder = Folder::make(around, node, work, assignment, &inputs).map_err(unsent)?;
     let real =
-        Scopes::real(around, node, assignment, &inputs, item.as_ref(), &folder, &idempotency)?;
+        Scopes::real(around, node, work, assignment, &inputs, item.as_ref(), &folder, &idempotency)
+            .map_err(unsent)?;
     let job = Job {
-        config: real.render(node)?,
+        config: real.render(work).map_err(unsent)?,
         inputs: real.inputs(),
         outputs: real.outputs(node),
         timeout: assignment.timeout,
         reserved: folder.reserved(),
     };
+    if work.stage.waits() {
+        return waits(around, node, work, &job, key);
+    }
     let context =
         AttemptContext::new(around, assignment, &folder, idempotency, line.process, cancel);
     let drafts =
-        run_stage(node, &context, job, assignment).await.map_err(|error| folder.keep(error))?;
+        run_stage(work, &context, job, assignment).await.map_err(|error| folder.keep(error))?;
     folder.check_inputs(around).map_err(|error| folder.keep(error))?;
     let mut admitted =
         admit::outputs(around, node, &folder, drafts).await.map_err(|error| folder.keep(error))?;
@@ -199,16 +255,39 @@ async fn attempt(
     })
 }
 
+/// What a stage that does not work waits for.
+fn waits(
+    around: &Surroundings,
+    node: &Node,
+    work: &Work,
+    job: &Job,
+    key: Digest,
+) -> Result<Outcome, Box<StageError>> {
+    let now = around.clock.now().wall;
+    let (delay, question) = match work.stage.wait(job).map_err(Box::new)? {
+        Wait::For(delay) => (Some(delay), None),
+        Wait::Until(instant) => {
+            let left = now.until(instant).ok().and_then(|span| Duration::try_from(span).ok());
+            // An instant that has passed is no wait.
+            (Some(left.unwrap_or(Duration::ZERO)), None)
+        }
+        Wait::Answer { message, choices } => {
+            (node.policy.timeout, Some(Question { message, choices }))
+        }
+    };
+    Ok(Outcome::Waits { key, delay, question })
+}
+
 /// Runs the stage under its timeout. A stage that is told to stop gets time to clean up; one that
 /// does not return is dropped.
 async fn run_stage(
-    node: &Node,
+    work: &Work,
     context: &AttemptContext,
     job: Job,
     assignment: &Assignment,
 ) -> Result<flow_core::stage::Drafts, Box<StageError>> {
-    let operation = format!("run stage {}", node.stage.spec().name);
-    let mut work = node.stage.run(context, job);
+    let operation = format!("run stage {}", work.stage.spec().name);
+    let mut work = work.stage.run(context, job);
     let timer = async {
         match assignment.timeout {
             Some(timeout) => tokio::time::sleep(timeout).await,
@@ -290,14 +369,15 @@ fn cancelled(message: &str) -> Box<StageError> {
 fn key_of(
     around: &Surroundings,
     node: &Node,
+    work: &Work,
     symbolic: &Scopes,
     inputs: &[Input],
 ) -> Result<Digest, Box<StageError>> {
-    let config = if node.has_templates {
-        render(&node.config, symbolic.scope(), &mut compose_symbolic)
+    let config = if work.has_templates {
+        render(&work.config, symbolic.scope(), &mut compose_symbolic)
             .map_err(|(field, message)| scope::template_error(&field, message))?
     } else {
-        node.raw_config.clone()
+        work.raw_config.clone()
     };
     let config = match config {
         // No `with` and an empty one are the same.
@@ -315,7 +395,7 @@ fn key_of(
         .collect();
     let outputs = node.outputs.iter().map(|o| (o.name.clone(), taken_text(o))).collect();
     let inputs: BTreeMap<_, _> = inputs.iter().map(|i| (i.name.clone(), i.digest)).collect();
-    let spec = node.stage.spec();
+    let spec = work.stage.spec();
     let parts = KeyParts {
         stage: spec.name,
         version: spec.version,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flow_core::error::StageError;
+use flow_core::error::{ErrorClass, StageError};
 use flow_core::id::{RunId, TaskId};
 use flow_core::run::event::Outputs;
 use flow_core::run::manifest::Manifest;
@@ -65,6 +65,7 @@ pub async fn try_once(
         manifest: Arc::new(manifest.clone()),
         bus: None,
         spare: super::SpareFolders::default(),
+        clock: Arc::new(crate::clock::SystemClock::start()),
     };
     let assignment = Assignment { beside: true, ..assignment(state, manifest, task, attempt) };
     let begin = |_| {
@@ -82,6 +83,11 @@ pub async fn try_once(
             Trial::Succeeded { outputs, payloads: Vec::new(), duration_ms: 0 }
         }
         Outcome::Skipped { reason } => Trial::Skipped { reason },
+        Outcome::Waits { .. } | Outcome::Probed { .. } => {
+            let message = "a stage that waits does no work that could be done again";
+            let error = StageError::new(ErrorClass::Config, "run the stage again", message);
+            Trial::Failed(Box::new(error.hint("approve it, or resume the run")))
+        }
         Outcome::Failed { mut error, .. } => {
             error.attempt = attempt;
             Trial::Failed(error)
@@ -113,6 +119,10 @@ pub(crate) fn assignment(
         inputs,
         item,
         beside: false,
+        variant: state.task(task).map_or(0, |t| t.variant),
+        intent: state.task(task).and_then(|t| t.intent.clone()),
+        reuse: state.reuses(),
+        closing: state.closing(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flow_core::error::{ErrorClass, StageError};
-use flow_core::graph::{Node, OutputPort};
+use flow_core::graph::{Node, OutputPort, Work};
 use flow_core::json;
 use flow_core::payload::Artifact;
 use flow_core::render::{artifact_path, render, symbolic, with_path};
@@ -30,11 +30,12 @@ impl Scopes {
     pub(super) fn symbolic(
         around: &Surroundings,
         node: &Node,
+        work: &Work,
         assignment: &Assignment,
         inputs: &[Input],
         item: Option<&Value>,
     ) -> Self {
-        if !node.has_templates && node.when.is_none() {
+        if !work.has_templates && node.when.is_none() {
             return Self {
                 scope: Scope::new(&Value::Null),
                 inputs: BTreeMap::new(),
@@ -73,9 +74,11 @@ impl Scopes {
     }
 
     /// Names as the attempt sees them.
+    #[expect(clippy::too_many_arguments, reason = "all that an attempt has at hand, seen once")]
     pub(super) fn real(
         around: &Surroundings,
         node: &Node,
+        work: &Work,
         assignment: &Assignment,
         inputs: &[Input],
         item: Option<&Value>,
@@ -85,13 +88,13 @@ impl Scopes {
         let inputs: BTreeMap<String, Value> =
             inputs.iter().map(|i| (i.name.clone(), folder.with_paths(&i.value))).collect();
         let outputs = output_paths(node, folder);
-        if !node.has_templates {
+        if !work.has_templates {
             let scope = Scope::new(&Value::Null);
             return Ok(Self { scope, inputs, side: folder.side(), outputs });
         }
         let mut names = common(around, node, assignment);
         names.insert("inputs".into(), json!(inputs));
-        names.insert("params".into(), folder.params(around, node)?);
+        names.insert("params".into(), folder.params(around, work)?);
         let paths: Map<String, Value> =
             outputs.iter().map(|(k, v)| (k.clone(), json!(v.to_string_lossy()))).collect();
         names.insert("outputs".into(), Value::Object(paths));
@@ -123,10 +126,10 @@ impl Scopes {
 
     /// `with`, rendered for the attempt. A composite in text becomes a JSON file beside the
     /// working folder.
-    pub(super) fn render(&self, node: &Node) -> Result<Value, Box<StageError>> {
-        if !node.has_templates {
+    pub(super) fn render(&self, work: &Work) -> Result<Value, Box<StageError>> {
+        if !work.has_templates {
             // Durations and the like are compiled, so the plain form is rendered too.
-            return render(&node.config, &self.scope, &mut |_| Err(String::new()))
+            return render(&work.config, &self.scope, &mut |_| Err(String::new()))
                 .map_err(|(field, message)| template_error(&field, message));
         }
         let mut written = 0_u32;
@@ -138,7 +141,7 @@ impl Scopes {
             }
             (None, None) => Ok(String::from_utf8_lossy(&json::canonical(value)).into_owned()),
         };
-        render(&node.config, &self.scope, &mut compose)
+        render(&work.config, &self.scope, &mut compose)
             .map_err(|(field, message)| template_error(&field, message))
     }
 
@@ -175,10 +178,12 @@ fn common(around: &Surroundings, node: &Node, assignment: &Assignment) -> Map<St
         .filter_map(|name| Some((name.clone(), json!(around.manifest.env.get(name)?))))
         .collect();
     let mut names = Map::new();
-    names.insert(
-        "run".into(),
-        json!({ "id": around.run, "date": date.to_string(), "started_at": started.to_string() }),
-    );
+    let mut run =
+        json!({ "id": around.run, "date": date.to_string(), "started_at": started.to_string() });
+    if let Some(end) = assignment.closing {
+        run["status"] = json!(end);
+    }
+    names.insert("run".into(), run);
     names.insert("env".into(), Value::Object(env));
     if let Some(item) = &assignment.task.item {
         names.insert("index".into(), json!(item.index));

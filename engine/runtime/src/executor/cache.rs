@@ -1,0 +1,154 @@
+//! Results that need not be made: the run's own after its definition changed, and those of other
+//! runs, computed once however many ask.
+
+use std::time::Duration;
+
+use flow_core::digest::Digest;
+use flow_core::error::StageError;
+use flow_core::graph::Node;
+use flow_core::payload::each_artifact;
+use flow_core::policy::CachePolicy;
+use flow_core::run::Outcome;
+use flow_core::run::decide::Origin;
+use flow_core::run::event::Outputs;
+use flow_core::stage::CancelReason;
+use flow_core::store::{Checkpoint, Hold, INLINE_MAX, InlinePayload, Store, StoreError};
+use tokio::sync::watch;
+
+use super::{Assignment, Surroundings, cancelled, store_error};
+
+/// The first and the longest wait between two looks at a key that someone else computes.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LAST_LOOK: Duration = Duration::from_millis(200);
+
+/// What a look at the cache gives.
+pub(super) enum Look {
+    /// A result that is young enough.
+    Hit(Outcome),
+    /// None; whoever gets this computes it, and nobody else meanwhile.
+    Miss(Box<dyn Hold>),
+}
+
+/// A result that this run made before its definition changed, if the key is the same.
+pub(super) fn own_result(
+    around: &Surroundings,
+    node: &Node,
+    assignment: &Assignment,
+    key: &Digest,
+) -> Result<Option<Outcome>, Box<StageError>> {
+    if !assignment.reuse || assignment.beside || node.always {
+        return Ok(None);
+    }
+    let store = around.store.as_ref();
+    let failed = |e: &StoreError| store_error("look for an earlier result", e);
+    let found = store.checkpoint(&around.run, &assignment.task, key).map_err(|e| failed(&e))?;
+    let Some(found) = found else { return Ok(None) };
+    if !outputs_are_there(store, &found).map_err(|e| failed(&e))? {
+        return Ok(None);
+    }
+    let outputs = found.outputs;
+    Ok(Some(Outcome::Reused { key: *key, outputs, payloads: Vec::new(), from: Origin::ThisRun }))
+}
+
+/// Looks for a result of any run. While someone else computes it, this waits; the wait ends with
+/// the attempt.
+pub(super) async fn look(
+    around: &Surroundings,
+    key: &Digest,
+    policy: CachePolicy,
+    mut cancel: watch::Receiver<Option<CancelReason>>,
+) -> Result<Look, Box<StageError>> {
+    let mut pause = FIRST_LOOK;
+    loop {
+        if let Some(hit) = young_result(around, key, policy)? {
+            return Ok(Look::Hit(hit));
+        }
+        let flight = around.store.try_flight(key);
+        if let Some(flight) = flight.map_err(|e| store_error("look into the cache", &e))? {
+            // Whoever computed it may have ended between the look and the flight.
+            return Ok(match young_result(around, key, policy)? {
+                Some(hit) => Look::Hit(hit),
+                None => Look::Miss(flight),
+            });
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_LOOK),
+            _ = cancel.wait_for(Option::is_some) => {
+                return Err(cancelled("the run ended while another one computed the same result"));
+            }
+        }
+    }
+}
+
+fn young_result(
+    around: &Surroundings,
+    key: &Digest,
+    policy: CachePolicy,
+) -> Result<Option<Outcome>, Box<StageError>> {
+    let store = around.store.as_ref();
+    let failed = |e: &StoreError| store_error("look into the cache", e);
+    let Some(found) = store.cached(key).map_err(|e| failed(&e))? else { return Ok(None) };
+    let age = around.clock.now().wall.duration_since(found.at);
+    let young = match policy {
+        CachePolicy::Off => false,
+        CachePolicy::Forever => true,
+        // A result from the future comes of a clock that was set back: it is as good as new.
+        CachePolicy::For(span) => Duration::try_from(age).unwrap_or_default() <= span,
+    };
+    if !young || !outputs_are_there(store, &found).map_err(|e| failed(&e))? {
+        return Ok(None);
+    }
+    let payloads = inline_payloads(store, &found).map_err(|e| failed(&e))?;
+    let from = Origin::Cache { run: found.run, made_at: found.at };
+    Ok(Some(Outcome::Reused { key: *key, outputs: found.outputs, payloads, from }))
+}
+
+/// The payloads that must stand in this run's journal too.
+fn inline_payloads(
+    store: &dyn Store,
+    found: &Checkpoint,
+) -> Result<Vec<InlinePayload>, StoreError> {
+    let inline =
+        found.outputs.values().filter(|p| p.artifact.is_none() && p.size <= INLINE_MAX);
+    inline.map(|payload| Ok((payload.digest, store.payload(&found.run, payload)?))).collect()
+}
+
+/// Whether every byte of a result is there and undamaged.
+fn outputs_are_there(
+    store: &dyn Store,
+    found: &Checkpoint,
+) -> Result<bool, StoreError> {
+    match check_outputs(store, &found.run, &found.outputs) {
+        Ok(()) => Ok(true),
+        Err(StoreError::Missing { .. } | StoreError::Damaged { .. } | StoreError::NoRun(_)) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+/// Reads every payload and artifact of outputs, which checks them.
+pub(crate) fn check_outputs(
+    store: &dyn Store,
+    run: &flow_core::id::RunId,
+    outputs: &Outputs,
+) -> Result<(), StoreError> {
+    for payload in outputs.values() {
+        if let Some(artifact) = &payload.artifact {
+            store.object(&artifact.digest)?;
+            continue;
+        }
+        let bytes = store.payload(run, payload)?;
+        // Without this mark there is no artifact inside, and nothing to parse.
+        if !bytes.windows(7).any(|window| window == b"\"$file\"") {
+            continue;
+        }
+        let value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let mut found = Ok(());
+        each_artifact(&value, &mut |artifact| {
+            if found.is_ok() {
+                found = store.object(&artifact.digest).map(drop);
+            }
+        });
+        found?;
+    }
+    Ok(())
+}
