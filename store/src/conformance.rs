@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use flow_core::digest::Digest;
-use flow_core::run::event::{Event, ItemRef, TaskRef};
-use flow_core::store::{Adopt, Checkpoint, INLINE_MAX, Store, StoreError};
+use flow_core::run::event::{Event, ItemRef, Outputs, Recorded, TaskRef};
+use flow_core::store::{Adopt, Checkpoint, INLINE_MAX, MESSAGE_MAX, Rate, Store, StoreError};
+use jiff::Timestamp;
 
 use crate::testing::{
     artifact, finished, json_ref, key, output, payload, record, run_id, started, succeed,
@@ -56,6 +58,14 @@ cases![
     storing_again_heals_a_lost_object,
     every_scratch_folder_is_a_fresh_one,
     names_that_lead_elsewhere_are_refused,
+    the_latest_durable_result_of_any_run_is_found_by_its_key,
+    a_reused_result_does_not_extend_its_own_life,
+    what_is_removed_from_the_cache_counts_again_when_it_is_made_again,
+    a_key_is_worked_on_by_one_at_a_time,
+    a_pool_gives_out_as_many_places_as_it_has,
+    a_pool_that_was_made_smaller_gives_out_no_more_than_its_new_size,
+    a_rate_is_granted_so_often_and_then_tells_how_long_to_wait,
+    messages_are_read_oldest_first_until_they_are_taken,
 ];
 
 pub(crate) fn a_run_is_created_once_and_read_back(store: &dyn Store, _: &Path) {
@@ -384,6 +394,172 @@ pub(crate) fn names_that_lead_elsewhere_are_refused(store: &dyn Store, _: &Path)
     for name in ["", ".", "..", "a/b", "../a", "/tmp/a", "a\0", &long] {
         assert!(store.scratch(&run, name).is_err(), "{name:?}");
     }
+}
+
+/// Task `n` of a run that made its result at `second`.
+fn made_at(n: u64, second: i64, output: &[u8]) -> Recorded {
+    let ts = Timestamp::from_second(second).expect("a time");
+    Recorded { ts, ..succeeded(n, output) }
+}
+
+pub(crate) fn the_latest_durable_result_of_any_run_is_found_by_its_key(
+    store: &dyn Store,
+    _: &Path,
+) {
+    assert_eq!(store.cached(&key(1)).expect("an answer"), None);
+    let (one, two) = (run_id("one"), run_id("two"));
+    let mut first = store.create_run(&one, &[]).expect("a run");
+    let mut second = store.create_run(&two, &[]).expect("a run");
+    let (old, new) = (made_at(1, 1_000, b"1"), made_at(1, 2_000, b"2"));
+    second.append(std::slice::from_ref(&new), &[payload(b"2")]).expect("an append");
+    second.syncer().sync().expect("a sync");
+    first.append(&[old], &[payload(b"1")]).expect("an append");
+    first.append(&[made_at(2, 1_500, b"1")], &[]).expect("an append");
+    first.syncer().sync().expect("a sync");
+    let found = store.cached(&key(1)).expect("an answer").expect("two runs made it");
+    assert_eq!(Some(&found), Checkpoint::of(&two, &new).as_ref());
+    let payload = store.payload(&found.run, &found.outputs["value"]).expect("its payload");
+    assert_eq!(text(&payload), "2");
+    assert_eq!(store.cached(&key(3)).expect("an answer"), None);
+    let newest = store.cache_entries().expect("entries");
+    let shown: Vec<_> = newest.iter().map(|e| (e.key, e.run.as_str(), e.at.as_second())).collect();
+    assert_eq!(shown, [(key(2), "one", 1_500), (key(1), "two", 2_000)]);
+    assert_eq!((&newest[0].task, newest[0].size), (&task(2), 1));
+}
+
+pub(crate) fn a_reused_result_does_not_extend_its_own_life(store: &dyn Store, _: &Path) {
+    let mut journal = store.create_run(&run_id("one"), &[]).expect("a run");
+    let outputs: Outputs = [("value".to_owned(), json_ref(b"1"))].into();
+    let from = "run zero".to_owned();
+    let reused = Event::Reused { task: task(1), key: key(1), outputs, from };
+    journal.append(&[record(9, reused.clone())], &[payload(b"1")]).expect("an append");
+    journal.syncer().sync().expect("a sync");
+    assert_eq!(store.cached(&key(1)).expect("an answer"), None);
+    assert_eq!(store.cache_entries().expect("entries"), []);
+    journal.append(&[made_at(1, 1_000, b"1")], &[]).expect("an append");
+    journal.append(&[record(11, reused)], &[]).expect("an append");
+    journal.syncer().sync().expect("a sync");
+    let found = store.cached(&key(1)).expect("an answer").expect("it was made");
+    assert_eq!(found.at.as_second(), 1_000);
+}
+
+pub(crate) fn what_is_removed_from_the_cache_counts_again_when_it_is_made_again(
+    store: &dyn Store,
+    _: &Path,
+) {
+    let is_there = |n| store.cached(&key(n)).expect("an answer").is_some();
+    let mut journal = store.create_run(&run_id("one"), &[]).expect("a run");
+    succeed(&mut *journal, 1..4);
+    assert!(store.cache_remove(&key(1)).expect("an answer"));
+    assert!(!store.cache_remove(&key(1)).expect("an answer"), "it is gone");
+    assert!(!store.cache_remove(&key(9)).expect("an answer"), "it never was there");
+    assert_eq!([1, 2, 3].map(is_there), [false, true, true]);
+    // What counts is the order in the journal: the clock may have been set back.
+    journal.append(&[made_at(1, 5, b"again")], &[]).expect("an append");
+    journal.syncer().sync().expect("a sync");
+    assert_eq!([1, 2, 3].map(is_there), [true, true, true]);
+    assert_eq!(store.cache_clear().expect("a number"), 3);
+    assert_eq!(store.cache_clear().expect("a number"), 0);
+    assert_eq!([1, 2, 3].map(is_there), [false, false, false]);
+    assert_eq!(store.cache_entries().expect("entries"), []);
+    succeed(&mut *journal, 2..3);
+    assert_eq!([1, 2, 3].map(is_there), [false, true, false]);
+    assert_eq!(store.read_run(&run_id("one")).expect("nothing is taken from runs").len(), 5);
+    assert!(store.checkpoint(&run_id("one"), &task(1), &key(1)).expect("an answer").is_some());
+}
+
+pub(crate) fn a_key_is_worked_on_by_one_at_a_time(store: &dyn Store, _: &Path) {
+    let first = store.try_flight(&key(1)).expect("an answer").expect("nobody has it");
+    assert!(store.try_flight(&key(1)).expect("an answer").is_none());
+    let other = store.try_flight(&key(2)).expect("an answer").expect("another key is free");
+    drop(first);
+    let again = store.try_flight(&key(1)).expect("an answer").expect("it was given free");
+    assert!(store.try_flight(&key(2)).expect("an answer").is_none());
+    drop((other, again));
+}
+
+pub(crate) fn a_pool_gives_out_as_many_places_as_it_has(store: &dyn Store, _: &Path) {
+    let try_pool = |name: &str, size| store.try_pool(name, size).expect("an answer");
+    let mut held: Vec<_> = (0..3).map(|_| try_pool("gpu", 3).expect("a place")).collect();
+    assert!(try_pool("gpu", 3).is_none());
+    assert!(try_pool("cpu", 1).is_some(), "another pool has places of its own");
+    assert!(try_pool("none", 0).is_none());
+    held.remove(1);
+    let back = try_pool("gpu", 3).expect("a place was given free");
+    assert!(try_pool("gpu", 3).is_none());
+    assert!(try_pool("gpu", 4).is_some(), "it was made larger");
+    drop((held, back));
+    for name in ["", "a b", "../x", "a/b", "1", "ü", "lock.", &"x".repeat(200)] {
+        assert!(store.try_pool(name, 1).is_err(), "{name:?}");
+        let limit = Rate { starts: 1, span: Duration::from_secs(1) };
+        assert!(store.try_rate(name, limit, Timestamp::UNIX_EPOCH).is_err(), "{name:?}");
+    }
+}
+
+pub(crate) fn a_pool_that_was_made_smaller_gives_out_no_more_than_its_new_size(
+    store: &dyn Store,
+    _: &Path,
+) {
+    let try_pool = |size| store.try_pool("gpu", size).expect("an answer");
+    let mut held: Vec<_> = (0..5).map(|_| try_pool(5).expect("a place")).collect();
+    // Two with high numbers are left.
+    held.drain(..3);
+    assert!(try_pool(2).is_none());
+    let third = try_pool(3).expect("a third place");
+    assert!(try_pool(3).is_none());
+    held.pop();
+    assert!(try_pool(2).is_none(), "one beyond and one within are two");
+    drop(third);
+    assert!(try_pool(2).is_some());
+    held.pop();
+    let both = (try_pool(2).expect("a place"), try_pool(2).expect("a place"));
+    assert!(try_pool(2).is_none());
+    drop(both);
+}
+
+pub(crate) fn a_rate_is_granted_so_often_and_then_tells_how_long_to_wait(
+    store: &dyn Store,
+    _: &Path,
+) {
+    let ask = |second: i64, starts| {
+        let limit = Rate { starts, span: Duration::from_secs(10) };
+        let now = Timestamp::from_second(1_000 + second).expect("a time");
+        let answer = store.try_rate("api", limit, now).expect("an answer");
+        answer.map(|wait| wait.as_secs())
+    };
+    assert_eq!([ask(0, 3), ask(1, 3), ask(4, 3)], [None, None, None]);
+    assert_eq!([ask(4, 3), ask(9, 3), ask(10, 3)], [Some(6), Some(1), None]);
+    assert_eq!([ask(10, 3), ask(10, 5), ask(10, 4)], [Some(1), None, Some(1)]);
+    assert_eq!(ask(10, 0), Some(10));
+    // The clock goes back by a year, and then ten years on.
+    assert_eq!([ask(-31_536_000, 1), ask(-31_535_991, 1)], [Some(10), Some(1)]);
+    assert_eq!(ask(-31_535_990, 1), None);
+    assert_eq!([ask(315_360_000, 1), ask(315_360_001, 1)], [None, Some(9)]);
+}
+
+pub(crate) fn messages_are_read_oldest_first_until_they_are_taken(store: &dyn Store, _: &Path) {
+    let run = run_id("one");
+    let is_named = |error| matches!(error, StoreError::NoRun(name) if name == "one");
+    assert!(store.post(&run, b"x").err().is_some_and(is_named));
+    assert!(store.inbox(&run).err().is_some_and(is_named));
+    let journal = store.create_run(&run, &[]).expect("a run");
+    assert_eq!(store.inbox(&run).expect("messages"), []);
+    let sent: Vec<Vec<u8>> = (0..20_u8).map(|n| vec![n; usize::from(n)]).collect();
+    sent.iter().for_each(|message| store.post(&run, message).expect("it is left there"));
+    let messages = store.inbox(&run).expect("messages");
+    let read: Vec<_> = messages.iter().map(|(_, content)| content.clone()).collect();
+    assert_eq!(read, sent);
+    store.take_message(&run, &messages[0].0).expect("it is removed");
+    store.take_message(&run, &messages[0].0).expect("it is removed already");
+    assert_eq!(store.inbox(&run).expect("messages"), messages[1..]);
+    let longest = vec![b'x'; usize::try_from(MESSAGE_MAX).expect("a size")];
+    store.post(&run, &longest).expect("it is left there");
+    assert!(store.post(&run, &[&longest[..], b"x"].concat()).is_err());
+    assert_eq!(store.inbox(&run).expect("messages").len(), 20);
+    for name in ["", ".", "..", "../journal", "/etc/passwd"] {
+        assert!(store.take_message(&run, name).is_err(), "{name:?}");
+    }
+    drop(journal);
 }
 
 /// Used where a backend has cases of its own.

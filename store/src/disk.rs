@@ -5,14 +5,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef};
 use flow_core::run::event::{Recorded, TaskRef};
 use flow_core::store::{
-    Adopt, Checkpoint, INLINE_MAX, InlinePayload, Journal, RunEntry, Store, StoreError,
+    Adopt, CacheEntry, Checkpoint, Hold, INLINE_MAX, InlinePayload, Journal, Message, Rate,
+    RunEntry, Store, StoreError,
 };
+use jiff::Timestamp;
 
 use crate::checkpoints::Checkpoints;
 use crate::files::{check_name, if_there};
@@ -24,7 +27,7 @@ use crate::payloads::RecentPayloads;
 use crate::run_index::RunIndex;
 use crate::stats::{Counters, StoreStats, count};
 use crate::tmp::TmpSpace;
-use crate::{lookup, runs};
+use crate::{cache, holds, inbox, lookup, rates, runs};
 
 /// So many journals are kept open for questions about them.
 const INDEXES_MAX: usize = 64;
@@ -292,6 +295,56 @@ impl Store for DiskStore {
 
     fn scratch(&self, run: &RunId, name: &str) -> Result<PathBuf, StoreError> {
         fresh_folder(&self.layout.scratch().join(run.as_str()), name)
+    }
+
+    fn cached(&self, key: &Digest) -> Result<Option<Checkpoint>, StoreError> {
+        cache::find(&self.layout, key)
+    }
+
+    fn cache_entries(&self) -> Result<Vec<CacheEntry>, StoreError> {
+        cache::entries(&self.layout)
+    }
+
+    fn cache_remove(&self, key: &Digest) -> Result<bool, StoreError> {
+        Ok(cache::remove(&self.layout, &self.tmp, Some(key))? > 0)
+    }
+
+    fn cache_clear(&self) -> Result<u64, StoreError> {
+        cache::remove(&self.layout, &self.tmp, None)
+    }
+
+    fn try_flight(&self, key: &Digest) -> Result<Option<Box<dyn Hold>>, StoreError> {
+        holds::try_flight(&self.layout, key)
+    }
+
+    fn try_pool(&self, pool: &str, size: u32) -> Result<Option<Box<dyn Hold>>, StoreError> {
+        holds::try_pool(&self.layout, pool, size)
+    }
+
+    fn try_rate(
+        &self,
+        rate: &str,
+        limit: Rate,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, StoreError> {
+        rates::try_rate(&self.layout, rate, limit, now)
+    }
+
+    fn post(&self, run: &RunId, message: &[u8]) -> Result<(), StoreError> {
+        self.require_run(run)?;
+        inbox::post(&self.layout, &self.tmp, run, message)
+    }
+
+    fn inbox(&self, run: &RunId) -> Result<Vec<Message>, StoreError> {
+        let messages = inbox::read(&self.layout, run)?;
+        if messages.is_empty() {
+            self.require_run(run)?;
+        }
+        Ok(messages)
+    }
+
+    fn take_message(&self, run: &RunId, name: &str) -> Result<(), StoreError> {
+        inbox::take(&self.layout, run, name)
     }
 
     fn flush(&self) {

@@ -152,6 +152,35 @@ impl Layout {
         self.root.join("checkpoints")
     }
 
+    /// The file whose bytes are locked by those who work on a key.
+    pub(crate) fn flights(&self) -> PathBuf {
+        self.root.join("flights")
+    }
+
+    /// The folders of pools, with a file for each place.
+    pub(crate) fn pools(&self) -> PathBuf {
+        self.root.join("pools")
+    }
+
+    /// The files of rates.
+    pub(crate) fn rates(&self) -> PathBuf {
+        self.root.join("rates")
+    }
+
+    pub(crate) fn inbox(&self, run: &RunId) -> PathBuf {
+        self.run(run).join(INBOX)
+    }
+
+    /// What was removed from the cache.
+    pub(crate) fn removed(&self) -> PathBuf {
+        self.root.join("cache.removed")
+    }
+
+    /// Held while that file is replaced.
+    pub(crate) fn removed_lock(&self) -> PathBuf {
+        self.root.join("cache.lock")
+    }
+
     /// Guards the folder of the checkpoint database, which may be replaced as a whole.
     pub(crate) fn checkpoints_lock(&self) -> PathBuf {
         self.root.join("checkpoints.lock")

@@ -9,19 +9,24 @@
 //! Any number of processes use one store at once. A run belongs to the process that holds its
 //! lock, which the kernel gives free when that process ends; reading takes no lock.
 
+mod cache;
 mod checkpoints;
 #[cfg(test)]
 mod conformance;
 mod disk;
 mod files;
+mod holds;
+mod inbox;
 mod journal;
 mod layout;
 mod lease;
+mod locks;
 mod lookup;
 mod memory;
 mod objects;
 mod payloads;
 mod platform;
+mod rates;
 mod run_index;
 mod runs;
 mod stats;

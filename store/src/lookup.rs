@@ -33,6 +33,11 @@ pub(crate) fn of(task: &TaskRef, key: &Digest) -> Vec<u8> {
     out
 }
 
+/// The key in a lookup: its end.
+pub(crate) fn key(lookup: &[u8]) -> Option<Digest> {
+    lookup.last_chunk().map(|bytes| Digest::from_bytes(*bytes))
+}
+
 /// The task and key of a record, if it is a checkpoint.
 pub(crate) fn parts(recorded: &Recorded) -> Option<(&TaskRef, &Digest)> {
     match &recorded.event {

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef};
-use flow_core::run::event::{Recorded, TaskRef};
+use flow_core::run::event::{Event, Recorded, TaskRef};
 use flow_core::store::{
-    Adopt, Checkpoint, INLINE_MAX, InlinePayload, Journal, JournalSync, Position, RunEntry, Store,
-    StoreError,
+    Adopt, CacheEntry, Checkpoint, Hold, INLINE_MAX, InlinePayload, Journal, JournalSync, Message,
+    Position, Rate, RunEntry, Store, StoreError,
 };
 use jiff::Timestamp;
 
@@ -19,7 +20,7 @@ use crate::disk::fresh_folder;
 use crate::layout::Layout;
 use crate::objects::Objects;
 use crate::tmp::{TmpSpace, unique_name};
-use crate::{lookup, runs};
+use crate::{holds, inbox, lookup, rates, runs};
 
 /// A store that forgets everything when it is dropped, and can be told to fail.
 ///
@@ -28,6 +29,7 @@ use crate::{lookup, runs};
 pub struct MemoryStore {
     // Dropped in this order: the objects use the folder.
     objects: Objects,
+    tmp: Arc<TmpSpace>,
     layout: Layout,
     state: Arc<Mutex<State>>,
     _root: Root,
@@ -51,6 +53,8 @@ struct Run {
     entries: Vec<Entry>,
     synced: usize,
     held: bool,
+    /// Up to where results do not count for the cache, by key or for all.
+    removed: HashMap<Option<Digest>, usize>,
 }
 
 #[derive(Clone)]
@@ -68,8 +72,8 @@ impl MemoryStore {
         let root = Root(std::env::temp_dir().join(format!("flow-memory-{}", unique_name())));
         let layout = Layout::create(&root.0)?;
         let tmp = Arc::new(TmpSpace::new(layout.tmp()));
-        let objects = Objects::new(layout.clone(), tmp);
-        Ok(Self { objects, layout, state: Arc::default(), _root: root })
+        let objects = Objects::new(layout.clone(), tmp.clone());
+        Ok(Self { objects, tmp, layout, state: Arc::default(), _root: root })
     }
 
     /// Makes the `n`-th append or sync from now on fail, counted from 1 over all journals. Its
@@ -202,7 +206,35 @@ impl Drop for MemoryJournal {
     }
 }
 
+impl State {
+    /// The newest durable result of each key that some run made.
+    fn newest(&self) -> HashMap<Digest, Checkpoint> {
+        let mut newest: HashMap<Digest, Checkpoint> = HashMap::new();
+        for (id, run) in &self.runs {
+            for made in run.made(id) {
+                let known = newest.get(&made.key);
+                if known.is_none_or(|known| (known.at, &known.run) <= (made.at, &made.run)) {
+                    newest.insert(made.key, made);
+                }
+            }
+        }
+        newest
+    }
+}
+
 impl Run {
+    /// The durable results that this run made and that were not removed from the cache.
+    fn made(&self, id: &RunId) -> impl Iterator<Item = Checkpoint> {
+        self.entries[..self.synced].iter().enumerate().filter_map(|(at, entry)| match entry {
+            Entry::Record(record) if matches!(record.event, Event::Succeeded { .. }) => {
+                let made = Checkpoint::of(id, record)?;
+                let removed = |key| self.removed.get(&key).is_some_and(|end| at < *end);
+                (!removed(None) && !removed(Some(made.key))).then_some(made)
+            }
+            _ => None,
+        })
+    }
+
     fn records(&self) -> Vec<Recorded> {
         let record = |entry: &Entry| match entry {
             Entry::Record(record) => Some(record.clone()),
@@ -237,7 +269,8 @@ impl Store for MemoryStore {
         let folder = self.layout.run(run);
         fs::create_dir_all(&folder).map_err(StoreError::io("create", folder))?;
         let (entries, synced, created_at) = (Vec::new(), 0, Timestamp::now());
-        let made = Run { created_at, files: recorded, entries, synced, held: true };
+        let removed = HashMap::new();
+        let made = Run { created_at, files: recorded, entries, synced, held: true, removed };
         state.runs.insert(run.clone(), made);
         Ok(self.journal(run, state.life))
     }
@@ -343,6 +376,64 @@ impl Store for MemoryStore {
 
     fn scratch(&self, run: &RunId, name: &str) -> Result<PathBuf, StoreError> {
         fresh_folder(&self.layout.scratch().join(run.as_str()), name)
+    }
+
+    fn cached(&self, key: &Digest) -> Result<Option<Checkpoint>, StoreError> {
+        Ok(lock(&self.state).newest().remove(key))
+    }
+
+    fn cache_entries(&self) -> Result<Vec<CacheEntry>, StoreError> {
+        let newest = lock(&self.state).newest();
+        let mut entries: Vec<_> = newest.values().map(CacheEntry::of).collect();
+        entries.sort_by_key(|entry| (entry.at, entry.key));
+        Ok(entries)
+    }
+
+    fn cache_remove(&self, key: &Digest) -> Result<bool, StoreError> {
+        let mut state = lock(&self.state);
+        let was_there = state.newest().contains_key(key);
+        for run in state.runs.values_mut() {
+            run.removed.insert(Some(*key), run.entries.len());
+        }
+        Ok(was_there)
+    }
+
+    fn cache_clear(&self) -> Result<u64, StoreError> {
+        let mut state = lock(&self.state);
+        let count = state.newest().len() as u64;
+        for run in state.runs.values_mut() {
+            run.removed.insert(None, run.entries.len());
+        }
+        Ok(count)
+    }
+
+    fn try_flight(&self, key: &Digest) -> Result<Option<Box<dyn Hold>>, StoreError> {
+        holds::try_flight(&self.layout, key)
+    }
+
+    fn try_pool(&self, pool: &str, size: u32) -> Result<Option<Box<dyn Hold>>, StoreError> {
+        holds::try_pool(&self.layout, pool, size)
+    }
+
+    fn try_rate(
+        &self,
+        rate: &str,
+        limit: Rate,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, StoreError> {
+        rates::try_rate(&self.layout, rate, limit, now)
+    }
+
+    fn post(&self, run: &RunId, message: &[u8]) -> Result<(), StoreError> {
+        self.with_run(run, |_| inbox::post(&self.layout, &self.tmp, run, message))
+    }
+
+    fn inbox(&self, run: &RunId) -> Result<Vec<Message>, StoreError> {
+        self.with_run(run, |_| inbox::read(&self.layout, run))
+    }
+
+    fn take_message(&self, run: &RunId, name: &str) -> Result<(), StoreError> {
+        inbox::take(&self.layout, run, name)
     }
 
     fn flush(&self) {}

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use rustix::fs::FallocateFlags;
 
@@ -33,6 +34,45 @@ pub(crate) fn start_writing(file: &File) {
 /// Does nothing where the kernel cannot be asked.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn start_writing(_: &File) {}
+
+/// A file at `path` with the byte at `place` locked, as long as that file is open; `None` if another
+/// open file has it, of this process or another one.
+#[cfg(target_os = "linux")]
+pub(crate) fn lock_place(path: &Path, place: u64) -> io::Result<Option<File>> {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let file = lock_file(path)?;
+    let byte = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: (place >> 1).cast_signed(),
+        l_len: 1,
+        l_pid: 0,
+    };
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&byte)) {
+        Ok(_) => Ok(Some(file)),
+        Err(nix::Error::EAGAIN | nix::Error::EACCES) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Where open files cannot lock single bytes, each place is a file of its own in a folder at `path`.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn lock_place(path: &Path, place: u64) -> io::Result<Option<File>> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let file = lock_file(&path.join(format!("{place:016x}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}
 
 /// The name of this machine.
 pub(crate) fn host_name() -> String {

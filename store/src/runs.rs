@@ -119,6 +119,17 @@ pub(crate) fn list(layout: &Layout) -> Result<Vec<RunEntry>, StoreError> {
     Ok(runs)
 }
 
+/// The ids of all runs, in no order.
+pub(crate) fn ids(layout: &Layout) -> Result<Vec<RunId>, StoreError> {
+    let folder = layout.runs();
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
+        let name = entry.map_err(StoreError::io("read", &folder))?.file_name();
+        ids.extend(name.to_str().and_then(|name| RunId::new(name).ok()));
+    }
+    Ok(ids)
+}
+
 /// When a run was created: by its journal, else by its folder, so that one damaged run does not
 /// hide all others. `None` if it is gone meanwhile.
 fn time_of(layout: &Layout, run: &RunId) -> Result<Option<Timestamp>, StoreError> {

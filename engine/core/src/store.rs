@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -31,9 +32,57 @@ pub struct Checkpoint {
     pub attempt: u32,
     /// The outputs by port.
     pub outputs: Outputs,
-    /// When it was recorded.
+    /// When it was recorded: the result was made then, unless it was reused.
     pub at: Timestamp,
 }
+
+/// A checkpoint that answers for its key in every run of the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CacheEntry {
+    /// Digest of all that the result depends on.
+    pub key: Digest,
+    /// The run that made it.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskRef,
+    /// When the result was made.
+    pub at: Timestamp,
+    /// Bytes of all its outputs together.
+    pub size: u64,
+}
+
+impl CacheEntry {
+    /// The entry that a checkpoint is.
+    #[must_use]
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        Self {
+            key: checkpoint.key,
+            run: checkpoint.run.clone(),
+            task: checkpoint.task.clone(),
+            at: checkpoint.at,
+            size: checkpoint.outputs.values().map(|output| output.size).sum(),
+        }
+    }
+}
+
+/// At most so many starts in any span of that length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many starts.
+    pub starts: u32,
+    /// In any span of this length.
+    pub span: Duration,
+}
+
+/// Something that is had as long as this value lives. When its process dies, by whatever death, the
+/// kernel gives it free.
+pub trait Hold: Send {}
+
+/// A message in the inbox of a run: its name, which tells its place, and its content.
+pub type Message = (String, Vec<u8>);
+
+/// No message for a run is longer.
+pub const MESSAGE_MAX: u64 = 1 << 20;
 
 impl Checkpoint {
     /// The checkpoint that an event is, if it is one.
@@ -312,6 +361,82 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Failure to write.
     fn scratch(&self, run: &RunId, name: &str) -> Result<PathBuf, StoreError>;
+
+    /// The latest checkpoint with this key among those that tasks of any run made and that were
+    /// durable before the call, in whatever process; results that were themselves reused do not
+    /// count. `None` as well if its bytes are gone, it was removed from the cache, or the process
+    /// that knows gives no answer within a second. Its payloads are read with the id of its run,
+    /// and are kept for a while even if that run is removed.
+    ///
+    /// # Errors
+    /// Failure to read.
+    fn cached(&self, key: &Digest) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// The newest entry of each key, oldest first.
+    ///
+    /// # Errors
+    /// Failure to read.
+    fn cache_entries(&self) -> Result<Vec<CacheEntry>, StoreError>;
+
+    /// Durably makes [`Store::cached`] forget what has this key by now; a later checkpoint with it
+    /// counts again. Nothing is taken from the runs. Returns whether there was an entry.
+    ///
+    /// # Errors
+    /// Failure to read or write.
+    fn cache_remove(&self, key: &Digest) -> Result<bool, StoreError>;
+
+    /// As [`Store::cache_remove`], for all keys. Returns how many entries there were.
+    ///
+    /// # Errors
+    /// Failure to read or write.
+    fn cache_clear(&self) -> Result<u64, StoreError>;
+
+    /// The right to work on a key, which one attempt of all runs and processes has at a time. `None`
+    /// if another one has it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoLocks`], or failure to write.
+    fn try_flight(&self, key: &Digest) -> Result<Option<Box<dyn Hold>>, StoreError>;
+
+    /// A place in a pool of `size`, which all runs of the store share. `None` if as many as that
+    /// are taken, by whatever size they were asked for.
+    ///
+    /// # Errors
+    /// A name that is no identifier, [`StoreError::NoLocks`], or failure to write.
+    fn try_pool(&self, pool: &str, size: u32) -> Result<Option<Box<dyn Hold>>, StoreError>;
+
+    /// Asks for a start under a rate that all runs of the store share. `None` if it is granted, and
+    /// then it is noted; else the time after which to ask again, which is never longer than the
+    /// span, whatever the clock does. A start that is granted counts, whether it happens or not.
+    ///
+    /// # Errors
+    /// A name that is no identifier, [`StoreError::NoLocks`], or failure to read or write.
+    fn try_rate(
+        &self,
+        rate: &str,
+        limit: Rate,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, StoreError>;
+
+    /// Durably leaves a message for whoever has the run, now or later.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`]; an I/O error of kind `InvalidInput` for a message longer than
+    /// [`MESSAGE_MAX`]; or failure to write.
+    fn post(&self, run: &RunId, message: &[u8]) -> Result<(), StoreError>;
+
+    /// The messages that wait for a run, oldest first. What lies there and cannot be a message is
+    /// moved out of the way. May leave some for the next call when there are very many.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], or failure to read.
+    fn inbox(&self, run: &RunId) -> Result<Vec<Message>, StoreError>;
+
+    /// Removes a message, after what it says was recorded. One that is gone already is as good.
+    ///
+    /// # Errors
+    /// Failure to write.
+    fn take_message(&self, run: &RunId, name: &str) -> Result<(), StoreError>;
 
     /// Waits until the checkpoint database has everything that was synced before the call.
     fn flush(&self);

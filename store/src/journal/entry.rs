@@ -21,6 +21,8 @@ const HEAD: usize = 5;
 const HAS_SEQ: u8 = 1;
 /// Set where an event is a checkpoint.
 const IS_CHECKPOINT: u8 = 2;
+/// Set where a checkpoint was made by its run, not reused.
+const IS_MADE: u8 = 4;
 
 /// Flags, seconds, nanoseconds, number, length of the lookup.
 const EVENT_HEAD: usize = 1 + 8 + 4 + 8 + 4;
@@ -44,6 +46,8 @@ pub(crate) enum Entry<'a> {
 pub(crate) struct EventEntry<'a> {
     /// The bytes by which it is found, if it is a checkpoint.
     pub(crate) lookup: Option<&'a [u8]>,
+    /// Whether it is a checkpoint that its run made, not one that it reused.
+    pub(crate) made: bool,
     seq: Option<u64>,
     second: i64,
     nanosecond: i32,
@@ -51,6 +55,16 @@ pub(crate) struct EventEntry<'a> {
 }
 
 impl EventEntry<'_> {
+    /// The key of the result, if it is a checkpoint that its run made.
+    pub(crate) fn made_key(&self) -> Option<Digest> {
+        self.lookup.filter(|_| self.made).and_then(lookup::key)
+    }
+
+    /// When it was recorded, in seconds and nanoseconds.
+    pub(crate) fn time(&self) -> (i64, i32) {
+        (self.second, self.nanosecond)
+    }
+
     /// The record. The reason, if the bytes are no event of this version.
     pub(crate) fn parse(&self) -> Result<Recorded, String> {
         let ts = Timestamp::new(self.second, self.nanosecond).map_err(|e| e.to_string())?;
@@ -73,6 +87,9 @@ pub(crate) fn write_event(recorded: &Recorded, out: &mut Vec<u8>) -> Result<bool
     let checkpoint = lookup::parts(recorded);
     if checkpoint.is_some() {
         flags |= IS_CHECKPOINT;
+    }
+    if matches!(recorded.event, Event::Succeeded { .. }) {
+        flags |= IS_MADE;
     }
     out.push(flags);
     out.extend_from_slice(&recorded.ts.as_second().to_le_bytes());
@@ -137,6 +154,7 @@ fn event_in(content: &[u8]) -> Result<EventEntry<'_>, &'static str> {
     let (lookup, json) = rest.split_at_checked(lookup_len).ok_or("an event is cut short")?;
     Ok(EventEntry {
         lookup: (head[0] & IS_CHECKPOINT != 0).then_some(lookup),
+        made: head[0] & IS_MADE != 0,
         seq: (head[0] & HAS_SEQ != 0).then(|| u64_at(head, 13)),
         second: u64_at(head, 1).cast_signed(),
         nanosecond: u32_at(head, 9).cast_signed(),

@@ -55,6 +55,13 @@ impl Header {
         (Self { run: run.clone(), created_at, identity, mark: 0 }, bytes)
     }
 
+    /// The first half of the identity: enough to tell journals apart.
+    pub(crate) fn short_identity(&self) -> super::Identity {
+        let mut half = [0; 16];
+        half.copy_from_slice(&self.identity[..16]);
+        half
+    }
+
     /// Reads the header of a journal.
     pub(crate) fn read(file: &File, path: &Path) -> Result<Self, StoreError> {
         let damaged = |reason: &str| StoreError::Damaged {

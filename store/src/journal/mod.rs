@@ -39,6 +39,9 @@ impl Tip {
     }
 }
 
+/// Names a journal among all: the first half of its header's digest.
+pub(crate) type Identity = [u8; 16];
+
 /// The first half of a hash: enough to tell damage, and half the space.
 pub(crate) fn short(hash: &blake3::Hash) -> [u8; 16] {
     let mut half = [0; 16];
