@@ -11,7 +11,8 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
     version,
     about = "A durable workflow engine: typed DAGs in TOML, resumed from the last good stage",
     after_help = "Exit codes: 0 succeeded, 1 failed, 2 usage, 3 invalid workflow or parameter, 4 store, \
-                  5 no such run or node, 6 the run's state refuses, 70 a bug of flow, \
+                  5 no such run or node, 6 the run's state refuses, \
+                  7 only waiting is left (--no-wait), 70 a bug of flow, \
                   129, 130, 143 interrupted (the run can be resumed)",
     disable_help_subcommand = true,
     max_term_width = 100
@@ -62,6 +63,14 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Run one stage again with its recorded inputs, beside the run
     Rerun(RerunArgs),
+    /// End a run for good
+    Cancel(CancelArgs),
+    /// Answer what a node of a run asks
+    Approve(ApproveArgs),
+    /// Say whether an effect happened whose attempt ended without an answer
+    Resolve(ResolveArgs),
+    /// Results that other runs may take
+    Cache(CacheArgs),
     /// Check workflow files without running them
     Validate(ValidateArgs),
     /// Show a run: states, attempts, timings, errors, outputs
@@ -95,12 +104,80 @@ pub(crate) struct RunArgs {
     /// Run only this node and what it depends on
     #[arg(long, value_name = "NODE")]
     pub(crate) only: Option<String>,
+    /// Take no results of other runs, whatever `cache` says
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Leave with exit code 7 when only waiting is left
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ResumeArgs {
     /// The run: an id, a unique prefix, or `latest`
     pub(crate) run: String,
+    /// Leave with exit code 7 when only waiting is left
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CancelArgs {
+    /// The run: an id, a unique prefix, or `latest`
+    pub(crate) run: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ApproveArgs {
+    /// The run: an id, a unique prefix, or `latest`
+    pub(crate) run: String,
+    /// The node that asks, or 'NODE[KEY]' for one item
+    pub(crate) node: String,
+    /// Say no
+    #[arg(long)]
+    pub(crate) reject: bool,
+    /// Choose one of the offered answers
+    #[arg(long, value_name = "ANSWER")]
+    pub(crate) choice: Option<String>,
+    /// Say why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ResolveArgs {
+    /// The run: an id, a unique prefix, or `latest`
+    pub(crate) run: String,
+    /// The node whose effect is unknown, or 'NODE[KEY]' for one item
+    pub(crate) node: String,
+    /// It happened
+    #[arg(long, required_unless_present = "not_done", conflicts_with = "not_done")]
+    pub(crate) done: bool,
+    /// It did not happen: it may be tried again
+    #[arg(long)]
+    pub(crate) not_done: bool,
+    /// With --done: an output of the node; a value as text or JSON, of a file its path; may be repeated
+    #[arg(long = "output", value_name = "PORT=VALUE", value_parser = key_value, conflicts_with = "not_done")]
+    pub(crate) outputs: Vec<(String, String)>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// List the results that other runs may take
+    Ls,
+    /// Forget the result with this key, or a unique beginning of it
+    Rm {
+        /// The key
+        key: String,
+    },
+    /// Forget all results
+    Clear,
 }
 
 #[derive(Debug, ClapArgs)]

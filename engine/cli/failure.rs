@@ -31,6 +31,8 @@ impl Exit {
     pub(crate) const USAGE: Self = Self(2);
     /// A workflow file is invalid.
     pub(crate) const INVALID: Self = Self(3);
+    /// Only waiting is left.
+    pub(crate) const WAITING: Self = Self(7);
     /// A bug of ours.
     pub(crate) const BUG: Self = Self(70);
 
@@ -65,6 +67,9 @@ pub(crate) enum Failure {
     /// Parameters have faults.
     #[error("{} refused", if .0.len() == 1 { "a parameter is".into() } else { format!("{} parameters are", .0.len()) })]
     Params(Vec<ParamFault>),
+    /// Outputs that were given have faults.
+    #[error("{} refused", if .0.len() == 1 { "an output is".into() } else { format!("{} outputs are", .0.len()) })]
+    Outputs(Vec<ParamFault>),
     /// The file of parameters has no table of values.
     #[error("cannot read parameters from {}: {reason}", path.display())]
     ParamsFile { path: PathBuf, reason: String },
@@ -165,6 +170,10 @@ impl Failure {
             Self::Params(faults) => Verdict {
                 details: faults.iter().map(ToString::to_string).collect(),
                 ..verdict(3, Some("set a parameter with --param NAME=VALUE".into()))
+            },
+            Self::Outputs(faults) => Verdict {
+                details: faults.iter().map(ToString::to_string).collect(),
+                ..verdict(2, Some("give an output with --output PORT=VALUE".into()))
             },
             Self::ParamsFile { .. } => {
                 verdict(3, Some("write a TOML or JSON table with a value for each name".into()))

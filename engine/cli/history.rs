@@ -122,6 +122,9 @@ impl History {
         holder: Option<String>,
     ) -> Self {
         let mut outline = Outline::of(run, records, holder.as_deref());
+        if state.only_waits() {
+            outline.status = RunStatus::Waiting;
+        }
         // A run that was just created has no records yet.
         if outline.workflow.is_empty() {
             state.graph().name().clone_into(&mut outline.workflow);

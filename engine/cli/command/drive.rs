@@ -39,6 +39,21 @@ pub(super) fn drive(
     manifest: Manifest,
     opened: Opened,
 ) -> Result<Exit, Failure> {
+    drive_with(env, store, run, manifest, opened, None)
+}
+
+/// As [`drive`], with a word that is said to the run at once.
+///
+/// # Errors
+/// As [`drive`].
+pub(super) fn drive_with(
+    env: &Session,
+    store: &Arc<DiskStore>,
+    run: &RunId,
+    manifest: Manifest,
+    opened: Opened,
+    word: Option<Control>,
+) -> Result<Exit, Failure> {
     let since = Timestamp::now();
     let graph = Arc::clone(opened.state().graph());
     bug::during(run.as_str());
@@ -47,7 +62,7 @@ pub(super) fn drive(
     let log = log.map_err(|source| Failure::Write { path: store.logs_dir(), source })?;
     tracing_lines::install(run.as_str(), Arc::clone(&log));
     let observers = observers(env, &shared, run, &opened, log);
-    let ending = block_on(env, &shared, opened, observers)?;
+    let ending = block_on(env, &shared, opened, observers, word)?;
     if let Ending::StoreFailed(error) = ending {
         return Err(Failure::StoreStopped(error));
     }
@@ -58,6 +73,7 @@ pub(super) fn drive(
     Ok(match ending {
         Ending::Finished(RunEnd::Succeeded) => Exit::SUCCEEDED,
         Ending::Interrupted(signal) => Exit::interrupted(&signal),
+        Ending::Waiting => Exit::WAITING,
         _ => Exit::FAILED,
     })
 }
@@ -90,10 +106,15 @@ fn block_on(
     store: &Arc<dyn Store>,
     opened: Opened,
     observers: Vec<Box<dyn Observer>>,
+    word: Option<Control>,
 ) -> Result<Ending, Failure> {
     let runtime = runtime()?;
     let runner = Runner { store: Arc::clone(store), clock: Arc::new(SystemClock::start()) };
     let (sender, receiver) = mpsc::unbounded_channel();
+    for word in word {
+        // The receiver is right here.
+        drop(sender.send(word));
+    }
     let ending: Result<Ending, Failure> = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let quiet = env.json || env.verbosity == Verbosity::Quiet;

@@ -1,9 +1,13 @@
 //! The commands, one file each, all of one shape.
 
+mod approve;
+mod cache;
+mod cancel;
 mod drive;
 mod logs;
 mod output;
 mod rerun;
+mod resolve;
 mod resume;
 mod run;
 mod runs;
@@ -11,6 +15,7 @@ mod show;
 mod signals;
 mod stages;
 mod validate;
+mod word;
 
 use crate::args::{Color, Command};
 use crate::failure::{Exit, Failure};
@@ -24,6 +29,10 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(args, env),
         Command::Resume(args) => resume::run(args, env),
         Command::Rerun(args) => rerun::run(args, env),
+        Command::Cancel(args) => cancel::run(args, env),
+        Command::Approve(args) => approve::run(args, env),
+        Command::Resolve(args) => resolve::run(args, env),
+        Command::Cache(args) => cache::run(args, env),
         Command::Validate(args) => validate::run(args, env),
         Command::Show(args) => show::run(args, env),
         Command::Runs(args) => runs::run(args, env),

@@ -43,6 +43,9 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
     for note in prepare::changes(&manifest) {
         opened.note(note);
     }
+    if args.no_wait {
+        opened.leave_waits();
+    }
     drive(env, &store, &run, manifest, opened)
 }
 

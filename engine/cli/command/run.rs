@@ -34,11 +34,15 @@ pub(crate) fn run(args: &RunArgs, env: &Session) -> Result<Exit, Failure> {
         return Err(Failure::Missing(missing));
     }
     let store = env.create_store()?;
-    let limits = Limits { only: args.only.clone(), max_parallel: args.max_parallel };
+    let limits =
+        Limits { only: args.only.clone(), max_parallel: args.max_parallel, fresh: args.fresh };
     let manifest = prepare::manifest(store.as_ref(), &args.file, &workflow, params, limits)?;
     let shared: Arc<dyn Store> = store.clone();
     let text = &workflow.definition.source.text;
-    let opened = flow_runtime::start(&shared, run.clone(), graph, manifest.clone(), text)?;
+    let mut opened = flow_runtime::start(&shared, run.clone(), graph, manifest.clone(), text)?;
+    if args.no_wait {
+        opened.leave_waits();
+    }
     drive(env, &store, &run, manifest, opened)
 }
 

@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::failure::{Failure, Faults};
 
 pub(crate) use changes::changes;
-pub(crate) use params::{Given, ParamFault, Params};
+pub(crate) use params::{Given, ParamFault, Params, output_value};
 pub(crate) use preflight::{MissingTool, missing};
 
 /// A workflow file that can run.
@@ -121,6 +121,8 @@ pub(crate) struct Limits {
     pub(crate) only: Option<String>,
     /// Tasks at once.
     pub(crate) max_parallel: Option<u32>,
+    /// Whether results of other runs are left alone.
+    pub(crate) fresh: bool,
 }
 
 /// Stores what the run depends on, and describes it.
@@ -152,6 +154,7 @@ pub(crate) fn manifest(
         started_at: Timestamp::now(),
         only: limits.only,
         max_parallel: limits.max_parallel.or(settings.max_parallel).unwrap_or_else(processors),
+        fresh: limits.fresh,
     })
 }
 

@@ -224,6 +224,20 @@ fn hold(ty: &Type, value: &Value) -> Result<(), Vec<String>> {
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
 }
 
+/// The value that a word means for an output of type `ty`: a file's path, which is stored, or a
+/// value of the type.
+///
+/// # Errors
+/// Why it is none.
+pub(crate) fn output_value(store: &dyn Store, ty: &Type, word: &str) -> Result<Value, Vec<String>> {
+    if ty.is_artifact() {
+        return store_file(store, Path::new(word), ty);
+    }
+    let value = read_text(ty, word)?;
+    hold(ty, &value)?;
+    Ok(value)
+}
+
 fn store_file(store: &dyn Store, path: &Path, ty: &Type) -> Result<Value, Vec<String>> {
     let artifact = flow_runtime::file_artifact(store, path, ty)
         .map_err(|error| vec![error.message.clone()])?;

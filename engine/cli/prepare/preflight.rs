@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use flow_core::graph::{Graph, Node};
+use flow_core::graph::{Graph, Node, Work};
 use flow_core::id::NodeId;
 use flow_core::json;
 use flow_core::stage::{Missing, NodeView, OutputSlot};
@@ -30,9 +30,12 @@ pub(crate) fn missing(graph: &Graph, wanted: impl Fn(NodeId) -> bool) -> Vec<Mis
     let mut found: BTreeMap<Missing, BTreeSet<String>> = BTreeMap::new();
     for id in graph.ids().filter(|id| wanted(*id)) {
         let node = graph.node(id);
-        let missing = asked.entry(likeness(node)).or_insert_with(|| ask(graph, node));
-        for one in missing {
-            found.entry(one.clone()).or_default().insert(node.name.to_string());
+        for work in needed(node) {
+            let missing =
+                asked.entry(likeness(node, work)).or_insert_with(|| ask(graph, node, work));
+            for one in missing {
+                found.entry(one.clone()).or_default().insert(node.name.to_string());
+            }
         }
     }
     found
@@ -41,15 +44,21 @@ pub(crate) fn missing(graph: &Graph, wanted: impl Fn(NodeId) -> bool) -> Vec<Mis
         .collect()
 }
 
+/// The works that must be possible: where another one stands in, only the last in line.
+fn needed(node: &Node) -> impl Iterator<Item = &Work> {
+    let probe = node.effect.as_ref().and_then(|effect| effect.probe.as_ref());
+    std::iter::once(node.fallbacks.last().unwrap_or(&node.work)).chain(probe)
+}
+
 /// Equal for nodes that need the same of the machine.
-fn likeness(node: &Node) -> Vec<u8> {
-    let mut bytes = node.stage.spec().name.as_bytes().to_vec();
-    json::write_canonical(&node.raw_config, &mut bytes);
+fn likeness(node: &Node, work: &Work) -> Vec<u8> {
+    let mut bytes = work.stage.spec().name.as_bytes().to_vec();
+    json::write_canonical(&work.raw_config, &mut bytes);
     bytes.extend(node.uses.join("\n").as_bytes());
     bytes
 }
 
-fn ask(graph: &Graph, node: &Node) -> Vec<Missing> {
+fn ask(graph: &Graph, node: &Node, work: &Work) -> Vec<Missing> {
     let inputs = node.inputs.iter().map(|input| (input.name.clone(), input.ty.clone())).collect();
     let slot = |port: &flow_core::graph::OutputPort| OutputSlot {
         name: port.name.clone(),
@@ -59,8 +68,8 @@ fn ask(graph: &Graph, node: &Node) -> Vec<Missing> {
         path: None,
     };
     let outputs: Vec<OutputSlot> = node.outputs.iter().map(slot).collect();
-    node.stage.preflight(&NodeView {
-        config: &node.raw_config,
+    work.stage.preflight(&NodeView {
+        config: &work.raw_config,
         inputs: &inputs,
         outputs: &outputs,
         tools: graph.tools(),

@@ -6,7 +6,7 @@ use flow_core::error::{ErrorClass, StageError};
 use flow_core::graph::Graph;
 use flow_core::id::RunId;
 use flow_core::run::Recorded;
-use flow_core::run::event::{Event, RunEnd, TaskRef};
+use flow_core::run::event::{Awaited, Event, RunEnd, TaskRef};
 use flow_core::stage::{Progress, Stream};
 use flow_runtime::{Observer, Passing};
 use jiff::Timestamp;
@@ -120,7 +120,25 @@ impl Lines {
             },
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::EffectSettled { .. }
+            | Event::Invalidated { .. }
+            | Event::CacheMiss { .. }
+            | Event::CacheHit { .. }
             | Event::OutputsLost { .. } => return None,
+            Event::FellBack { from, to, error, .. } => {
+                let what = format!("{from} failed ({}); {to} takes its place", in_short(error));
+                Said::of(Mark::Odd, "⇢", &task, what)
+            }
+            Event::Waiting { wait, .. } => Said::of(Mark::Odd, "◷", &task, waits_for(wait)),
+            Event::Unknown { error, .. } => {
+                let said = Said::of(
+                    Mark::Bad,
+                    "?",
+                    &task,
+                    format!("it may have happened: {}", in_short(error)),
+                );
+                Said { more: error.hint.iter().map(|hint| clean(hint)).collect(), ..said }
+            }
             Event::AttemptStarted { attempt, .. } => {
                 let what = if *attempt > 1 { format!("attempt {attempt}") } else { String::new() };
                 Said::of(Mark::Busy, "●", &task, what)
@@ -166,6 +184,16 @@ impl Lines {
                 Said::of(Mark::Faint, "↷", node, format!("skipped: {}", clean(reason)))
             }
         })
+    }
+}
+
+/// What a task waits for, in a few words.
+fn waits_for(wait: &Awaited) -> String {
+    let until = wait.until.map(|at| format!(" until {}", at.strftime("%Y-%m-%d %H:%M:%S UTC")));
+    let until = until.unwrap_or_default();
+    match &wait.question {
+        None => format!("waits{until}"),
+        Some(question) => format!("asks{until}: {}", clean(&question.message)),
     }
 }
 

@@ -172,7 +172,28 @@ impl<'a> Told<'a> {
             }
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::EffectSettled { .. }
+            | Event::Invalidated { .. }
             | Event::OutputsLost { .. } => told("DEBUG", String::new()),
+            Event::CacheHit { from, .. } => told("INFO", format!("cache hit: run {from}")),
+            Event::CacheMiss { .. } => told("INFO", "cache miss".to_owned()),
+            Event::FellBack { from, to, error, .. } => Self {
+                error: Some(error),
+                ..told("WARN", format!("{to} takes the place of {from}: {}", in_short(error)))
+            },
+            Event::Waiting { wait, .. } => told(
+                "INFO",
+                match (&wait.question, wait.until) {
+                    (Some(question), _) => format!("waits for an answer: {}", question.message),
+                    (None, Some(until)) => format!("waits until {until}"),
+                    (None, None) => "waits".to_owned(),
+                },
+            ),
+            Event::Unknown { attempt, error, .. } => Self {
+                attempt: Some(*attempt),
+                error: Some(error),
+                ..told("ERROR", format!("it may have happened: {}", in_short(error)))
+            },
             Event::AttemptStarted { attempt, .. } => Self {
                 attempt: Some(*attempt),
                 ..told("INFO", format!("attempt {attempt} started"))

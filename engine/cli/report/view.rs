@@ -86,7 +86,7 @@ impl View<'_> {
         };
         json!({
             "id": node.name,
-            "stage": node.stage.spec().name,
+            "stage": node.work.stage.spec().name,
             "status": summary.status,
             "reused": summary.reused,
             "attempts": summary.attempts,
@@ -105,7 +105,7 @@ impl View<'_> {
         let state = &self.history.state;
         let key = state.task_ref(TaskId::item(node, index)).item.map(|item| item.key);
         let error = match &task.phase {
-            Phase::Failed(error) => Some(error.as_ref()),
+            Phase::Failed(error) | Phase::Unknown(error) => Some(error.as_ref()),
             _ => None,
         };
         json!({
@@ -166,7 +166,7 @@ pub(crate) fn of_task(task: &Task, invocation: u32, run: RunStatus) -> NodeSumma
     let span = task.started_at.zip(task.finished_at).map(|(from, to)| millis_between(from, to));
     let (duration_ms, error) = match &task.phase {
         Phase::Succeeded(done) => (Some(done.duration_ms), None),
-        Phase::Failed(error) => (span, Some(error.clone())),
+        Phase::Failed(error) | Phase::Unknown(error) => (span, Some(error.clone())),
         _ => (span, None),
     };
     NodeSummary {
@@ -207,7 +207,9 @@ fn of_items(node: &NodeState, tasks: &[Task], invocation: u32, run: RunStatus) -
 fn open_status(tasks: &[Task], run: RunStatus) -> &'static str {
     let any = |status: &str| tasks.iter().any(|task| task_status(task, run) == status);
     let begun = tasks.iter().any(|task| task.phase.is_over());
-    if any("running") || (begun && run == RunStatus::Running) {
+    if any("unknown") {
+        "unknown"
+    } else if any("running") || (begun && run == RunStatus::Running) {
         "running"
     } else if any("waiting") {
         "waiting"
@@ -221,7 +223,11 @@ fn open_status(tasks: &[Task], run: RunStatus) -> &'static str {
 /// The word for a task. What was running when its process died is pending again.
 pub(crate) fn task_status(task: &Task, run: RunStatus) -> &'static str {
     match &task.phase {
-        Phase::Running if run == RunStatus::Running => "running",
+        Phase::Running if matches!(run, RunStatus::Running | RunStatus::Waiting) => "running",
+        // An effect that was cut short may have happened.
+        Phase::Running if task.intent.is_some() => "unknown",
+        Phase::Unknown(_) => "unknown",
+        Phase::Awaiting(_) => "waiting",
         Phase::Pending | Phase::Ready | Phase::Running => "pending",
         Phase::Waiting { .. } => "waiting",
         Phase::Succeeded(_) => "succeeded",

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::id::RunId;
 use crate::payload::{Artifact, PayloadRef};
+pub use crate::policy::Rate;
 use crate::run::event::{Event, Outputs, Recorded, TaskRef};
 
 /// JSON payloads of at most this many bytes stand in the journal; larger ones become objects.
@@ -63,15 +64,6 @@ impl CacheEntry {
             size: checkpoint.outputs.values().map(|output| output.size).sum(),
         }
     }
-}
-
-/// At most so many starts in any span of that length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many starts.
-    pub starts: u32,
-    /// In any span of this length.
-    pub span: Duration,
 }
 
 /// Something that is had as long as this value lives. When its process dies, by whatever death, the

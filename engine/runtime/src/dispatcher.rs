@@ -12,23 +12,34 @@ use std::sync::mpsc as blocking;
 use std::time::Duration;
 
 use flow_core::error::StageError;
+use flow_core::graph::Gate;
 use flow_core::id::TaskId;
 use flow_core::run::decide::owed_wakes;
 use flow_core::run::{
     Action, Decision, Ending, Event, Mark, Outcome, Recorded, RunState, Signal, decide,
 };
 use flow_core::stage::CancelReason;
-use flow_core::store::{InlinePayload, Journal, JournalSync, Position, StoreError};
+use flow_core::store::{Hold, InlinePayload, Journal, JournalSync, Position, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::executor::{Assignment, Line, Surroundings, assignment, execute_node, resolve_items};
+use crate::executor::{
+    Assignment, Beginning, Line, Surroundings, assignment, execute_node, probe_node, resolve_items,
+    store_error,
+};
+use crate::inbox::{self, Word};
 use crate::runner::{Control, RunError};
 
 /// What reaches the dispatcher.
 enum Input {
     Signal(Signal),
+    /// An attempt is prepared and would begin.
+    Begun {
+        task: TaskId,
+        attempt: u32,
+        beginning: Beginning,
+    },
     /// A sync ended: everything up to the position is durable.
     Synced(Result<Position, StoreError>),
 }
@@ -39,10 +50,18 @@ struct Batch {
     records: Vec<Arc<Recorded>>,
     then: Vec<Action>,
     settled: usize,
+    /// Single flights whose results others can find from here on.
+    flights: Vec<Box<dyn Hold>>,
+    /// Messages whose words are on record from here on.
+    messages: Vec<String>,
 }
 
 /// How long a record that nothing waits for may stay unsynced: many of them share one sync then.
 const LAZY_SYNC: Duration = Duration::from_millis(4);
+
+/// How often a full pool is asked again while others have it, and how often the inbox is looked at.
+const POLL: Duration = Duration::from_millis(100);
+const INBOX_POLL: Duration = Duration::from_millis(200);
 
 /// Signals that are decided on before their events are written together.
 const BURST: usize = 1024;
@@ -73,6 +92,14 @@ pub(crate) struct Dispatcher {
     settled: usize,
     /// Attempts that wait for the word that their start is written.
     starts: HashMap<TaskId, oneshot::Sender<()>>,
+    /// Slots of pools, by the task that holds one.
+    slots: HashMap<TaskId, Box<dyn Hold>>,
+    /// Single flights of attempts that have not ended.
+    flights: HashMap<TaskId, Box<dyn Hold>>,
+    /// Flights and messages to let go with the batch that is being put together.
+    landed: Vec<Box<dyn Hold>>,
+    messages: Vec<String>,
+    inbox_poll: tokio::time::Interval,
     cancel: watch::Sender<Option<CancelReason>>,
     interrupted: bool,
     ending: Option<Ending>,
@@ -110,6 +137,15 @@ impl Dispatcher {
             then: Vec::new(),
             settled: 0,
             starts: HashMap::new(),
+            slots: HashMap::new(),
+            flights: HashMap::new(),
+            landed: Vec::new(),
+            messages: Vec::new(),
+            inbox_poll: {
+                let mut interval = tokio::time::interval(INBOX_POLL);
+                interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                interval
+            },
             cancel: watch::Sender::new(None),
             interrupted: false,
             ending: None,
@@ -119,7 +155,7 @@ impl Dispatcher {
     /// Drives the run to its end.
     pub(crate) async fn run(
         mut self,
-        first: Vec<Event>,
+        first: (Vec<Event>, Vec<InlinePayload>),
         mut control: mpsc::UnboundedReceiver<Control>,
     ) -> Result<Ending, RunError> {
         let local = tokio::task::LocalSet::new();
@@ -132,10 +168,10 @@ impl Dispatcher {
 
     async fn drive(
         &mut self,
-        first: Vec<Event>,
+        first: (Vec<Event>, Vec<InlinePayload>),
         control: &mut mpsc::UnboundedReceiver<Control>,
     ) -> Result<Ending, RunError> {
-        self.events = first;
+        (self.events, self.payloads) = first;
         self.flush()?;
         self.wait_durable().await?;
         self.then = owed_wakes(&self.state, self.clock.now());
@@ -154,6 +190,7 @@ impl Dispatcher {
                     }
                 }
                 () = at(self.lazy_sync) => self.urgent = true,
+                _ = self.inbox_poll.tick() => self.read_inbox()?,
                 _ = self.inputs.recv_many(&mut burst, BURST) => {
                     for input in burst.drain(..) {
                         self.take(input)?;
@@ -182,23 +219,58 @@ impl Dispatcher {
                 let again = std::mem::replace(&mut self.interrupted, true);
                 self.step(Signal::Interrupt { signal, again });
             }
+            Control::Cancel => self.step(Signal::Cancel),
         }
+    }
+
+    /// Does what people asked of the run from other processes. A message stays until what it says
+    /// is on record.
+    fn read_inbox(&mut self) -> Result<(), RunError> {
+        for (name, bytes) in self.around.store.inbox(&self.around.run)? {
+            if self.messages.contains(&name)
+                || self.batches.iter().any(|batch| batch.messages.contains(&name))
+            {
+                continue;
+            }
+            let signal = match inbox::read(&bytes) {
+                Some(word) => self.word(word),
+                None => {
+                    tracing::warn!(message = name, "a message in the inbox cannot be read");
+                    None
+                }
+            };
+            self.messages.push(name);
+            if let Some(signal) = signal {
+                self.step(signal);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a word from outside is to this run; `None` if it does not concern its state.
+    fn word(&self, word: Word) -> Option<Signal> {
+        inbox::signal(&self.around.store, &self.state, word)
     }
 
     fn arm_deadline(&self) {
         if let Some(deadline) = self.state.graph().settings().deadline {
-            let sender = self.sender.clone();
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(deadline).await;
-                // The run may be over by then.
-                drop(sender.send(Input::Signal(Signal::Deadline)));
-            });
+            self.send_after(deadline, Signal::Deadline);
         }
     }
 
     fn take(&mut self, input: Input) -> Result<(), RunError> {
         match input {
-            Input::Signal(signal) => self.step(signal),
+            Input::Signal(signal) => {
+                if let Signal::Ended { task, .. } = &signal {
+                    self.let_go(*task);
+                }
+                self.step(signal);
+            }
+            Input::Begun { task, attempt, beginning } => {
+                let Beginning { key, intent, cache_missed, flight } = beginning;
+                self.flights.extend(flight.map(|flight| (task, flight)));
+                self.step(Signal::Begun { task, attempt, key, intent, cache_missed });
+            }
             Input::Synced(position) => self.synced(position?)?,
         }
         Ok(())
@@ -231,7 +303,7 @@ impl Dispatcher {
             let payloads = std::mem::take(&mut self.payloads);
             self.written = self.journal.append(&records, &payloads)?;
             self.enqueue(records.into_iter().map(Arc::new).collect());
-        } else if !self.then.is_empty() || self.settled > 0 {
+        } else if !self.then.is_empty() || self.settled > 0 || !self.messages.is_empty() {
             self.enqueue(Vec::new());
         }
         self.request_sync();
@@ -255,6 +327,8 @@ impl Dispatcher {
             records,
             then: std::mem::take(&mut self.then),
             settled: std::mem::take(&mut self.settled),
+            flights: std::mem::take(&mut self.landed),
+            messages: std::mem::take(&mut self.messages),
         });
     }
 
@@ -262,7 +336,10 @@ impl Dispatcher {
     /// by nobody, and neither is the end of a node that nothing depends on.
     fn is_awaited(&self, event: &Event) -> bool {
         match event {
-            Event::AttemptStarted { .. } | Event::ProcessStarted { .. } => false,
+            Event::AttemptStarted { .. }
+            | Event::ProcessStarted { .. }
+            | Event::CacheMiss { .. }
+            | Event::CacheHit { .. } => false,
             Event::Succeeded { task, .. } | Event::Reused { task, .. } if task.item.is_none() => {
                 let graph = self.state.graph();
                 graph.find(&task.node).is_none_or(|id| !graph.node(id).dependents.is_empty())
@@ -300,6 +377,10 @@ impl Dispatcher {
             }
             told.extend(batch.records);
             then.extend(batch.then);
+            drop(batch.flights);
+            for message in &batch.messages {
+                self.around.store.take_message(&self.around.run, message)?;
+            }
         }
         if !told.is_empty() {
             self.bus.publish(told);
@@ -313,22 +394,24 @@ impl Dispatcher {
         for action in actions {
             match action {
                 Action::Start { task, attempt, timeout, by_deadline } => {
+                    if !self.pass_gate(task, attempt) {
+                        continue;
+                    }
                     let base = assignment(&self.state, &self.around.manifest, task, attempt);
                     self.start(task, Assignment { timeout, by_deadline, ..base });
                 }
+                Action::Probe { task, attempt } => {
+                    let base = assignment(&self.state, &self.around.manifest, task, attempt);
+                    self.probe(task, base);
+                }
+                Action::Again => self.send(Signal::Applied),
                 Action::Proceed(task) => {
                     if let Some(word) = self.starts.remove(&task) {
                         // An attempt that is gone needs no word.
                         word.send(()).ok();
                     }
                 }
-                Action::Wake { task, after } => {
-                    let sender = self.sender.clone();
-                    tokio::task::spawn_local(async move {
-                        tokio::time::sleep(after).await;
-                        drop(sender.send(Input::Signal(Signal::Due(task))));
-                    });
-                }
+                Action::Wake { task, after } => self.send_after(after, Signal::Due(task)),
                 Action::Resolve(group) => self.resolve(group),
                 Action::CancelAll(reason) => {
                     self.cancel.send_replace(Some(reason));
@@ -338,31 +421,116 @@ impl Dispatcher {
         }
     }
 
+    fn send(&self, signal: Signal) {
+        // After the end of the run nobody listens, and nothing is lost by it.
+        drop(self.sender.send(Input::Signal(signal)));
+    }
+
+    fn send_after(&self, after: Duration, signal: Signal) {
+        let sender = self.sender.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(after).await;
+            // The run may be over by then.
+            drop(sender.send(Input::Signal(signal)));
+        });
+    }
+
+    /// Asks the gate of a task to let it through; whatever it answers is told as a signal. False if
+    /// the attempt must not start now.
+    fn pass_gate(&mut self, task: TaskId, attempt: u32) -> bool {
+        let Some(gate) = self.state.graph().node(task.node).gate else { return true };
+        let wanted = self.state.graph().gates()[gate].clone();
+        match self.ask_gate(&wanted) {
+            Ok(Ok(slot)) => {
+                self.slots.extend(slot.map(|slot| (task, slot)));
+                self.send(Signal::Admitted(task));
+                true
+            }
+            Ok(Err(wait)) => {
+                self.send(Signal::Refused(task));
+                self.send_after(wait, Signal::GateOpened(gate));
+                false
+            }
+            Err(error) => {
+                let error = store_error("ask for a place in a pool or a rate", &error);
+                let outcome = Outcome::Failed { error, begun: false };
+                self.send(Signal::Ended { task, attempt, outcome });
+                false
+            }
+        }
+    }
+
+    /// The slot that an attempt holds, or how long to wait before asking again. The pool goes
+    /// first: a start that a rate has granted counts, whether it happens or not.
+    fn ask_gate(&self, gate: &Gate) -> Result<Result<Option<Box<dyn Hold>>, Duration>, StoreError> {
+        let store = &self.around.store;
+        let slot = match &gate.pool {
+            None => None,
+            Some((pool, size)) => match store.try_pool(pool, *size)? {
+                None => return Ok(Err(POLL)),
+                slot => slot,
+            },
+        };
+        if let Some((rate, limit)) = &gate.rate
+            && let Some(wait) = store.try_rate(rate, *limit, self.clock.now().wall)?
+        {
+            return Ok(Err(wait));
+        }
+        Ok(Ok(slot))
+    }
+
+    /// An attempt ended: its slot is free at once, its flight once the record is durable.
+    fn let_go(&mut self, task: TaskId) {
+        self.landed.extend(self.flights.remove(&task));
+        if self.slots.remove(&task).is_none() {
+            return;
+        }
+        let graph = self.state.graph();
+        let pool_of = |gate: &Gate| gate.pool.as_ref().map(|(name, _)| name.clone());
+        let own = graph.node(task.node).gate.and_then(|gate| pool_of(&graph.gates()[gate]));
+        for (gate, other) in graph.gates().iter().enumerate() {
+            if pool_of(other) == own {
+                self.send(Signal::GateOpened(gate));
+            }
+        }
+    }
+
     fn start(&mut self, task: TaskId, assignment: Assignment) {
+        let attempt = assignment.attempt;
+        let line = self.line(task, attempt);
+        let (around, sender) = (Rc::clone(&self.around), self.sender.clone());
+        tokio::task::spawn_local(async move {
+            let outcome: Outcome = execute_node(&around, &assignment, line).await;
+            drop(sender.send(Input::Signal(Signal::Ended { task, attempt, outcome })));
+        });
+    }
+
+    fn probe(&mut self, task: TaskId, assignment: Assignment) {
+        let attempt = assignment.attempt;
+        let line = self.line(task, attempt);
+        let (around, sender) = (Rc::clone(&self.around), self.sender.clone());
+        tokio::task::spawn_local(async move {
+            let outcome: Outcome = probe_node(&around, &assignment, line).await;
+            drop(sender.send(Input::Signal(Signal::Ended { task, attempt, outcome })));
+        });
+    }
+
+    /// The two-way line to an attempt.
+    fn line(&mut self, task: TaskId, attempt: u32) -> Line {
         let (word, begun) = oneshot::channel();
         self.starts.insert(task, word);
-        let attempt = assignment.attempt;
-        let signal = |sender: &mpsc::UnboundedSender<Input>, signal| {
-            // After the end of the run nobody listens, and nothing is lost by it.
-            drop(sender.send(Input::Signal(signal)));
-        };
-        let (to_begin, to_process, to_end) =
-            (self.sender.clone(), self.sender.clone(), self.sender.clone());
-        let line = Line {
-            begin: Box::new(move |key| {
-                signal(&to_begin, Signal::Begun { task, attempt, key });
+        let (to_begin, to_process) = (self.sender.clone(), self.sender.clone());
+        Line {
+            begin: Box::new(move |beginning| {
+                drop(to_begin.send(Input::Begun { task, attempt, beginning }));
                 begun
             }),
             process: Box::new(move |process| {
-                signal(&to_process, Signal::Process { task, attempt, process });
+                let signal = Signal::Process { task, attempt, process };
+                drop(to_process.send(Input::Signal(signal)));
             }),
             cancel: self.cancel.subscribe(),
-        };
-        let around = Rc::clone(&self.around);
-        tokio::task::spawn_local(async move {
-            let outcome: Outcome = execute_node(&around, &assignment, line).await;
-            signal(&to_end, Signal::Ended { task, attempt, outcome });
-        });
+        }
     }
 
     fn resolve(&self, group: usize) {
@@ -374,8 +542,7 @@ impl Dispatcher {
             None,
         );
         let keys: Result<_, Box<StageError>> = resolve_items(&around, group, &wire);
-        let signal = Signal::Resolved { group, keys: keys.map_err(|e| *e) };
-        drop(self.sender.send(Input::Signal(signal)));
+        self.send(Signal::Resolved { group, keys: keys.map_err(|e| *e) });
     }
 }
 

@@ -6,6 +6,7 @@ pub mod bus;
 pub mod clock;
 mod dispatcher;
 mod executor;
+pub mod inbox;
 mod leftovers;
 mod losses;
 pub mod runner;
@@ -13,5 +14,11 @@ pub mod wiring;
 
 pub use bus::{Observer, Passing};
 pub use clock::{Clock, SystemClock};
-pub use executor::{LoadFault, Trial, TrialResult, capture_path, input_values, try_once, value_at};
-pub use runner::{Control, Opened, RunError, Runner, file_artifact, open, replay, start};
+pub use executor::{
+    Answer, LoadFault, Trial, TrialResult, admit_outputs, capture_path, input_values, try_once,
+    value_at,
+};
+pub use inbox::Word;
+pub use runner::{
+    Control, Opened, RunError, Runner, file_artifact, open, record_word, replay, start,
+};

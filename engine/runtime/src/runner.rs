@@ -5,12 +5,14 @@ use std::sync::Arc;
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::graph::Graph;
-use flow_core::id::RunId;
+use flow_core::id::TaskId;
+use flow_core::id::{NodeId, RunId};
 use flow_core::payload::{Artifact, DIR_MEDIA_TYPE};
 use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest};
+use flow_core::run::state::{Phase, Tasks};
 use flow_core::run::{Ending, Event, Recorded, RunState};
 use flow_core::schema::Type;
-use flow_core::store::{Adopt, Journal, Store, StoreError};
+use flow_core::store::{Adopt, InlinePayload, Journal, Store, StoreError};
 use tokio::sync::mpsc;
 
 use crate::bus::{Bus, Observer};
@@ -26,6 +28,8 @@ pub enum Control {
         /// The signal that asked for it, such as `SIGINT`.
         signal: String,
     },
+    /// End the run for good.
+    Cancel,
 }
 
 /// Why a run cannot go on in this process. The run itself stays as its journal says.
@@ -47,6 +51,10 @@ pub struct Opened {
     pub(crate) journal: Box<dyn Journal>,
     pub(crate) state: RunState,
     pub(crate) notes: Vec<String>,
+    /// Nodes whose results are open again, with all that depends on them.
+    pub(crate) invalidated: Vec<Arc<str>>,
+    /// Facts that are recorded when the run is taken up.
+    pub(crate) first: (Vec<Event>, Vec<InlinePayload>),
 }
 
 impl Opened {
@@ -54,6 +62,25 @@ impl Opened {
     #[must_use]
     pub fn state(&self) -> &RunState {
         &self.state
+    }
+
+    /// Makes this process leave when only waiting is left.
+    pub fn leave_waits(&mut self) {
+        self.state.leave_waits();
+    }
+
+    /// Opens the results of nodes again: each is taken where its key is what it was, and made anew
+    /// where it is not. Whatever depends on them is opened too.
+    pub fn invalidate(&mut self, nodes: &[NodeId]) {
+        let graph = Arc::clone(self.state.graph());
+        let all = graph.with_descendants(nodes);
+        self.invalidated = all.into_iter().map(|id| Arc::clone(&graph.node(id).name)).collect();
+    }
+
+    /// Records a result beside those of the run's own attempts, in the place of the one before.
+    pub fn adopt(&mut self, event: Event, payloads: Vec<InlinePayload>) {
+        self.first.0.push(event);
+        self.first.1.extend(payloads);
     }
 
     /// Adds a line to what the resumption tells people.
@@ -84,6 +111,8 @@ pub fn start(
         journal,
         state,
         notes: Vec::new(),
+        invalidated: Vec::new(),
+        first: (Vec::new(), Vec::new()),
     })
 }
 
@@ -108,6 +137,8 @@ pub fn open(
         journal,
         state,
         notes: Vec::new(),
+        invalidated: Vec::new(),
+        first: (Vec::new(), Vec::new()),
     })
 }
 
@@ -163,6 +194,7 @@ impl Runner {
             manifest: Arc::clone(&opened.manifest),
             bus: Some(bus.clone()),
             spare: crate::executor::SpareFolders::default(),
+            clock: Arc::clone(&self.clock),
         };
         let first = match opened.state.invocation() {
             0 => vec![Event::RunStarted {
@@ -173,9 +205,10 @@ impl Runner {
             }],
             _ => self.resumption(&opened)?,
         };
+        let payloads = opened.first.1;
         let dispatcher =
             Dispatcher::new(around, opened.journal, opened.state, Arc::clone(&self.clock), bus)?;
-        let result = dispatcher.run(first, control).await;
+        let result = dispatcher.run((first, payloads), control).await;
         watch.finish();
         result
     }
@@ -193,8 +226,76 @@ impl Runner {
             losses.push(Event::OutputsLost { task, reason });
         }
         let resumed = Event::RunResumed { notes, manifest: opened.manifest_digest };
-        Ok([resumed].into_iter().chain(losses).collect())
+        let mut events = vec![resumed];
+        events.extend(unanswered(&opened.state));
+        events.extend(losses);
+        events.extend(opened.first.0.iter().cloned());
+        if !opened.invalidated.is_empty() {
+            events.push(Event::Invalidated { nodes: opened.invalidated.clone() });
+        }
+        Ok(events)
     }
+}
+
+/// Effects whose attempts were cut short: nobody knows whether they happened.
+fn unanswered(state: &RunState) -> Vec<Event> {
+    let graph = state.graph();
+    let acts = |id: &NodeId| graph.node(*id).effect.as_ref().is_some_and(|e| !e.idempotent);
+    let mut events = Vec::new();
+    for id in graph.ids().filter(acts) {
+        let tasks: Vec<TaskId> = match &state.node(id).tasks {
+            Tasks::One(_) => vec![TaskId::whole(id)],
+            Tasks::Items(items) => (0..items.len() as u32).map(|i| TaskId::item(id, i)).collect(),
+            Tasks::Unresolved => Vec::new(),
+        };
+        for task in tasks {
+            let Some(found) = state.task(task) else { continue };
+            if found.phase != Phase::Running || found.intent.is_none() {
+                continue;
+            }
+            let name = state.task_ref(task);
+            let message = "the process that ran it ended before the attempt did";
+            let mut error = StageError::new(ErrorClass::Cancelled, "act on the outside world", message)
+                .hint(format!("find out whether it happened, and say so: `flow resolve RUN '{name}' --done` or `--not-done`"));
+            error.attempt = found.attempts;
+            let (attempt, error) = (found.attempts, Box::new(error));
+            events.push(Event::Unknown { task: name, attempt, error });
+        }
+    }
+    events
+}
+
+/// Records words of people in a run that no process drives.
+///
+/// # Errors
+/// Failure to write. [`RunError::Store`]; nothing was recorded then.
+pub fn record_word(
+    store: &Arc<dyn Store>,
+    opened: &mut Opened,
+    word: crate::inbox::Word,
+    now: flow_core::run::Now,
+) -> Result<bool, RunError> {
+    let mut seq = opened.state.last_seq();
+    let mut record = |event: Event| {
+        let named = event.name().is_some();
+        seq += u64::from(named);
+        Recorded { seq: named.then_some(seq), ts: now.wall, event }
+    };
+    let mut records: Vec<Recorded> =
+        unanswered(&opened.state).into_iter().map(&mut record).collect();
+    records.iter().for_each(|recorded| opened.state.apply(recorded));
+    let signal = crate::inbox::signal(store, &opened.state, word);
+    let decision = signal.map(|signal| flow_core::run::decide(&opened.state, signal, now));
+    let Some(decision) = decision.filter(|decision| !decision.events.is_empty()) else {
+        return Ok(false);
+    };
+    let said: Vec<Recorded> = decision.events.into_iter().map(record).collect();
+    said.iter().for_each(|recorded| opened.state.apply(recorded));
+    records.extend(said);
+    store.settle()?;
+    opened.journal.append(&records, &decision.payloads)?;
+    opened.journal.syncer().sync()?;
+    Ok(true)
 }
 
 /// The time zone of a workflow; the check has made sure that it is known.

@@ -1,8 +1,10 @@
 //! The stages that are not about anything in particular: one file each, all of one shape.
 
+mod approve;
 pub mod command;
 mod jq;
 mod noop;
+mod sleep;
 mod value;
 
 use flow_core::catalog::Catalog;
@@ -18,5 +20,7 @@ pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
         .with(command::CommandStage::new(spawner.clone()))
         .with(jq::JqStage::new(spawner.clone()))
         .with(noop::NoopStage::new())
+        .with(sleep::SleepStage::new())
+        .with(approve::ApproveStage::new())
         .with(value::ValueStage::new())
 }

@@ -92,7 +92,8 @@ fn node(cx: &mut Lower, name: &str, fields: &Fields<'_, '_>) -> NodeDef {
         deadline: fields.get("deadline").and_then(|v| read::positive_duration(cx, "deadline", v)),
         pool: fields.get("pool").and_then(|v| read::filled_text(cx, "pool", v)),
         rate: fields.get("rate").and_then(|v| read::filled_text(cx, "rate", v)),
-        optional: fields.get("optional").and_then(|v| read::boolean(cx, "optional", v)) == Some(true),
+        optional: fields.get("optional").and_then(|v| read::boolean(cx, "optional", v))
+            == Some(true),
         always: effects::always(cx, fields),
         effect: fields.entry("effect").and_then(|(span, v)| effects::effect(cx, span, v)),
         fallback: fields.get("fallback").map(|v| effects::fallbacks(cx, v)).unwrap_or_default(),

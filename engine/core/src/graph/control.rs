@@ -71,9 +71,8 @@ impl Checker<'_> {
                 None => format!("declare it below [{table}]: {} = {example}", name.value),
             };
             let message = format!("there is no {noun} `{}`", name.value);
-            self.faults.push(
-                Diagnostic::error(codes::UNDECLARED, name.span.clone(), message).help(help),
-            );
+            self.faults
+                .push(Diagnostic::error(codes::UNDECLARED, name.span.clone(), message).help(help));
         }
         found.map(|found| (name.value.clone(), found))
     }
@@ -86,7 +85,8 @@ impl Checker<'_> {
             self.faults.push(fault.help(help));
         };
         if let (Some(_), Some(cache)) = (&def.effect, cached) {
-            let help = "a result taken from another run would leave the effect undone: leave `cache` out";
+            let help =
+                "a result taken from another run would leave the effect undone: leave `cache` out";
             excluded(&cache.span, "an effect cannot have `cache`", help);
         }
         if waits {
@@ -107,18 +107,28 @@ impl Checker<'_> {
             excluded(&list.span, "a node with `always` cannot be fanned out", help);
         }
         if waits {
-            excluded(always, "a stage that waits cannot have `always`", "the end of a run waits for nobody");
+            excluded(
+                always,
+                "a stage that waits cannot have `always`",
+                "the end of a run waits for nobody",
+            );
         }
         for input in inputs.iter().filter(|input| !input.ty.is_optional()) {
             let span = def.inputs.get(&input.name).map_or(always, |binding| &binding.span);
-            let message = format!("the input `{}` of a node with `always` may be absent", input.name);
+            let message =
+                format!("the input `{}` of a node with `always` may be absent", input.name);
             let help = "end the reference with `?`: the node runs whatever happened before it";
             excluded(span, &message, help);
         }
     }
 
     /// Nothing but another node with `always` can depend on one.
-    pub(super) fn check_after_always(&mut self, def: &NodeDef, inputs: &[InputPort], fan: Option<&Source>) {
+    pub(super) fn check_after_always(
+        &mut self,
+        def: &NodeDef,
+        inputs: &[InputPort],
+        fan: Option<&Source>,
+    ) {
         if def.always.is_some() {
             return;
         }
@@ -147,7 +157,12 @@ impl Checker<'_> {
     }
 
     /// A secret in `argv` or `shell` would be seen by every user of the machine.
-    pub(super) fn check_shown_secrets(&mut self, config: &CompiledConfig, with: &Config, span: &Span) {
+    pub(super) fn check_shown_secrets(
+        &mut self,
+        config: &CompiledConfig,
+        with: &Config,
+        span: &Span,
+    ) {
         for (name, field) in config {
             let shown: Vec<(String, &Expr)> = match field {
                 CompiledField::Shell(template) => {
@@ -158,7 +173,9 @@ impl Checker<'_> {
                     .enumerate()
                     .flat_map(|(at, part)| {
                         let exprs: Vec<&Expr> = match part {
-                            ArgPart::One(template) => template.expressions().map(|(e, _)| e).collect(),
+                            ArgPart::One(template) => {
+                                template.expressions().map(|(e, _)| e).collect()
+                            }
                             ArgPart::Each(expr) => vec![expr],
                         };
                         exprs.into_iter().map(move |expr| (format!("/{name}/{at}"), expr))
@@ -169,7 +186,8 @@ impl Checker<'_> {
             for (pointer, expr) in shown {
                 if expr.names().any(|name| name == "secrets" || name.starts_with("secrets.")) {
                     let place = with.spans.get(&pointer).unwrap_or(span).clone();
-                    let message = format!("a secret in `{name}` can be read by everyone on this machine");
+                    let message =
+                        format!("a secret in `{name}` can be read by everyone on this machine");
                     self.faults.push(
                         Diagnostic::error(codes::SECRET_SHOWN, place, message)
                             .help("give it by `env`, `stdin` or a header instead: env = { TOKEN = \"{{ secrets.token }}\" }"),

@@ -402,6 +402,23 @@ impl Graph {
         self.ids().filter(|id| seen[id.index()]).collect()
     }
 
+    /// Whether anything reads an output of this node.
+    #[must_use]
+    pub fn is_read(&self, node: NodeId) -> bool {
+        let mut found = false;
+        let mut look = |source: &Source| source.each_node(&mut |other, _| found |= other == node);
+        for dependent in &self.node(node).dependents {
+            let dependent = self.node(dependent.node);
+            dependent.inputs.iter().for_each(|input| look(&input.source));
+            if let Some(fan) = &dependent.fan {
+                look(&fan.item);
+                look(&self.groups[fan.group].list);
+            }
+        }
+        self.outputs.values().for_each(|output| look(&output.source));
+        found
+    }
+
     /// Secrets, in declared order.
     #[must_use]
     pub fn secrets(&self) -> &Arc<IndexMap<String, SecretDef>> {

@@ -92,7 +92,10 @@ impl Checker<'_> {
             return None;
         };
         if stage.waits() {
-            self.refuse_stand_in(&def.stage, format!("a {what} cannot wait: `{}` does", def.stage.value));
+            self.refuse_stand_in(
+                &def.stage,
+                format!("a {what} cannot wait: `{}` does", def.stage.value),
+            );
             return None;
         }
         self.check_stand_in_inputs(bench, what, &def.stage, stage);
@@ -122,7 +125,10 @@ impl Checker<'_> {
             let optional = port.optional || port.ty.is_optional();
             let message = match bound {
                 None if optional => continue,
-                None => format!("this {what} needs the input `{}`, which the node does not bind", port.name),
+                None => format!(
+                    "this {what} needs the input `{}`, which the node does not bind",
+                    port.name
+                ),
                 Some(input) => {
                     let takes =
                         if port.optional { port.ty.clone().optional() } else { port.ty.clone() };
@@ -150,7 +156,11 @@ impl Checker<'_> {
             Ports::Declared => return,
             Ports::DeclaredOne if outputs.len() == 1 => return,
             Ports::DeclaredOne => {
-                let message = format!("stage `{}` gives one output, and the node has {}", place.value, outputs.len());
+                let message = format!(
+                    "stage `{}` gives one output, and the node has {}",
+                    place.value,
+                    outputs.len()
+                );
                 return self.refuse_stand_in(place, message);
             }
             Ports::Fixed(given) => given,
@@ -160,7 +170,8 @@ impl Checker<'_> {
                 None if output.ty.is_optional() => continue,
                 None => format!("this {what} does not give the output `{}`", output.name),
                 Some(port) => {
-                    let gives = if port.optional { port.ty.clone().optional() } else { port.ty.clone() };
+                    let gives =
+                        if port.optional { port.ty.clone().optional() } else { port.ty.clone() };
                     // What is checked by content anyway may be declared more narrowly.
                     match assignable(&gives, &output.ty) {
                         Ok(()) => continue,

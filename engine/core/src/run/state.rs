@@ -507,7 +507,9 @@ impl RunState {
             && self.nothing_to_start()
             && !self.nodes.iter().any(|node| match &node.tasks {
                 Tasks::One(task) => task.phase == Phase::Running,
-                Tasks::Items(items) => node.open_items > 0 && items.iter().any(|t| t.phase == Phase::Running),
+                Tasks::Items(items) => {
+                    node.open_items > 0 && items.iter().any(|t| t.phase == Phase::Running)
+                }
                 Tasks::Unresolved => false,
             })
     }

@@ -97,7 +97,8 @@ impl RunState {
             if !goes_on || task.phase == Phase::Running {
                 *task = Task { attempts, intent: task.intent.take(), ..Task::new(0) };
             }
-            let waits = node.needs.iter().filter(|need| !goes_on || !self.is_over(need.node)).count();
+            let waits =
+                node.needs.iter().filter(|need| !goes_on || !self.is_over(need.node)).count();
             self.nodes[id.index()].waits = waits as u32;
         }
     }
@@ -159,7 +160,9 @@ impl RunState {
         }
         for task in ids {
             self.unready(task);
-            for set in [&mut self.waiting, &mut self.awaiting, &mut self.to_probe, &mut self.unknown] {
+            for set in
+                [&mut self.waiting, &mut self.awaiting, &mut self.to_probe, &mut self.unknown]
+            {
                 set.remove(&task);
             }
             let phase = self.task(task).map(|task| task.phase.clone());
@@ -203,7 +206,9 @@ impl RunState {
             return;
         }
         for item in items {
-            let Some(carried) = self.carried.remove(&(node, Arc::clone(&item.key))) else { continue };
+            let Some(carried) = self.carried.remove(&(node, Arc::clone(&item.key))) else {
+                continue;
+            };
             let id = TaskId::item(node, item.index);
             let Some(task) = self.task_mut(id) else { continue };
             *task = Task { item_waits: task.item_waits, ..Task::carrying(&carried) };

@@ -108,19 +108,17 @@ fn inline_payloads(
     store: &dyn Store,
     found: &Checkpoint,
 ) -> Result<Vec<InlinePayload>, StoreError> {
-    let inline =
-        found.outputs.values().filter(|p| p.artifact.is_none() && p.size <= INLINE_MAX);
+    let inline = found.outputs.values().filter(|p| p.artifact.is_none() && p.size <= INLINE_MAX);
     inline.map(|payload| Ok((payload.digest, store.payload(&found.run, payload)?))).collect()
 }
 
 /// Whether every byte of a result is there and undamaged.
-fn outputs_are_there(
-    store: &dyn Store,
-    found: &Checkpoint,
-) -> Result<bool, StoreError> {
+fn outputs_are_there(store: &dyn Store, found: &Checkpoint) -> Result<bool, StoreError> {
     match check_outputs(store, &found.run, &found.outputs) {
         Ok(()) => Ok(true),
-        Err(StoreError::Missing { .. } | StoreError::Damaged { .. } | StoreError::NoRun(_)) => Ok(false),
+        Err(StoreError::Missing { .. } | StoreError::Damaged { .. } | StoreError::NoRun(_)) => {
+            Ok(false)
+        }
         Err(other) => Err(other),
     }
 }

@@ -68,7 +68,7 @@ pub async fn try_once(
         clock: Arc::new(crate::clock::SystemClock::start()),
     };
     let assignment = Assignment { beside: true, ..assignment(state, manifest, task, attempt) };
-    let begin = |_| {
+    let begin = |_: super::Beginning| {
         let (sender, receiver) = oneshot::channel();
         // The receiver is right here, so the word always arrives.
         sender.send(()).ok();

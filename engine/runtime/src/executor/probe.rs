@@ -27,7 +27,12 @@ pub(crate) async fn probe_node(
         if let Some(error) = error {
             tracing::warn!(node = %assignment.task, %error, "the probe cannot tell whether it happened");
         }
-        Outcome::Probed { happened: None, outputs: Outputs::new(), payloads: Vec::new(), duration_ms: 0 }
+        Outcome::Probed {
+            happened: None,
+            outputs: Outputs::new(),
+            payloads: Vec::new(),
+            duration_ms: 0,
+        }
     };
     match ask(around, assignment, line).await {
         Ok(Some(admitted)) => Outcome::Probed {

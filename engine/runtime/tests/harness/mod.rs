@@ -151,6 +151,7 @@ impl Harness {
             started_at: jiff::Timestamp::UNIX_EPOCH,
             only: None,
             max_parallel: self.graph.settings().max_parallel.unwrap_or(2),
+            fresh: false,
         }
     }
 

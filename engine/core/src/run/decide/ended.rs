@@ -29,8 +29,7 @@ pub(super) fn begun(
     }
     let name = state.task_ref(task);
     let mut decision = Decision::default();
-    let proceed =
-        if intent.is_some() { &mut decision.then } else { &mut decision.actions };
+    let proceed = if intent.is_some() { &mut decision.then } else { &mut decision.actions };
     proceed.push(Action::Proceed(task));
     if cache_missed {
         decision.events.push(Event::CacheMiss { task: name.clone(), key });
@@ -39,7 +38,13 @@ pub(super) fn begun(
     decision
 }
 
-pub(super) fn ended(state: &RunState, task: TaskId, attempt: u32, outcome: Outcome, now: Now) -> Decision {
+pub(super) fn ended(
+    state: &RunState,
+    task: TaskId,
+    attempt: u32,
+    outcome: Outcome,
+    now: Now,
+) -> Decision {
     // A late result of an attempt that was given up is refused.
     if !state.is_handed_out(task) {
         return Decision::default();
@@ -81,8 +86,7 @@ pub(super) fn ended(state: &RunState, task: TaskId, attempt: u32, outcome: Outco
         Outcome::Probed { happened, outputs, payloads, duration_ms } => {
             decision.marks.push(Mark::Probed(task));
             let by = "probe".to_owned();
-            let settled =
-                |happened| Event::EffectSettled { task: name.clone(), happened, by };
+            let settled = |happened| Event::EffectSettled { task: name.clone(), happened, by };
             match happened {
                 None => {}
                 Some(true) => {

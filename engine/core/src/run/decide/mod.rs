@@ -324,7 +324,9 @@ pub fn decide(state: &RunState, signal: Signal, now: Now) -> Decision {
             events: vec![Event::ProcessStarted { task: state.task_ref(task), attempt, process }],
             ..Decision::default()
         },
-        Signal::Ended { task, attempt, outcome } => ended::ended(state, task, attempt, outcome, now),
+        Signal::Ended { task, attempt, outcome } => {
+            ended::ended(state, task, attempt, outcome, now)
+        }
         Signal::Due(task) => outside::due(state, task, now),
         Signal::Admitted(task) if state.is_asking(task) => marked(Mark::Admitted(task)),
         Signal::Refused(task) if state.is_asking(task) => marked(Mark::Refused(task)),

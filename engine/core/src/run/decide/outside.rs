@@ -49,7 +49,8 @@ fn ends_wait(
     now: Now,
 ) -> Decision {
     let began = state.task(task).and_then(|t| t.started_at).unwrap_or(now.wall);
-    let waited = now.wall.since(began).ok().and_then(|span| span.total(jiff::Unit::Millisecond).ok());
+    let waited =
+        now.wall.since(began).ok().and_then(|span| span.total(jiff::Unit::Millisecond).ok());
     let event = Event::Succeeded {
         task: state.task_ref(task),
         attempt: awaited.attempt,
@@ -59,7 +60,12 @@ fn ends_wait(
         duration_ms: waited.map_or(0, |ms| ms.max(0.0) as u64),
         warnings: Vec::new(),
     };
-    Decision { events: vec![event], payloads, marks: vec![Mark::Settling(task)], ..Decision::default() }
+    Decision {
+        events: vec![event],
+        payloads,
+        marks: vec![Mark::Settling(task)],
+        ..Decision::default()
+    }
 }
 
 fn fails_wait(

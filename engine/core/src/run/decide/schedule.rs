@@ -135,7 +135,11 @@ fn resolve(state: &RunState, group: usize, decision: &mut Decision) {
     }
 }
 
-pub(super) fn resolved(state: &RunState, group: usize, keys: Result<Vec<Arc<str>>, StageError>) -> Decision {
+pub(super) fn resolved(
+    state: &RunState,
+    group: usize,
+    keys: Result<Vec<Arc<str>>, StageError>,
+) -> Decision {
     let members = &state.graph().groups()[group].members;
     let names = members.iter().map(|m| Arc::clone(&state.graph().node(*m).name));
     let events = match keys {

@@ -1,0 +1,48 @@
+//! `flow cancel`: ends a run for good.
+
+use std::sync::Arc;
+
+use flow_core::run::event::RunEnd;
+use flow_core::run::state::RunPhase;
+use flow_core::store::Store;
+use flow_runtime::{Control, Word};
+
+use super::drive::drive_with;
+use super::word::{Delivered, deliver};
+use crate::args::CancelArgs;
+use crate::failure::{Exit, Failure};
+use crate::history::History;
+use crate::report::tell;
+use crate::session::{Session, find_run};
+
+pub(crate) fn run(args: &CancelArgs, env: &Session) -> Result<Exit, Failure> {
+    let store = env.open_store()?;
+    let run = find_run(store.as_ref(), &args.run)?;
+    let history = History::read(store.as_ref(), &run, &env.catalog())?;
+    if let Some(end) = history.end() {
+        let how = match end {
+            RunEnd::Succeeded => "has succeeded",
+            RunEnd::Failed => "has failed",
+            RunEnd::Cancelled => "is cancelled",
+        };
+        return Err(Failure::state(
+            format!("run {run} {how} already"),
+            format!("look at it: {}", env.command(&["show", run.as_str()])),
+        ));
+    }
+    if history.holder.is_none() {
+        let shared: Arc<dyn Store> = store.clone();
+        let graph = Arc::clone(history.state.graph());
+        let manifest = history.manifest;
+        let opened = flow_runtime::open(&shared, &run, graph, manifest.clone())?;
+        drive_with(env, &store, &run, manifest, opened, Some(Control::Cancel))?;
+        return Ok(Exit::SUCCEEDED);
+    }
+    let ended = |state: &flow_core::run::RunState| matches!(state.phase(), RunPhase::Finished(_));
+    let told = match deliver(env, &store, &history, &Word::Cancel, ended)? {
+        Delivered::Left => format!("run {run} is asked to end; what still runs is being stopped\n"),
+        Delivered::Taken | Delivered::Recorded => format!("run {run} is cancelled\n"),
+    };
+    tell(&told);
+    Ok(Exit::SUCCEEDED)
+}
