@@ -111,7 +111,7 @@ fn block_on(
     let runtime = runtime()?;
     let runner = Runner { store: Arc::clone(store), clock: Arc::new(SystemClock::start()) };
     let (sender, receiver) = mpsc::unbounded_channel();
-    for word in word {
+    if let Some(word) = word {
         // The receiver is right here.
         drop(sender.send(word));
     }

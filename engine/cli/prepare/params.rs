@@ -18,9 +18,9 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ParamFault {
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// What is wrong, as a phrase.
-    reason: String,
+    pub(crate) reason: String,
 }
 
 impl fmt::Display for ParamFault {
