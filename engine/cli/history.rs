@@ -68,6 +68,10 @@ impl Outline {
                 event => outline.note(event),
             }
         }
+        if end == Some(RunEnd::Succeeded) {
+            // What failed and was accepted is no error of the run.
+            outline.failures.clear();
+        }
         outline.status = match end {
             Some(RunEnd::Succeeded) => RunStatus::Succeeded,
             Some(RunEnd::Failed) => RunStatus::Failed,
@@ -122,6 +126,11 @@ impl History {
         holder: Option<String>,
     ) -> Self {
         let mut outline = Outline::of(run, records, holder.as_deref());
+        let accepted = |name: &str| {
+            let graph = state.graph();
+            graph.find(name).is_some_and(|id| graph.node(id).optional)
+        };
+        outline.failures.retain(|(name, _)| !accepted(name));
         if state.only_waits() {
             outline.status = RunStatus::Waiting;
         }

@@ -6,7 +6,7 @@ use flow_core::run::state::{Phase, Task, Tasks, Whole};
 use jiff::Timestamp;
 
 use super::human::name;
-use super::text::{duration, millis_between};
+use super::text::{clean, duration, millis_between};
 use super::{failure_block, style::Paint};
 use crate::args::RunStatus;
 use crate::history::History;
@@ -32,13 +32,34 @@ pub(crate) fn render(history: &History, env: &Session, since: Timestamp) -> Stri
     let took = duration(millis_between(since, Timestamp::now()));
     let run = history.run();
     out.push_str(&format!("run {run} {word}: {} in {took}\n", counts(&history.state, status)));
+    for (question, command) in questions(history, env) {
+        out.push_str(&format!("{question}\n  {} {command}\n", paint.good("answer:")));
+    }
     // The failure of a node tells it already.
     let told = !history.outline.failures.is_empty();
-    if !told && matches!(status, RunStatus::Interrupted | RunStatus::Failed) {
+    if !told
+        && matches!(status, RunStatus::Interrupted | RunStatus::Failed | RunStatus::Waiting)
+    {
         let resume = env.command(&["resume", run.as_str()]);
         out.push_str(&format!("{} {resume}\n", paint.good("go on with:")));
     }
     out
+}
+
+/// What nodes of the run ask, each with the command that answers.
+fn questions(history: &History, env: &Session) -> Vec<(String, String)> {
+    let state = &history.state;
+    let run = history.run().as_str();
+    let asked = state.awaiting().filter_map(|task| {
+        let question = state.awaited(task)?.question.as_ref()?;
+        let node = name(&state.task_ref(task));
+        let command = match question.choices.first() {
+            None => env.command(&["approve", run, &node]),
+            Some(choice) => env.command(&["approve", run, &node, "--choice", choice]),
+        };
+        Some((format!("{node} asks: {}", clean(&question.message)), command))
+    });
+    asked.take(ITEMS_MAX).collect()
 }
 
 /// All failures that stand, each in full.
@@ -47,12 +68,17 @@ pub(crate) fn failures(history: &History, env: &Session, paint: Paint) -> String
     let next = next(history, env);
     let mut blocks = Vec::new();
     for id in state.graph().ids() {
+        // What the run or a finished node accepted is no failure of the run.
+        if state.graph().node(id).optional {
+            continue;
+        }
         let whole = match (&state.node(id).tasks, &state.node(id).whole) {
-            (Tasks::One(Task { phase: Phase::Failed(error), .. }), _) => Some(error),
+            (Tasks::One(Task { phase: Phase::Failed(error) | Phase::Unknown(error), .. }), _) => {
+                Some(error)
+            }
             (Tasks::Unresolved | Tasks::Items(_), Whole::Failed(error)) => Some(error),
             _ => None,
         };
-        // What a finished node accepted is no failure of the run.
         if whole.is_some() || state.node(id).whole == Whole::Open {
             items(state, id, paint, &mut blocks);
         }
@@ -69,7 +95,7 @@ fn items(state: &RunState, id: NodeId, paint: Paint, blocks: &mut Vec<String>) {
     let mut left_out = Vec::new();
     let mut shown = 0;
     for (index, task) in (0..).zip(tasks) {
-        let Phase::Failed(error) = &task.phase else { continue };
+        let (Phase::Failed(error) | Phase::Unknown(error)) = &task.phase else { continue };
         let name = name(&state.task_ref(TaskId::item(id, index)));
         if shown < ITEMS_MAX {
             shown += 1;
@@ -94,7 +120,7 @@ fn next(history: &History, env: &Session) -> Option<String> {
 fn counts(state: &RunState, status: RunStatus) -> String {
     let mut reused = 0;
     let mut by_word: Vec<(&str, usize)> =
-        ["succeeded", "failed", "skipped", "cancelled", "running", "waiting", "pending"]
+        ["succeeded", "failed", "unknown", "skipped", "cancelled", "running", "waiting", "pending"]
             .map(|word| (word, 0))
             .to_vec();
     for id in state.graph().ids().filter(|id| state.is_wanted(*id)) {

@@ -314,7 +314,9 @@ impl RunState {
 
     /// Nothing of other nodes holds this one back any more.
     pub(super) fn open_node(&mut self, id: NodeId) {
-        if !self.wanted[id.index()] {
+        // What always runs waits for the end of all others.
+        let too_early = self.closing.is_none() && self.graph.node(id).always;
+        if !self.wanted[id.index()] || too_early {
             return;
         }
         let group = self.graph.node(id).fan.as_ref().map(|f| f.group);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::event::ItemRef;
 use super::state::{Carried, Phase, RunPhase, RunState, Task, Tasks, Whole};
+use crate::error::ErrorClass;
 use crate::id::{NodeId, TaskId};
 
 impl RunState {
@@ -59,7 +60,10 @@ impl RunState {
                 // A dropped item was let go, and so was the failure of an optional node: what waited
                 // for it has gone on without it.
                 let let_go = (drops || accepts) && matches!(task.phase, Phase::Failed(_));
-                if let_go || !task.take_up(limit) {
+                // A person's no is final.
+                let refused = matches!(&task.phase, Phase::Failed(e) if e.class == ErrorClass::Rejected);
+                self.failed += u32::from(refused && !let_go && !fanned);
+                if let_go || refused || !task.take_up(limit) {
                     continue;
                 }
                 reopened += u32::from(was_over);
