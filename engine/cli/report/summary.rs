@@ -37,9 +37,7 @@ pub(crate) fn render(history: &History, env: &Session, since: Timestamp) -> Stri
     }
     // The failure of a node tells it already.
     let told = !history.outline.failures.is_empty();
-    if !told
-        && matches!(status, RunStatus::Interrupted | RunStatus::Failed | RunStatus::Waiting)
-    {
+    if !told && matches!(status, RunStatus::Interrupted | RunStatus::Failed | RunStatus::Waiting) {
         let resume = env.command(&["resume", run.as_str()]);
         out.push_str(&format!("{} {resume}\n", paint.good("go on with:")));
     }

@@ -61,7 +61,8 @@ impl RunState {
                 // for it has gone on without it.
                 let let_go = (drops || accepts) && matches!(task.phase, Phase::Failed(_));
                 // A person's no is final.
-                let refused = matches!(&task.phase, Phase::Failed(e) if e.class == ErrorClass::Rejected);
+                let refused =
+                    matches!(&task.phase, Phase::Failed(e) if e.class == ErrorClass::Rejected);
                 self.failed += u32::from(refused && !let_go && !fanned);
                 if let_go || refused || !task.take_up(limit) {
                     continue;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flow_core::catalog::Catalog;
 use flow_core::error::{ErrorClass, StageError};
@@ -10,9 +11,12 @@ use flow_core::graph::{Graph, check};
 use flow_core::id::RunId;
 use flow_core::run::manifest::Manifest;
 use flow_core::run::{Ending, Event, Recorded};
-use flow_core::stage::{BoxFuture, Context, Draft, Drafts, Job, Ports, Stage, StageSpec};
+use flow_core::schema::Type;
+use flow_core::stage::{
+    BoxFuture, Context, Draft, Drafts, Job, PortSpec, Ports, Stage, StageSpec, Wait,
+};
 use flow_core::store::Store;
-use flow_runtime::{Observer, RunError, Runner, SystemClock, open, start};
+use flow_runtime::{Clock as _, Observer, RunError, Runner, SystemClock, Word, open, start};
 use flow_store::MemoryStore;
 use serde_json::json;
 
@@ -24,6 +28,10 @@ pub(crate) enum Step {
     List(i64),
     Transient,
     Permanent,
+    /// Ends without an answer.
+    Lost,
+    /// Ends with this exit code.
+    Exit(i32),
     Panic,
 }
 
@@ -31,6 +39,8 @@ pub(crate) enum Step {
 struct Script {
     steps: Mutex<HashMap<String, Vec<Step>>>,
     executed: Mutex<Vec<String>>,
+    /// Idempotency keys, beside `executed`.
+    keys: Mutex<Vec<String>>,
     inputs: Mutex<HashMap<(String, String), serde_json::Value>>,
 }
 
@@ -52,7 +62,12 @@ impl Stage for Scripted {
         let name = context
             .item()
             .map_or_else(|| context.node().to_owned(), |i| format!("{}[{i}]", context.node()));
+        let name = match self.spec.name {
+            "script" => name,
+            other => format!("{name}:{other}"),
+        };
         self.script.executed.lock().unwrap().push(name.clone());
+        self.script.keys.lock().unwrap().push(context.idempotency_key().to_owned());
         for (port, value) in &job.inputs {
             self.script.inputs.lock().unwrap().insert((name.clone(), port.clone()), value.clone());
         }
@@ -72,11 +87,75 @@ impl Stage for Scripted {
                 Step::List(n) => json!((0..n).collect::<Vec<_>>()),
                 Step::Transient => return fail(ErrorClass::Network),
                 Step::Permanent => return fail(ErrorClass::Config),
+                Step::Lost => return fail(ErrorClass::Network),
+                Step::Exit(code) => {
+                    let error =
+                        StageError::new(ErrorClass::Process, "play a script", "as scripted");
+                    return Err(StageError { exit_code: Some(code), ..error });
+                }
                 Step::Panic => panic!("as scripted"),
             };
             Ok(job.outputs.iter().map(|o| (o.name.clone(), Draft::Value(value.clone()))).collect())
         })
     }
+}
+
+/// A stage that waits: an hour, or for an answer.
+struct Waiting {
+    spec: StageSpec,
+    wait: Wait,
+}
+
+impl Stage for Waiting {
+    fn spec(&self) -> &StageSpec {
+        &self.spec
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
+
+    fn wait(&self, _job: &Job) -> Result<Wait, StageError> {
+        Ok(self.wait.clone())
+    }
+
+    fn run<'a>(
+        &'a self,
+        _context: &'a dyn Context,
+        _job: Job,
+    ) -> BoxFuture<'a, Result<Drafts, StageError>> {
+        panic!("a stage that waits is never run");
+    }
+}
+
+/// The idempotency keys and node names of the attempts are noted by this name.
+fn spec(name: &'static str, outputs: Ports) -> StageSpec {
+    StageSpec {
+        name,
+        version: 1,
+        summary: "Does what it is told.",
+        inputs: Ports::Declared,
+        outputs,
+        config: Vec::new(),
+        needs_scratch: false,
+        example: "",
+    }
+}
+
+fn catalog(script: &Arc<Script>) -> Catalog {
+    let scripted =
+        |name, outputs| Scripted { spec: spec(name, outputs), script: Arc::clone(script) };
+    let decision = PortSpec { name: "decision".into(), ty: Type::Json, optional: false, doc: "" };
+    let question = Wait::Answer { message: "go on?".into(), choices: Vec::new() };
+    Catalog::new()
+        .with(scripted("script", Ports::Declared))
+        .with(scripted("spare", Ports::Declared))
+        .with(scripted("probe", Ports::Declared))
+        .with(Waiting {
+            spec: spec("nap", Ports::Fixed(Vec::new())),
+            wait: Wait::For(Duration::from_secs(3_600)),
+        })
+        .with(Waiting { spec: spec("ask", Ports::Fixed(vec![decision])), wait: question })
 }
 
 #[derive(Clone, Default)]
@@ -100,17 +179,7 @@ pub(crate) struct Harness {
 impl Harness {
     pub(crate) fn new(text: &str) -> Self {
         let script = Arc::new(Script::default());
-        let spec = StageSpec {
-            name: "script",
-            version: 1,
-            summary: "Does what it is told.",
-            inputs: Ports::Declared,
-            outputs: Ports::Declared,
-            config: Vec::new(),
-            needs_scratch: false,
-            example: "",
-        };
-        let catalog = Catalog::new().with(Scripted { spec, script: Arc::clone(&script) });
+        let catalog = catalog(&script);
         let loaded = flow_workflows::parse("test.toml", text, "/".into());
         assert!(loaded.is_valid(), "{:?}", loaded.diagnostics);
         let graph =
@@ -198,6 +267,63 @@ impl Harness {
         let (_keep, control) = tokio::sync::mpsc::unbounded_channel();
         let runner = Runner { store, clock: Arc::new(SystemClock::start()) };
         runtime.block_on(runner.drive(opened, vec![Box::new(self.notes.clone())], control))
+    }
+
+    /// Where a node that is not fanned out is, as its journal tells.
+    pub(crate) fn phase_of(&self, node: &str) -> flow_core::run::state::Phase {
+        let records = self.store.read_run(&self.run).unwrap();
+        let state = flow_runtime::replay(&self.graph, &self.manifest(), &records);
+        let id = self.graph.find(node).unwrap();
+        state.task(flow_core::id::TaskId::whole(id)).unwrap().phase.clone()
+    }
+
+    /// Idempotency keys of what was executed, in order.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.script.keys.lock().unwrap().clone()
+    }
+
+    /// Leaves a word in the inbox of the run, which must be there.
+    pub(crate) fn post(&self, word: &Word) {
+        self.store.post(&self.run, &word.to_message()).unwrap();
+    }
+
+    /// Runs, and leaves when only waiting is left.
+    pub(crate) fn run_without_waiting(&self) -> Ending {
+        let store: Arc<dyn Store> = self.store.clone();
+        let mut opened =
+            start(&store, self.run.clone(), Arc::clone(&self.graph), self.manifest(), "").unwrap();
+        opened.leave_waits();
+        self.drive(store, opened).unwrap()
+    }
+
+    /// Resumes with all results open again.
+    pub(crate) fn resume_opened(&self) -> Ending {
+        let store: Arc<dyn Store> = self.store.clone();
+        let mut opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest()).unwrap();
+        opened.invalidate(&self.graph.ids().collect::<Vec<_>>());
+        self.drive(store, opened).unwrap()
+    }
+
+    /// Records a word while nobody drives the run; false if nothing waits for it.
+    pub(crate) fn record(&self, word: Word) -> bool {
+        let store: Arc<dyn Store> = self.store.clone();
+        let mut opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest()).unwrap();
+        let now = SystemClock::start().now();
+        flow_runtime::record_word(&store, &mut opened, word, now).unwrap()
+    }
+
+    /// Another workflow in the place of this one, with the same store, script and run.
+    pub(crate) fn with_workflow(self, text: &str) -> Self {
+        let catalog = catalog(&self.script);
+        let loaded = flow_workflows::parse("test.toml", text, "/".into());
+        let graph =
+            check(&loaded.definition.unwrap(), &catalog).unwrap_or_else(|f| panic!("{f:?}"));
+        Self { graph: Arc::new(graph), ..self }
+    }
+
+    /// Another run of the same workflow in the same store.
+    pub(crate) fn another_run(self, run: &str) -> Self {
+        Self { run: RunId::new(run).unwrap(), notes: Notes::default(), ..self }
     }
 
     pub(crate) fn executed(&self) -> Vec<String> {
