@@ -27,7 +27,7 @@ use crate::payloads::RecentPayloads;
 use crate::run_index::RunIndex;
 use crate::stats::{Counters, StoreStats, count};
 use crate::tmp::TmpSpace;
-use crate::{cache, holds, inbox, lookup, rates, runs};
+use crate::{bytes, cache, holds, inbox, lookup, rates, runs};
 
 /// So many journals are kept open for questions about them.
 const INDEXES_MAX: usize = 64;
@@ -203,6 +203,7 @@ impl Store for DiskStore {
             return Err(no_journal(path));
         }
         let journal = DiskJournal::open(path, lease, self.shared.clone())?;
+        runs::note_opened(&self.layout, run, journal.created_at());
         self.shared.checkpoints.prepare();
         self.shared.checkpoints.take_over(run, journal.end(), 0);
         Ok(Box::new(journal))
@@ -298,7 +299,8 @@ impl Store for DiskStore {
     }
 
     fn cached(&self, key: &Digest) -> Result<Option<Checkpoint>, StoreError> {
-        cache::find(&self.layout, key)
+        let Some(checkpoint) = self.shared.checkpoints.cached(key)? else { return Ok(None) };
+        Ok(bytes::are_there(self, &self.objects, &checkpoint)?.then_some(checkpoint))
     }
 
     fn cache_entries(&self) -> Result<Vec<CacheEntry>, StoreError> {

@@ -181,6 +181,11 @@ impl Layout {
         self.root.join("cache.lock")
     }
 
+    /// Where the process that has the checkpoint database answers others.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.root.join("checkpoints.socket")
+    }
+
     /// Guards the folder of the checkpoint database, which may be replaced as a whole.
     pub(crate) fn checkpoints_lock(&self) -> PathBuf {
         self.root.join("checkpoints.lock")

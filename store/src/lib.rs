@@ -9,6 +9,7 @@
 //! Any number of processes use one store at once. A run belongs to the process that holds its
 //! lock, which the kernel gives free when that process ends; reading takes no lock.
 
+mod bytes;
 mod cache;
 mod checkpoints;
 #[cfg(test)]

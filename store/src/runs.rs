@@ -1,8 +1,9 @@
 //! The folders of runs: making one, and listing all.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use flow_core::digest::Digest;
@@ -171,6 +172,47 @@ fn parse_line(line: &str) -> Option<(RunId, Timestamp)> {
     let second = parts.next()?.parse().ok()?;
     let nanosecond = parts.next()?.parse().ok()?;
     Some((RunId::new(parts.next()?).ok()?, Timestamp::new(second, nanosecond).ok()?))
+}
+
+/// Notes that a run was taken up, for those who follow what all runs record.
+pub(crate) fn note_opened(layout: &Layout, run: &RunId, created_at: Timestamp) {
+    append_to_list(layout, [RunEntry { id: run.clone(), created_at }].iter());
+}
+
+/// Follows the list of runs for those that were created or taken up.
+#[derive(Debug)]
+pub(crate) struct ListFollower {
+    /// How much of the list was read: whole lines.
+    read: u64,
+}
+
+impl ListFollower {
+    /// Begins at the present end.
+    pub(crate) fn at_end(layout: &Layout) -> Result<Self, StoreError> {
+        let path = layout.run_list();
+        let meta = if_there(fs::metadata(&path)).map_err(StoreError::io("read", &path))?;
+        Ok(Self { read: meta.map_or(0, |meta| meta.len()) })
+    }
+
+    /// The runs that were added since the last look; all, if the list was made anew.
+    pub(crate) fn new_runs(&mut self, layout: &Layout) -> Result<Vec<RunId>, StoreError> {
+        let path = layout.run_list();
+        let meta = if_there(fs::metadata(&path)).map_err(StoreError::io("read", &path))?;
+        let len = meta.map_or(0, |meta| meta.len());
+        if len == self.read {
+            return Ok(Vec::new());
+        }
+        let from = if len < self.read { 0 } else { self.read };
+        let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+        let mut bytes = vec![0; usize::try_from(len - from).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, from).map_err(StoreError::io("read", &path))?;
+        // The last line may not be complete yet.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.read = from + whole as u64;
+        let lines = bytes[..whole].split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(|line| str::from_utf8(line).ok().and_then(parse_line));
+        Ok(lines.map(|(run, _)| run).collect())
+    }
 }
 
 /// Adds lines in one write. The list can do without them.

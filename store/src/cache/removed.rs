@@ -13,10 +13,13 @@ use crate::layout::Layout;
 use crate::locks;
 use crate::tmp::TmpSpace;
 
+/// The first half of a key.
+type Half = [u8; 16];
+
 /// Positions by journal and key; no key stands for all.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Removed {
-    upto: HashMap<(Identity, Option<Digest>), u64>,
+    upto: HashMap<(Identity, Option<Half>), u64>,
 }
 
 impl Removed {
@@ -35,13 +38,13 @@ impl Removed {
         Ok(removed)
     }
 
-    pub(crate) fn add(&mut self, journal: Identity, key: Option<Digest>, upto: u64) {
+    pub(crate) fn add(&mut self, journal: Identity, key: Option<Half>, upto: u64) {
         let known = self.upto.entry((journal, key)).or_default();
         *known = upto.max(*known);
     }
 
     /// Whether a checkpoint with this key at this position of a journal was removed.
-    pub(crate) fn covers(&self, journal: &Identity, key: &Digest, position: u64) -> bool {
+    pub(crate) fn covers(&self, journal: &Identity, key: &Half, position: u64) -> bool {
         let before = |key| self.upto.get(&(*journal, key)).is_some_and(|upto| position < *upto);
         before(None) || before(Some(*key))
     }
@@ -80,25 +83,32 @@ pub(crate) fn change(
 }
 
 /// A line of the file: journal, position, key or `*`, and a check over these.
-fn line(journal: &Identity, key: Option<Digest>, upto: u64) -> String {
-    let journal = u128::from_be_bytes(*journal);
-    let key = key.map_or_else(|| "*".to_owned(), |key| key.to_string());
-    let text = format!("{journal:032x} {upto} {key}");
+fn line(journal: &Identity, key: Option<Half>, upto: u64) -> String {
+    let key = key.map_or_else(|| "*".to_owned(), |key| hex(&key));
+    let text = format!("{} {upto} {key}", hex(journal));
     let check = Digest::of(text.as_bytes()).short();
     format!("{text} {check}\n")
 }
 
-fn parse(line: &[u8]) -> Option<(Identity, Option<Digest>, u64)> {
+fn parse(line: &[u8]) -> Option<(Identity, Option<Half>, u64)> {
     let (text, check) = str::from_utf8(line).ok()?.rsplit_once(' ')?;
     if Digest::of(text.as_bytes()).short() != check {
         return None;
     }
     let mut parts = text.split(' ');
-    let journal = u128::from_str_radix(parts.next()?, 16).ok()?.to_be_bytes();
+    let journal = unhex(parts.next()?)?;
     let upto = parts.next()?.parse().ok()?;
     let key = match parts.next()? {
         "*" => None,
-        key => Some(key.parse().ok()?),
+        key => Some(unhex(key)?),
     };
     Some((journal, key, upto))
+}
+
+fn hex(bytes: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*bytes))
+}
+
+fn unhex(text: &str) -> Option<[u8; 16]> {
+    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }

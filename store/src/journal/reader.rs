@@ -8,9 +8,9 @@ use flow_core::run::event::Recorded;
 use flow_core::store::StoreError;
 
 use super::Tip;
-use super::entry::{Entry, entries};
+use super::entry::{ENTRY_HEAD, Entry, entries};
 use super::frame::{FRAME_HEAD, Head, MAGIC, checksum};
-use super::header::Header;
+use super::header::{Header, u32_at};
 use crate::files::if_there;
 
 /// How much is read at once.
@@ -67,6 +67,23 @@ impl JournalFile {
             _ => StoreError::io("read", &self.path)(error),
         })?;
         Ok(bytes)
+    }
+
+    /// The bytes of the entry at `offset`, as far as its length can be believed.
+    pub(crate) fn entry_bytes(&self, offset: u64) -> Result<Vec<u8>, StoreError> {
+        let head = self.read_at(offset, ENTRY_HEAD)?;
+        let size = self.file.metadata().map_err(StoreError::io("read", &self.path))?.len();
+        let len = ENTRY_HEAD as u64 + u64::from(u32_at(&head, 1));
+        match usize::try_from(len) {
+            Ok(len) if offset + len as u64 <= size => self.read_at(offset, len),
+            _ => Err(self.damaged(offset, "an entry is longer than the journal")),
+        }
+    }
+
+    /// Whether a frame begins at a place, which need not be complete.
+    pub(crate) fn has_more(&self, tip: &Tip) -> Result<bool, StoreError> {
+        let mut bytes = [0; MAGIC.len()];
+        Ok(read_up_to(&self.file, &self.path, tip.offset, &mut bytes)? > 0 && bytes == MAGIC)
     }
 
     /// Whether the frame at `offset` is the one that `after` follows.

@@ -24,7 +24,7 @@ use crate::files::{ensure_dir, if_there, sync_dir, sync_together};
 use crate::layout::Layout;
 use crate::platform;
 use crate::tmp::{TmpSpace, unique_name};
-use state::FileState;
+pub(crate) use state::FileState;
 
 /// How much of a file is in memory at once.
 const CHUNK: usize = 1 << 20;
