@@ -37,9 +37,9 @@ const INDEXES_MAX: usize = 64;
 /// Opening reads one small file. The checkpoint database is opened by a thread of its own once a
 /// run is created or taken over, or a checkpoint is asked for.
 pub struct DiskStore {
-    layout: Layout,
-    tmp: Arc<TmpSpace>,
-    objects: Objects,
+    pub(crate) layout: Layout,
+    pub(crate) tmp: Arc<TmpSpace>,
+    pub(crate) objects: Objects,
     shared: Arc<Shared>,
     /// Indexes of the journals that something was asked about.
     indexes: Mutex<HashMap<RunId, Arc<Mutex<RunIndex>>>>,

@@ -34,7 +34,9 @@ mod stats;
 #[cfg(test)]
 mod testing;
 mod tmp;
+mod upkeep;
 
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 pub use stats::StoreStats;
+pub use upkeep::{Finding, FindingKind, Progress};

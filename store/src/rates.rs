@@ -173,6 +173,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn no_span_ever_has_more_starts_than_the_rate(
             starts in 1..6_u32,

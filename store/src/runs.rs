@@ -163,6 +163,20 @@ fn line(entry: &RunEntry) -> String {
     format!("{text} {check}\n")
 }
 
+/// Where the first damaged line of a list of runs begins, if there is one. The last line may be torn.
+pub(crate) fn list_fault(bytes: &[u8]) -> Option<u64> {
+    let mut at = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let whole = line.strip_suffix(b"\n");
+        let fits = |text: &[u8]| str::from_utf8(text).ok().and_then(parse_line).is_some();
+        if whole.is_some_and(|text| !text.is_empty() && !fits(text)) {
+            return Some(at);
+        }
+        at += line.len() as u64;
+    }
+    None
+}
+
 fn parse_line(line: &str) -> Option<(RunId, Timestamp)> {
     let (text, check) = line.rsplit_once(' ')?;
     if Digest::of(text.as_bytes()).short() != check {

@@ -357,8 +357,8 @@ pub trait Store: Send + Sync {
     /// The latest checkpoint with this key among those that tasks of any run made and that were
     /// durable before the call, in whatever process; results that were themselves reused do not
     /// count. `None` as well if its bytes are gone, it was removed from the cache, or the process
-    /// that knows gives no answer within a second. Its payloads are read with the id of its run,
-    /// and are kept for a while even if that run is removed.
+    /// that knows gives no answer within a second. Its payloads are read with the id of its run;
+    /// whoever reuses it records small ones again with its own run, which may outlive that one.
     ///
     /// # Errors
     /// Failure to read.

@@ -25,17 +25,35 @@ pub(crate) struct Removed {
 impl Removed {
     /// Reads what was removed from the cache of a store.
     pub(crate) fn read(layout: &Layout) -> Result<Self, StoreError> {
-        let path = layout.removed();
-        let text = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
-        let mut removed = Self::default();
-        for line in text.unwrap_or_default().split(|byte| *byte == b'\n') {
-            match parse(line) {
-                Some((journal, key, upto)) => removed.add(journal, key, upto),
-                None if line.is_empty() => {}
-                None => tracing::warn!(path = %path.display(), "a line is damaged"),
-            }
+        let (removed, fault) = Self::read_all(layout)?;
+        if let Some(offset) = fault {
+            let path = layout.removed();
+            tracing::warn!(path = %path.display(), offset, "a line is damaged");
         }
         Ok(removed)
+    }
+
+    /// As [`Removed::read`], with the place of the first damage, if there is any.
+    fn read_all(layout: &Layout) -> Result<(Self, Option<u64>), StoreError> {
+        let path = layout.removed();
+        let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
+        let Some(bytes) = bytes else { return Ok((Self::default(), None)) };
+        let (mut removed, mut fault, mut at) = (Self::default(), None, 0);
+        let mut left = None;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = line.strip_suffix(b"\n").and_then(checked);
+            match (text, text.and_then(parse)) {
+                (Some(count), _) if at == 0 => left = count.parse::<u64>().ok(),
+                (_, Some((journal, key, upto))) => {
+                    removed.add(journal, key, upto);
+                    left = left.and_then(|left| left.checked_sub(1));
+                }
+                _ => fault = fault.or(Some(at)),
+            }
+            at += line.len() as u64;
+        }
+        // The first line says how many follow, so that none is lost unnoticed.
+        Ok((removed, fault.or((left != Some(0)).then_some(at))))
     }
 
     pub(crate) fn add(&mut self, journal: Identity, key: Option<Half>, upto: u64) {
@@ -50,8 +68,13 @@ impl Removed {
     }
 
     fn text(&self) -> String {
-        let mut lines: Vec<_> = self.upto.iter().map(|((j, k), upto)| line(j, *k, *upto)).collect();
+        let entry = |((journal, key), upto): (&(Identity, Option<Half>), &u64)| {
+            let key = key.map_or_else(|| "*".to_owned(), |key| hex(&key));
+            line(&format!("{} {upto} {key}", hex(journal)))
+        };
+        let mut lines: Vec<_> = self.upto.iter().map(entry).collect();
         lines.sort();
+        lines.insert(0, line(&lines.len().to_string()));
         lines.concat()
     }
 }
@@ -82,19 +105,24 @@ pub(crate) fn change(
     sync_dir(layout.root())
 }
 
-/// A line of the file: journal, position, key or `*`, and a check over these.
-fn line(journal: &Identity, key: Option<Half>, upto: u64) -> String {
-    let key = key.map_or_else(|| "*".to_owned(), |key| hex(&key));
-    let text = format!("{} {upto} {key}", hex(journal));
-    let check = Digest::of(text.as_bytes()).short();
-    format!("{text} {check}\n")
+/// Where the first damage is in what was removed from the cache, if there is any.
+pub(crate) fn removed_fault(layout: &Layout) -> Result<Option<u64>, StoreError> {
+    Ok(Removed::read_all(layout)?.1)
 }
 
-fn parse(line: &[u8]) -> Option<(Identity, Option<Half>, u64)> {
+/// A line of the file: a text and a check over it.
+fn line(text: &str) -> String {
+    format!("{text} {}\n", Digest::of(text.as_bytes()).short())
+}
+
+/// The text of a line that fits its check.
+fn checked(line: &[u8]) -> Option<&str> {
     let (text, check) = str::from_utf8(line).ok()?.rsplit_once(' ')?;
-    if Digest::of(text.as_bytes()).short() != check {
-        return None;
-    }
+    (Digest::of(text.as_bytes()).short() == check).then_some(text)
+}
+
+/// Journal, position, and key or `*`.
+fn parse(text: &str) -> Option<(Identity, Option<Half>, u64)> {
     let mut parts = text.split(' ');
     let journal = unhex(parts.next()?)?;
     let upto = parts.next()?.parse().ok()?;

@@ -1,6 +1,8 @@
 //! Which results a journal has, by key: small entries, so that the results of all runs can be read
 //! at once.
 
+use std::collections::{HashMap, HashSet};
+
 use flow_core::store::StoreError;
 
 use super::open::Database;
@@ -89,4 +91,24 @@ pub(crate) fn key_entries(
             visit(identity, &mut value.as_chunks::<ENTRY>().0.iter().map(KeyEntry::read));
         }
     })
+}
+
+/// How many different results the database has of each journal.
+pub(crate) fn key_counts(database: &Database) -> Result<HashMap<Identity, u64>, StoreError> {
+    let mut positions: HashMap<Identity, HashSet<u64>> = HashMap::new();
+    key_entries(database, |identity, entries| {
+        positions.entry(*identity).or_default().extend(entries.map(|entry| entry.position));
+    })?;
+    Ok(positions.into_iter().map(|(identity, all)| (identity, all.len() as u64)).collect())
+}
+
+/// How many values do not fit their checksums.
+pub(crate) fn damaged_values(database: &Database) -> Result<u64, StoreError> {
+    let mut damaged = 0;
+    for prefix in [b"b", b"c", b"k"] {
+        database.each(prefix, |(key, sealed)| {
+            damaged += u64::from(unseal(&key, &sealed).is_none());
+        })?;
+    }
+    Ok(damaged)
 }

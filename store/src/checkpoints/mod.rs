@@ -30,8 +30,8 @@ use crate::layout::Layout;
 use crate::stats::{Counters, count};
 use packs::RunPacks;
 
-pub(crate) use keys::{KeyEntry, key_entries};
-pub(crate) use open::Database;
+pub(crate) use keys::{KeyEntry, damaged_values, key_counts, key_entries};
+pub(crate) use open::{Database, inspect};
 pub(crate) use packs::applied;
 
 /// Longer than this nobody waits for the writer: what it does not do is not lost.

@@ -113,6 +113,17 @@ impl Header {
     }
 }
 
+/// What is wrong with the bytes of a header behind its identity, if anything is.
+pub(super) fn fault(identity: &[u8; 32], bytes: &[u8]) -> Option<&'static str> {
+    let (mark, rest) = bytes.get(MARK_AT..)?.split_at_checked(MARK_LEN)?;
+    let whole = mark.iter().all(|byte| *byte == 0) || Header::read_mark(identity, mark) != 0;
+    if !whole {
+        return Some("the mark that says where the journal was closed does not fit its checksum");
+    }
+    let is_empty = rest.iter().all(|byte| *byte == 0);
+    (!is_empty).then_some("something is written where the header has nothing")
+}
+
 fn mark_checksum(identity: &[u8; 32], position: u64) -> [u8; 16] {
     super::short(&blake3::keyed_hash(identity, &position.to_le_bytes()))
 }

@@ -10,7 +10,7 @@ use flow_core::store::StoreError;
 use super::Tip;
 use super::entry::{ENTRY_HEAD, Entry, entries};
 use super::frame::{FRAME_HEAD, Head, MAGIC, checksum};
-use super::header::{Header, u32_at};
+use super::header::{self, HEADER_LEN, Header, u32_at};
 use crate::files::if_there;
 
 /// How much is read at once.
@@ -93,6 +93,28 @@ impl JournalFile {
             Ok(()) => Ok(Head::read(&bytes).is_some_and(|head| head.tip_after(offset) == *after)),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(StoreError::io("read", &self.path)(error)),
+        }
+    }
+
+    /// What is wrong with the part of the header that is written over in place, if anything is. Only
+    /// of a journal that nobody holds.
+    pub(crate) fn header_fault(&self) -> Result<Option<&'static str>, StoreError> {
+        let bytes = self.read_at(0, HEADER_LEN as usize)?;
+        Ok(header::fault(&self.header.identity, &bytes))
+    }
+
+    /// Whether anything was written behind a place, besides reserved space.
+    pub(crate) fn has_bytes_behind(&self, mut offset: u64) -> Result<bool, StoreError> {
+        let mut window = vec![0; CHUNK];
+        loop {
+            let len = read_up_to(&self.file, &self.path, offset, &mut window)?;
+            if window[..len].iter().fold(0, |all, byte| all | byte) != 0 {
+                return Ok(true);
+            }
+            if len < window.len() {
+                return Ok(false);
+            }
+            offset += len as u64;
         }
     }
 

@@ -179,7 +179,7 @@ impl Objects {
 }
 
 /// Hashes the rest of a file.
-fn hash(file: &mut File, path: &Path) -> Result<Digest, StoreError> {
+pub(crate) fn hash(file: &mut File, path: &Path) -> Result<Digest, StoreError> {
     let mut hasher = Hasher::default();
     each_chunk(file, path, |bytes| {
         hasher.update(bytes);
