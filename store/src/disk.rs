@@ -160,6 +160,26 @@ impl DiskStore {
         ask(&mut index)
     }
 
+    /// Takes the lock of a run and opens its journal.
+    pub(crate) fn open_journal(&self, run: &RunId) -> Result<DiskJournal, StoreError> {
+        self.require_run(run)?;
+        let path = self.layout.journal(run);
+        let lease = Lease::take(&self.layout.lock(run)).map_err(|refusal| match refusal {
+            Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
+            Refusal::Failed(error) => error,
+        })?;
+        if !path.exists() {
+            return Err(no_journal(path));
+        }
+        DiskJournal::open(path, lease, self.shared.clone())
+    }
+
+    /// Has the whole journal of a run taken over into the checkpoint database.
+    pub(crate) fn index_run(&self, run: &RunId) {
+        self.shared.checkpoints.prepare();
+        self.shared.checkpoints.take_over_all(run);
+    }
+
     /// An inline payload from wherever it is found first.
     fn inline(&self, run: &RunId, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
         if let Some(bytes) = self.shared.recent.get(digest) {
@@ -193,16 +213,7 @@ impl Store for DiskStore {
     }
 
     fn open_run(&self, run: &RunId) -> Result<Box<dyn Journal>, StoreError> {
-        self.require_run(run)?;
-        let path = self.layout.journal(run);
-        let lease = Lease::take(&self.layout.lock(run)).map_err(|refusal| match refusal {
-            Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
-            Refusal::Failed(error) => error,
-        })?;
-        if !path.exists() {
-            return Err(no_journal(path));
-        }
-        let journal = DiskJournal::open(path, lease, self.shared.clone())?;
+        let journal = self.open_journal(run)?;
         runs::note_opened(&self.layout, run, journal.created_at());
         self.shared.checkpoints.prepare();
         self.shared.checkpoints.take_over(run, journal.end(), 0);

@@ -167,6 +167,21 @@ impl Layout {
         self.root.join("rates")
     }
 
+    /// Locked by all who store objects, as long as their stores are open.
+    pub(crate) fn users(&self) -> PathBuf {
+        self.root.join("objects.users")
+    }
+
+    /// Locked by those who rely on objects being there, and alone by whoever removes some.
+    pub(crate) fn removal(&self) -> PathBuf {
+        self.root.join("objects.lock")
+    }
+
+    /// Held by the one process that collects what nobody needs.
+    pub(crate) fn collection(&self) -> PathBuf {
+        self.root.join("gc.lock")
+    }
+
     pub(crate) fn inbox(&self, run: &RunId) -> PathBuf {
         self.run(run).join(INBOX)
     }

@@ -67,6 +67,15 @@ impl Removed {
         before(None) || before(Some(*key))
     }
 
+    /// Forgets what says nothing more, because its journal is gone or all of it was removed later.
+    fn tidy(&mut self, is_there: impl Fn(&Identity) -> bool) {
+        let all = self.upto.clone();
+        self.upto.retain(|(journal, key), upto| {
+            let whole = key.and_then(|_| all.get(&(*journal, None)));
+            is_there(journal) && whole.is_none_or(|whole| whole < upto)
+        });
+    }
+
     fn text(&self) -> String {
         let entry = |((journal, key), upto): (&(Identity, Option<Half>), &u64)| {
             let key = key.map_or_else(|| "*".to_owned(), |key| hex(&key));
@@ -103,6 +112,18 @@ pub(crate) fn change(
     }
     written?;
     sync_dir(layout.root())
+}
+
+/// Forgets what was removed of journals that are gone.
+pub(crate) fn tidy_removed(
+    layout: &Layout,
+    tmp: &TmpSpace,
+    is_there: impl Fn(&Identity) -> bool,
+) -> Result<(), StoreError> {
+    if !layout.removed().exists() {
+        return Ok(());
+    }
+    change(layout, tmp, |removed| removed.tidy(is_there))
 }
 
 /// Where the first damage is in what was removed from the cache, if there is any.

@@ -31,7 +31,7 @@ use crate::stats::{Counters, count};
 use packs::RunPacks;
 
 pub(crate) use keys::{KeyEntry, damaged_values, key_counts, key_entries};
-pub(crate) use open::{Database, inspect};
+pub(crate) use open::{Database, forget, inspect, put_aside};
 pub(crate) use packs::applied;
 
 /// Longer than this nobody waits for the writer: what it does not do is not lost.
@@ -136,6 +136,11 @@ impl Checkpoints {
     /// so many checkpoints.
     pub(crate) fn take_over(&self, run: &RunId, upto: u64, checkpoints: u64) {
         self.shared.order(run, Order { upto, again: false, sync: false }, checkpoints);
+    }
+
+    /// Orders all of a journal to be taken over, whoever holds it.
+    pub(crate) fn take_over_all(&self, run: &RunId) {
+        self.shared.order(run, Order { upto: u64::MAX, again: false, sync: true }, 0);
     }
 
     /// Waits until everything is written that was ordered before the call.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use flow_core::store::StoreError;
 
 use crate::files::{ensure_dir, if_there, sync_dir};
+use crate::journal::Identity;
 use crate::layout::Layout;
 use crate::tmp::unique_name;
 
@@ -92,6 +93,32 @@ pub(crate) fn put_aside(layout: &Layout) -> Result<bool, StoreError> {
     sync_dir(layout.root())?;
     drop(guard);
     Ok(true)
+}
+
+/// So many records are removed at once.
+const FORGET: usize = 512;
+
+/// Removes the records of journals that are gone, if no other process has the database.
+pub(crate) fn forget(
+    layout: &Layout,
+    is_there: impl Fn(&Identity) -> bool,
+) -> Result<(), StoreError> {
+    let Some(database) = inspect(layout)? else { return Ok(()) };
+    let mut gone = Vec::new();
+    for prefix in [b"b", b"c", b"k"] {
+        database.each(prefix, |(key, _)| {
+            let journal = key.get(1..).and_then(|rest| rest.first_chunk());
+            if journal.is_some_and(|journal| !is_there(journal)) {
+                gone.push(key);
+            }
+        })?;
+    }
+    for some in gone.chunks(FORGET) {
+        let mut batch = sled::Batch::default();
+        some.iter().for_each(|key| batch.remove(key.clone()));
+        database.write(batch)?;
+    }
+    Ok(())
 }
 
 fn take_guard(layout: &Layout) -> Result<Option<File>, StoreError> {

@@ -6,11 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use flow_core::digest::{Digest, EntryKind, ManifestEntry, manifest_bytes};
-use flow_core::payload::Artifact;
 use flow_core::store::StoreError;
 
 use super::put::{Source, Staged};
-use super::{FileState, Objects, put};
+use super::{Objects, put};
 use crate::files::{ensure_dir, sync_together};
 
 /// So many files of a folder are on their way to the disk before the first is waited for.
@@ -91,24 +90,6 @@ impl Objects {
             }
         }
         Ok(())
-    }
-
-    /// Whether all objects of an artifact are there; their bytes are checked when they are read.
-    pub(crate) fn expect(&self, artifact: &Artifact) -> Result<(), StoreError> {
-        if !artifact.is_dir() {
-            return self.expect_one(&artifact.digest);
-        }
-        let entries = self.manifest(&artifact.digest)?;
-        let files = entries.iter().filter_map(|(_, entry)| entry.digest);
-        files.into_iter().try_for_each(|digest| self.expect_one(&digest))
-    }
-
-    fn expect_one(&self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.layout.object(digest);
-        match FileState::of(&path)? {
-            Some(_) => Ok(()),
-            None => Err(StoreError::Missing { digest: *digest, path }),
-        }
     }
 
     /// Reads a manifest, and refuses one that would reach out of its folder.

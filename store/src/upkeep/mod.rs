@@ -3,11 +3,20 @@
 
 mod database;
 mod finding;
+mod gc;
+mod marks;
 mod objects;
+mod repair;
 mod runs;
 mod verify;
 
 #[cfg(test)]
+mod gc_tests;
+#[cfg(test)]
+mod repair_tests;
+#[cfg(test)]
 mod verify_tests;
 
 pub use finding::{Finding, FindingKind, Progress};
+pub use gc::{Collected, Retention};
+pub use repair::Repairs;

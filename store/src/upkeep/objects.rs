@@ -13,7 +13,7 @@ use super::finding::{Finding, FindingKind};
 use super::verify::Check;
 use crate::files::if_there;
 use crate::layout::Layout;
-use crate::objects::hash;
+use crate::objects::{digest_at, hash};
 
 /// More threads than this only make a disk seek.
 const THREADS: usize = 4;
@@ -106,11 +106,6 @@ pub(super) fn each_object(
         }
     }
     Ok(all)
-}
-
-fn digest_at(path: &Path) -> Option<Digest> {
-    let folder = path.parent()?.file_name()?.to_str()?;
-    format!("{folder}{}", path.file_name()?.to_str()?).parse().ok()
 }
 
 /// What is in a folder, links not followed; nothing if it is gone.

@@ -14,7 +14,7 @@ use crate::cache::removed_fault;
 use crate::files::if_there;
 
 /// What stands in a store's folder.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 19] = [
     "format",
     "runs",
     "runs.list",
@@ -31,6 +31,9 @@ const KNOWN: [&str; 16] = [
     "flights",
     "pools",
     "rates",
+    "objects.users",
+    "objects.lock",
+    "gc.lock",
 ];
 
 /// A check that goes on.

@@ -121,7 +121,9 @@ fn a_flipped_bit_anywhere_is_found() {
         let whole = fs::read(&path).expect("the file");
         // Each byte of short files and every 101st of long ones.
         let step = if whole.len() > 4096 { 101 } else { 1 + whole.len() / 400 };
-        for at in (0..whole.len()).step_by(step) {
+        // Without its last line break a list ends in a torn line, which is no fault.
+        let end = whole.len() - usize::from(path.ends_with("runs.list"));
+        for at in (0..end).step_by(step) {
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << (at % 8);
             replace(&path, &damaged);
