@@ -126,7 +126,7 @@ impl DiskStore {
     }
 
     /// The journal of a run that is there, for reading.
-    fn journal_file(&self, run: &RunId) -> Result<JournalFile, StoreError> {
+    pub(crate) fn journal_file(&self, run: &RunId) -> Result<JournalFile, StoreError> {
         let path = self.layout.journal(run);
         if let Some(journal) = JournalFile::open(&path)? {
             return Ok(journal);

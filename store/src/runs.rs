@@ -8,16 +8,20 @@ use std::path::Path;
 
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
-use flow_core::store::{RunEntry, StoreError};
+use flow_core::store::{PRIVATE_PREFIX, RunEntry, StoreError};
 use jiff::Timestamp;
 
 use crate::files::{
-    check_name, discard, ensure_dir, if_there, sync_dir, write_all_synced, write_synced,
+    check_name, discard, ensure_dir, if_there, sync_dir, write_all_synced, write_synced_with,
 };
 use crate::journal::{self, JournalFile};
 use crate::layout::{INBOX, JOURNAL, LOCK, Layout};
 use crate::lease::{Lease, Refusal};
 use crate::tmp::TmpSpace;
+
+/// The modes of recorded files, before the mask of the process.
+const EVERYBODY: u32 = 0o666;
+const OWNER_ONLY: u32 = 0o600;
 
 /// Makes the folder of a run with everything in it, and takes its lease. The folder is made aside
 /// and renamed, so that a run is there as a whole or not at all.
@@ -34,14 +38,26 @@ pub(crate) fn create(
     let aside = tmp.fresh()?;
     let created_at = Timestamp::now();
     let lease = fill(&aside, run, files, created_at)?;
-    match fs::rename(&aside, &target) {
+    admit(layout, &aside, run, created_at)?;
+    Ok(lease)
+}
+
+/// Gives a folder that was made aside the name of a run.
+pub(crate) fn admit(
+    layout: &Layout,
+    aside: &Path,
+    run: &RunId,
+    created_at: Timestamp,
+) -> Result<(), StoreError> {
+    let target = layout.run(run);
+    match fs::rename(aside, &target) {
         Ok(()) => {}
         Err(error) if is_taken(&error) => return Err(StoreError::RunExists(run.clone())),
         Err(error) => return Err(StoreError::io("rename", &target)(error)),
     }
     sync_dir(&layout.runs())?;
     append_to_list(layout, [RunEntry { id: run.clone(), created_at }].iter());
-    Ok(lease)
+    Ok(())
 }
 
 fn is_taken(error: &io::Error) -> bool {
@@ -88,7 +104,8 @@ pub(crate) fn put_file(
     check_file_name(name)?;
     let aside = tmp.fresh()?;
     let target = folder.join(name);
-    let renamed = write_synced(&aside, content)
+    let mode = if name.starts_with(PRIVATE_PREFIX) { OWNER_ONLY } else { EVERYBODY };
+    let renamed = write_synced_with(&aside, content, mode)
         .and_then(|()| fs::rename(&aside, &target).map_err(StoreError::io("rename", &target)));
     if renamed.is_err() {
         discard(&aside);

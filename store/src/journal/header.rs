@@ -104,12 +104,25 @@ impl Header {
         if bytes[8..] == mark_checksum(identity, position) { position } else { 0 }
     }
 
-    /// Notes in the file that everything before `position` was durable.
-    pub(crate) fn write_mark(&self, file: &File, position: u64) -> std::io::Result<()> {
+    /// The bytes of this header for a copy of the journal that is closed at `position`.
+    pub(crate) fn closed_at(&self, bytes: &[u8], position: u64) -> Vec<u8> {
+        let mut copy = bytes.to_vec();
+        if let Some(mark) = copy.get_mut(MARK_AT..MARK_AT + MARK_LEN) {
+            mark.copy_from_slice(&self.mark_bytes(position));
+        }
+        copy
+    }
+
+    fn mark_bytes(&self, position: u64) -> [u8; MARK_LEN] {
         let mut bytes = [0; MARK_LEN];
         bytes[..8].copy_from_slice(&position.to_le_bytes());
         bytes[8..].copy_from_slice(&mark_checksum(&self.identity, position));
-        file.write_all_at(&bytes, MARK_AT as u64)
+        bytes
+    }
+
+    /// Notes in the file that everything before `position` was durable.
+    pub(crate) fn write_mark(&self, file: &File, position: u64) -> std::io::Result<()> {
+        file.write_all_at(&self.mark_bytes(position), MARK_AT as u64)
     }
 }
 

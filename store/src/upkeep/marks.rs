@@ -78,25 +78,7 @@ impl Marks {
     }
 
     fn mark_file(&mut self, path: &Path) -> Result<(), StoreError> {
-        let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
-        let Some(mut file) = file else { return Ok(()) };
-        let mut run = Digits::none();
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let len = file.read(&mut buffer).map_err(StoreError::io("read", path))?;
-            for byte in &buffer[..len] {
-                if let Some(digest) = run.take(*byte) {
-                    self.mark(digest);
-                }
-            }
-            if len == 0 {
-                break;
-            }
-        }
-        if let Some(digest) = run.take(b'\n') {
-            self.mark(digest);
-        }
-        Ok(())
+        each_digest_in(path, &mut |digest| self.mark(digest))
     }
 
     fn mark(&mut self, digest: Digest) {
@@ -114,8 +96,28 @@ impl Marks {
     }
 }
 
+/// Shows whatever looks like a digest in a file; nothing if it is gone.
+pub(super) fn each_digest_in(path: &Path, visit: &mut dyn FnMut(Digest)) -> Result<(), StoreError> {
+    let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
+    let Some(mut file) = file else { return Ok(()) };
+    let mut digits = Digits::none();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let len = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(len) => len,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(StoreError::io("read", path)(error)),
+        };
+        buffer[..len].iter().filter_map(|byte| digits.take(*byte)).for_each(&mut *visit);
+    }
+    // The end of the file ends a row of digits as well.
+    digits.take(b'\n').into_iter().for_each(visit);
+    Ok(())
+}
+
 /// Whether a file may be JSON that refers to something: an object or a list.
-fn is_json(path: &Path) -> Result<bool, StoreError> {
+pub(super) fn is_json(path: &Path) -> Result<bool, StoreError> {
     let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
     let Some(mut file) = file else { return Ok(false) };
     let mut first = [0];

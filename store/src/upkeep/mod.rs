@@ -2,14 +2,19 @@
 //! from one store to another.
 
 mod database;
+mod export;
 mod finding;
 mod gc;
+mod import;
 mod marks;
 mod objects;
+mod package;
 mod repair;
 mod runs;
 mod verify;
 
+#[cfg(test)]
+mod export_tests;
 #[cfg(test)]
 mod gc_tests;
 #[cfg(test)]

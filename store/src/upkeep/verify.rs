@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::store::StoreError;
 
@@ -79,6 +80,32 @@ impl DiskStore {
         database::check(&mut check, &ids)?;
         check_strays(&mut check, &ids)?;
         Ok(check.done)
+    }
+}
+
+impl DiskStore {
+    /// Refuses a run of which something is lost.
+    pub(super) fn require_whole(&self, run: &RunId) -> Result<(), StoreError> {
+        let mut lost = None;
+        let mut report = |finding: Finding| {
+            if !finding.kind.is_note() && lost.is_none() {
+                lost = Some(finding);
+            }
+        };
+        let progress = &mut |_| {};
+        let mut check =
+            Check { store: self, report: &mut report, progress, done: Progress::default() };
+        runs::check(&mut check, run, &mut objects::Known::new())?;
+        match lost {
+            None => Ok(()),
+            Some(finding) if finding.kind == FindingKind::Missing => {
+                let digest = crate::objects::digest_at(&finding.path).unwrap_or(Digest::of(b""));
+                Err(StoreError::Missing { digest, path: finding.path })
+            }
+            Some(Finding { path, offset, reason, .. }) => {
+                Err(StoreError::Damaged { path, offset: offset.unwrap_or(0), reason })
+            }
+        }
     }
 }
 
