@@ -436,7 +436,7 @@ pub(crate) fn a_reused_result_does_not_extend_its_own_life(store: &dyn Store, _:
     journal.syncer().sync().expect("a sync");
     assert_eq!(store.cached(&key(1)).expect("an answer"), None);
     assert_eq!(store.cache_entries().expect("entries"), []);
-    journal.append(&[made_at(1, 1_000, b"1")], &[]).expect("an append");
+    journal.append(&[made_at(1, 1_000, b"1")], &[payload(b"1")]).expect("an append");
     journal.append(&[record(11, reused)], &[]).expect("an append");
     journal.syncer().sync().expect("a sync");
     let found = store.cached(&key(1)).expect("an answer").expect("it was made");
@@ -455,7 +455,7 @@ pub(crate) fn what_is_removed_from_the_cache_counts_again_when_it_is_made_again(
     assert!(!store.cache_remove(&key(9)).expect("an answer"), "it never was there");
     assert_eq!([1, 2, 3].map(is_there), [false, true, true]);
     // What counts is the order in the journal: the clock may have been set back.
-    journal.append(&[made_at(1, 5, b"again")], &[]).expect("an append");
+    journal.append(&[made_at(1, 5, b"again")], &[payload(b"again")]).expect("an append");
     journal.syncer().sync().expect("a sync");
     assert_eq!([1, 2, 3].map(is_there), [true, true, true]);
     assert_eq!(store.cache_clear().expect("a number"), 3);

@@ -27,7 +27,7 @@ use crate::payloads::RecentPayloads;
 use crate::run_index::RunIndex;
 use crate::stats::{Counters, StoreStats, count};
 use crate::tmp::TmpSpace;
-use crate::{cache, holds, inbox, lookup, rates, runs};
+use crate::{bytes, cache, holds, inbox, lookup, rates, runs};
 
 /// So many journals are kept open for questions about them.
 const INDEXES_MAX: usize = 64;
@@ -37,9 +37,9 @@ const INDEXES_MAX: usize = 64;
 /// Opening reads one small file. The checkpoint database is opened by a thread of its own once a
 /// run is created or taken over, or a checkpoint is asked for.
 pub struct DiskStore {
-    layout: Layout,
-    tmp: Arc<TmpSpace>,
-    objects: Objects,
+    pub(crate) layout: Layout,
+    pub(crate) tmp: Arc<TmpSpace>,
+    pub(crate) objects: Objects,
     shared: Arc<Shared>,
     /// Indexes of the journals that something was asked about.
     indexes: Mutex<HashMap<RunId, Arc<Mutex<RunIndex>>>>,
@@ -126,7 +126,7 @@ impl DiskStore {
     }
 
     /// The journal of a run that is there, for reading.
-    fn journal_file(&self, run: &RunId) -> Result<JournalFile, StoreError> {
+    pub(crate) fn journal_file(&self, run: &RunId) -> Result<JournalFile, StoreError> {
         let path = self.layout.journal(run);
         if let Some(journal) = JournalFile::open(&path)? {
             return Ok(journal);
@@ -158,6 +158,26 @@ impl DiskStore {
         drop(indexes);
         let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
         ask(&mut index)
+    }
+
+    /// Takes the lock of a run and opens its journal.
+    pub(crate) fn open_journal(&self, run: &RunId) -> Result<DiskJournal, StoreError> {
+        self.require_run(run)?;
+        let path = self.layout.journal(run);
+        let lease = Lease::take(&self.layout.lock(run)).map_err(|refusal| match refusal {
+            Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
+            Refusal::Failed(error) => error,
+        })?;
+        if !path.exists() {
+            return Err(no_journal(path));
+        }
+        DiskJournal::open(path, lease, self.shared.clone())
+    }
+
+    /// Has the whole journal of a run taken over into the checkpoint database.
+    pub(crate) fn index_run(&self, run: &RunId) {
+        self.shared.checkpoints.prepare();
+        self.shared.checkpoints.take_over_all(run);
     }
 
     /// An inline payload from wherever it is found first.
@@ -193,16 +213,8 @@ impl Store for DiskStore {
     }
 
     fn open_run(&self, run: &RunId) -> Result<Box<dyn Journal>, StoreError> {
-        self.require_run(run)?;
-        let path = self.layout.journal(run);
-        let lease = Lease::take(&self.layout.lock(run)).map_err(|refusal| match refusal {
-            Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
-            Refusal::Failed(error) => error,
-        })?;
-        if !path.exists() {
-            return Err(no_journal(path));
-        }
-        let journal = DiskJournal::open(path, lease, self.shared.clone())?;
+        let journal = self.open_journal(run)?;
+        runs::note_opened(&self.layout, run, journal.created_at());
         self.shared.checkpoints.prepare();
         self.shared.checkpoints.take_over(run, journal.end(), 0);
         Ok(Box::new(journal))
@@ -298,7 +310,8 @@ impl Store for DiskStore {
     }
 
     fn cached(&self, key: &Digest) -> Result<Option<Checkpoint>, StoreError> {
-        cache::find(&self.layout, key)
+        let Some(checkpoint) = self.shared.checkpoints.cached(key)? else { return Ok(None) };
+        Ok(bytes::are_there(self, &self.objects, &checkpoint)?.then_some(checkpoint))
     }
 
     fn cache_entries(&self) -> Result<Vec<CacheEntry>, StoreError> {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use flow_core::store::StoreError;
@@ -20,6 +21,18 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
 /// Writes a file that must not exist yet, and makes its bytes durable.
 pub(crate) fn write_synced(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     write_all_synced([(path, content)])
+}
+
+/// As [`write_synced`], with a mode that the mask of the process may narrow.
+pub(crate) fn write_synced_with(path: &Path, content: &[u8], mode: u32) -> Result<(), StoreError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(StoreError::io("create", path))?;
+    file.write_all(content).map_err(StoreError::io("write", path))?;
+    file.sync_all().map_err(StoreError::io("sync", path))
 }
 
 /// Writes files that must not exist yet, and makes their bytes durable: all are on their way to the

@@ -125,3 +125,67 @@ pub(crate) fn take(layout: &Layout, run: &RunId, name: &str) -> Result<(), Store
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_message_is_moved_away_and_holds_nothing_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = Layout::create(&folder.path().join("store")).expect("a store");
+        let tmp = TmpSpace::new(layout.tmp());
+        let run = RunId::new("one").expect("an id");
+        let inbox = layout.inbox(&run);
+        fs::create_dir_all(&inbox).expect("a folder");
+        fs::create_dir(inbox.join("0-folder")).expect("a folder");
+        fs::write(inbox.join("0-folder/file"), b"x").expect("a file");
+        symlink("/etc/hostname", inbox.join("0-link")).expect("a link");
+        symlink("/dev/zero", inbox.join("0-endless")).expect("a link");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let pipe = inbox.join("0-pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)
+            .expect("a pipe");
+        let large = File::create(inbox.join("0-large")).expect("a file");
+        large.set_len(1 << 40).expect("a hole");
+        fs::write(inbox.join(OsStr::from_bytes(b"0-\xFF")), b"x").expect("a file");
+        fs::write(inbox.join("0-empty"), b"").expect("a file");
+        post(&layout, &tmp, &run, b"a message").expect("it is left there");
+        for _ in 0..2 {
+            let contents: Vec<_> =
+                read(&layout, &run).expect("messages").into_iter().map(|(_, c)| c).collect();
+            assert_eq!(contents, [b"".to_vec(), b"a message".to_vec()]);
+            assert_eq!(fs::read_dir(&inbox).expect("a folder").count(), 2);
+        }
+        assert_eq!(fs::read_dir(layout.quarantine()).expect("a folder").count(), 6);
+    }
+
+    #[test]
+    fn very_many_messages_are_read_in_parts_oldest_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = Layout::create(&folder.path().join("store")).expect("a store");
+        let run = RunId::new("one").expect("an id");
+        let inbox = layout.inbox(&run);
+        fs::create_dir_all(&inbox).expect("a folder");
+        for n in 0..600 {
+            fs::write(inbox.join(format!("{n:05}")), n.to_string()).expect("a file");
+        }
+        let mut seen = Vec::new();
+        loop {
+            let messages = read(&layout, &run).expect("messages");
+            if messages.is_empty() {
+                break;
+            }
+            assert!(messages.len() <= AT_ONCE);
+            for (name, content) in messages {
+                seen.push(content);
+                take(&layout, &run, &name).expect("it is removed");
+            }
+        }
+        let all: Vec<_> = (0..600).map(|n| n.to_string().into_bytes()).collect();
+        assert_eq!(seen, all);
+    }
+}

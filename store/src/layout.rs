@@ -167,6 +167,21 @@ impl Layout {
         self.root.join("rates")
     }
 
+    /// Locked by all who store objects, as long as their stores are open.
+    pub(crate) fn users(&self) -> PathBuf {
+        self.root.join("objects.users")
+    }
+
+    /// Locked by those who rely on objects being there, and alone by whoever removes some.
+    pub(crate) fn removal(&self) -> PathBuf {
+        self.root.join("objects.lock")
+    }
+
+    /// Held by the one process that collects what nobody needs.
+    pub(crate) fn collection(&self) -> PathBuf {
+        self.root.join("gc.lock")
+    }
+
     pub(crate) fn inbox(&self, run: &RunId) -> PathBuf {
         self.run(run).join(INBOX)
     }
@@ -179,6 +194,11 @@ impl Layout {
     /// Held while that file is replaced.
     pub(crate) fn removed_lock(&self) -> PathBuf {
         self.root.join("cache.lock")
+    }
+
+    /// Where the process that has the checkpoint database answers others.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.root.join("checkpoints.socket")
     }
 
     /// Guards the folder of the checkpoint database, which may be replaced as a whole.

@@ -9,6 +9,7 @@
 //! Any number of processes use one store at once. A run belongs to the process that holds its
 //! lock, which the kernel gives free when that process ends; reading takes no lock.
 
+mod bytes;
 mod cache;
 mod checkpoints;
 #[cfg(test)]
@@ -33,7 +34,9 @@ mod stats;
 #[cfg(test)]
 mod testing;
 mod tmp;
+mod upkeep;
 
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 pub use stats::StoreStats;
+pub use upkeep::{Collected, Finding, FindingKind, Progress, Repairs, Retention};

@@ -20,7 +20,7 @@ use crate::disk::fresh_folder;
 use crate::layout::Layout;
 use crate::objects::Objects;
 use crate::tmp::{TmpSpace, unique_name};
-use crate::{holds, inbox, lookup, rates, runs};
+use crate::{bytes, holds, inbox, lookup, rates, runs};
 
 /// A store that forgets everything when it is dropped, and can be told to fail.
 ///
@@ -379,7 +379,9 @@ impl Store for MemoryStore {
     }
 
     fn cached(&self, key: &Digest) -> Result<Option<Checkpoint>, StoreError> {
-        Ok(lock(&self.state).newest().remove(key))
+        let found = lock(&self.state).newest().remove(key);
+        let Some(checkpoint) = found else { return Ok(None) };
+        Ok(bytes::are_there(self, &self.objects, &checkpoint)?.then_some(checkpoint))
     }
 
     fn cache_entries(&self) -> Result<Vec<CacheEntry>, StoreError> {

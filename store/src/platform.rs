@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use rustix::fs::FallocateFlags;
@@ -68,6 +69,53 @@ pub(crate) fn lock_place(path: &Path, place: u64) -> io::Result<Option<File>> {
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),
         Err(std::fs::TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Listens at a path of any length.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    with_short_path(path, |path| UnixListener::bind(path))
+}
+
+/// Connects to whoever listens at a path, without waiting where many wait already.
+pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
+    with_short_path(path, |path| {
+        let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        rustix::io::ioctl_fionbio(&socket, false)?;
+        Ok(UnixStream::from(socket))
+    })
+}
+
+/// A longer path does not fit into the address of a socket.
+const SOCKET_PATH_MAX: usize = 100;
+
+/// Names a file by way of its folder's descriptor, if its path is too long for a socket.
+#[cfg(target_os = "linux")]
+fn with_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    use std::os::fd::AsRawFd;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return act(path) };
+    if path.as_os_str().len() <= SOCKET_PATH_MAX {
+        return act(path);
+    }
+    let folder = File::open(folder)?;
+    act(&Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
+}
+
+/// Where descriptors have no paths, a link in the folder for temporary files leads to the folder.
+#[cfg(not(target_os = "linux"))]
+fn with_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return act(path) };
+    if path.as_os_str().len() <= SOCKET_PATH_MAX {
+        return act(path);
+    }
+    let link = std::env::temp_dir().join(format!("flow-{}", crate::tmp::unique_name()));
+    std::os::unix::fs::symlink(folder, &link)?;
+    let done = act(&link.join(name));
+    std::fs::remove_file(&link)?;
+    done
 }
 
 fn lock_file(path: &Path) -> io::Result<File> {

@@ -157,3 +157,114 @@ fn unseal(record: &[u8; RECORD]) -> Option<Timestamp> {
     let nanosecond = i32::from_le_bytes(*value.last_chunk()?);
     Timestamp::new(second, nanosecond).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn layout(folder: &Path) -> Layout {
+        Layout::create(&folder.join("store")).expect("a store")
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_700_000_000_000 + millis).expect("a time")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_span_ever_has_more_starts_than_the_rate(
+            starts in 1..6_u32,
+            span in 1..50_u64,
+            steps in prop::collection::vec(0..20_i64, 1..120),
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let layout = layout(folder.path());
+            let limit = Rate { starts, span: Duration::from_millis(span) };
+            let (mut now, mut granted) = (0, Vec::new());
+            for step in steps {
+                now += step;
+                match try_rate(&layout, "api", limit, at(now)).expect("an answer") {
+                    None => granted.push(now),
+                    Some(wait) => {
+                        prop_assert!(wait <= limit.span && !wait.is_zero());
+                        // Right before that time it is refused, and at that time granted.
+                        let wait = i64::try_from(wait.as_millis()).expect("a short wait");
+                        let early = try_rate(&layout, "api", limit, at(now + wait - 1));
+                        prop_assert!(early.expect("an answer").is_some());
+                        now += wait;
+                        prop_assert_eq!(try_rate(&layout, "api", limit, at(now)).expect("it"), None);
+                        granted.push(now);
+                    }
+                }
+            }
+            let span = span.cast_signed();
+            for first in &granted {
+                let within = granted.iter().filter(|at| (*first..first + span).contains(at)).count();
+                prop_assert!(within <= starts as usize);
+            }
+        }
+
+        #[test]
+        fn whatever_the_clock_does_nobody_waits_longer_than_a_span(
+            starts in 1..4_u32,
+            jumps in prop::collection::vec(-315_360_000_000..315_360_000_000_i64, 1..30),
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let layout = layout(folder.path());
+            let limit = Rate { starts, span: Duration::from_secs(60) };
+            for now in jumps {
+                let wait = try_rate(&layout, "api", limit, at(now)).expect("an answer");
+                let Some(wait) = wait else { continue };
+                prop_assert!(wait <= limit.span);
+                let wait = i64::try_from(wait.as_millis()).expect("a short wait") + 1;
+                prop_assert_eq!(try_rate(&layout, "api", limit, at(now + wait)).expect("it"), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_damaged_anywhere_costs_one_span_at_most() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = layout(folder.path());
+        let limit = Rate { starts: 3, span: Duration::from_secs(60) };
+        for now in 0..3 {
+            assert_eq!(try_rate(&layout, "api", limit, at(now)).expect("an answer"), None);
+        }
+        let path = layout.rates().join("api");
+        let whole = fs::read(&path).expect("the starts");
+        assert_eq!(whole.len(), 3 * RECORD);
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).expect("a write");
+            let lost = 3 - cut / RECORD;
+            let granted = (0..5)
+                .filter(|_| try_rate(&layout, "api", limit, at(10)).expect("an answer").is_none());
+            assert_eq!(granted.count(), lost, "cut at {cut}");
+            let mut flipped = whole.clone();
+            flipped[cut] ^= 0x40;
+            fs::write(&path, &flipped).expect("a write");
+            let wait = try_rate(&layout, "api", limit, at(10)).expect("an answer");
+            assert!(wait.is_some_and(|wait| wait <= limit.span), "flipped at {cut}");
+            assert_eq!(try_rate(&layout, "api", limit, at(60_011)).expect("an answer"), None);
+        }
+    }
+
+    #[test]
+    fn a_long_file_is_shortened_and_keeps_what_counts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = layout(folder.path());
+        ensure_dir(&layout.rates()).expect("a folder");
+        let path = layout.rates().join("api");
+        let many = i64::try_from(KEEP_MAX).expect("a number");
+        let starts: Vec<u8> = (0..many).flat_map(|n| seal(&at(n))).collect();
+        fs::write(&path, starts).expect("a write");
+        let limit = Rate { starts: 10, span: Duration::from_millis(10) };
+        assert_eq!(try_rate(&layout, "api", limit, at(many)).expect("an answer"), None);
+        let len = fs::metadata(&path).expect("the file").len();
+        assert_eq!(len, KEEP_MAX / 2 * RECORD as u64);
+        assert!(try_rate(&layout, "api", limit, at(many)).expect("an answer").is_some());
+    }
+}

@@ -1,22 +1,27 @@
 //! The folders of runs: making one, and listing all.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
-use flow_core::store::{RunEntry, StoreError};
+use flow_core::store::{PRIVATE_PREFIX, RunEntry, StoreError};
 use jiff::Timestamp;
 
 use crate::files::{
-    check_name, discard, ensure_dir, if_there, sync_dir, write_all_synced, write_synced,
+    check_name, discard, ensure_dir, if_there, sync_dir, write_all_synced, write_synced_with,
 };
 use crate::journal::{self, JournalFile};
 use crate::layout::{INBOX, JOURNAL, LOCK, Layout};
 use crate::lease::{Lease, Refusal};
 use crate::tmp::TmpSpace;
+
+/// The modes of recorded files, before the mask of the process.
+const EVERYBODY: u32 = 0o666;
+const OWNER_ONLY: u32 = 0o600;
 
 /// Makes the folder of a run with everything in it, and takes its lease. The folder is made aside
 /// and renamed, so that a run is there as a whole or not at all.
@@ -33,14 +38,26 @@ pub(crate) fn create(
     let aside = tmp.fresh()?;
     let created_at = Timestamp::now();
     let lease = fill(&aside, run, files, created_at)?;
-    match fs::rename(&aside, &target) {
+    admit(layout, &aside, run, created_at)?;
+    Ok(lease)
+}
+
+/// Gives a folder that was made aside the name of a run.
+pub(crate) fn admit(
+    layout: &Layout,
+    aside: &Path,
+    run: &RunId,
+    created_at: Timestamp,
+) -> Result<(), StoreError> {
+    let target = layout.run(run);
+    match fs::rename(aside, &target) {
         Ok(()) => {}
         Err(error) if is_taken(&error) => return Err(StoreError::RunExists(run.clone())),
         Err(error) => return Err(StoreError::io("rename", &target)(error)),
     }
     sync_dir(&layout.runs())?;
     append_to_list(layout, [RunEntry { id: run.clone(), created_at }].iter());
-    Ok(lease)
+    Ok(())
 }
 
 fn is_taken(error: &io::Error) -> bool {
@@ -87,7 +104,8 @@ pub(crate) fn put_file(
     check_file_name(name)?;
     let aside = tmp.fresh()?;
     let target = folder.join(name);
-    let renamed = write_synced(&aside, content)
+    let mode = if name.starts_with(PRIVATE_PREFIX) { OWNER_ONLY } else { EVERYBODY };
+    let renamed = write_synced_with(&aside, content, mode)
         .and_then(|()| fs::rename(&aside, &target).map_err(StoreError::io("rename", &target)));
     if renamed.is_err() {
         discard(&aside);
@@ -162,6 +180,20 @@ fn line(entry: &RunEntry) -> String {
     format!("{text} {check}\n")
 }
 
+/// Where the first damaged line of a list of runs begins, if there is one. The last line may be torn.
+pub(crate) fn list_fault(bytes: &[u8]) -> Option<u64> {
+    let mut at = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let whole = line.strip_suffix(b"\n");
+        let fits = |text: &[u8]| str::from_utf8(text).ok().and_then(parse_line).is_some();
+        if whole.is_some_and(|text| !text.is_empty() && !fits(text)) {
+            return Some(at);
+        }
+        at += line.len() as u64;
+    }
+    None
+}
+
 fn parse_line(line: &str) -> Option<(RunId, Timestamp)> {
     let (text, check) = line.rsplit_once(' ')?;
     if Digest::of(text.as_bytes()).short() != check {
@@ -171,6 +203,47 @@ fn parse_line(line: &str) -> Option<(RunId, Timestamp)> {
     let second = parts.next()?.parse().ok()?;
     let nanosecond = parts.next()?.parse().ok()?;
     Some((RunId::new(parts.next()?).ok()?, Timestamp::new(second, nanosecond).ok()?))
+}
+
+/// Notes that a run was taken up, for those who follow what all runs record.
+pub(crate) fn note_opened(layout: &Layout, run: &RunId, created_at: Timestamp) {
+    append_to_list(layout, [RunEntry { id: run.clone(), created_at }].iter());
+}
+
+/// Follows the list of runs for those that were created or taken up.
+#[derive(Debug)]
+pub(crate) struct ListFollower {
+    /// How much of the list was read: whole lines.
+    read: u64,
+}
+
+impl ListFollower {
+    /// Begins at the present end.
+    pub(crate) fn at_end(layout: &Layout) -> Result<Self, StoreError> {
+        let path = layout.run_list();
+        let meta = if_there(fs::metadata(&path)).map_err(StoreError::io("read", &path))?;
+        Ok(Self { read: meta.map_or(0, |meta| meta.len()) })
+    }
+
+    /// The runs that were added since the last look; all, if the list was made anew.
+    pub(crate) fn new_runs(&mut self, layout: &Layout) -> Result<Vec<RunId>, StoreError> {
+        let path = layout.run_list();
+        let meta = if_there(fs::metadata(&path)).map_err(StoreError::io("read", &path))?;
+        let len = meta.map_or(0, |meta| meta.len());
+        if len == self.read {
+            return Ok(Vec::new());
+        }
+        let from = if len < self.read { 0 } else { self.read };
+        let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+        let mut bytes = vec![0; usize::try_from(len - from).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, from).map_err(StoreError::io("read", &path))?;
+        // The last line may not be complete yet.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.read = from + whole as u64;
+        let lines = bytes[..whole].split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(|line| str::from_utf8(line).ok().and_then(parse_line));
+        Ok(lines.map(|(run, _)| run).collect())
+    }
 }
 
 /// Adds lines in one write. The list can do without them.

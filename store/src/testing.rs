@@ -51,7 +51,7 @@ pub(crate) fn key(n: u64) -> Digest {
 }
 
 pub(crate) fn started(n: u64) -> Recorded {
-    record(n, Event::AttemptStarted { task: task(n), attempt: 1, key: key(n) })
+    record(n, Event::AttemptStarted { task: task(n), attempt: 1, key: key(n), intent: None })
 }
 
 pub(crate) fn finished(n: u64) -> Recorded {

@@ -75,30 +75,47 @@ impl TmpSpace {
         }
     }
 
+    /// Removes all that dead processes left, or only counts it.
+    pub(crate) fn sweep_all(&self, dry_run: bool) -> Result<u64, StoreError> {
+        let entries = fs::read_dir(&self.parent).map_err(StoreError::io("read", &self.parent))?;
+        let mut count = 0;
+        for entry in entries {
+            let path = entry.map_err(StoreError::io("read", &self.parent))?.path();
+            if is_abandoned(&path) {
+                count += 1;
+                if !dry_run {
+                    remove(&path);
+                }
+            }
+        }
+        Ok(count)
+    }
+
     /// Removes what dead processes left.
     fn sweep(&self) {
         let Ok(entries) = fs::read_dir(&self.parent) else { return };
-        for entry in entries.flatten().take(SWEEP_MAX) {
-            let path = entry.path();
-            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let removed = match is_dir {
-                true => sweep_folder(&path),
-                false if is_old(&path) => fs::remove_file(&path),
-                false => Ok(()),
-            };
-            if let Err(error) = removed {
-                tracing::debug!(path = %path.display(), %error, "a temporary file stays behind");
-            }
-        }
+        let paths = entries.flatten().take(SWEEP_MAX).map(|entry| entry.path());
+        paths.filter(|path| is_abandoned(path)).for_each(|path| remove(&path));
     }
 }
 
-fn sweep_folder(path: &Path) -> std::io::Result<()> {
-    let folder = File::open(path)?;
-    match folder.try_lock() {
-        Ok(()) => fs::remove_dir_all(path),
-        Err(fs::TryLockError::WouldBlock) => Ok(()),
-        Err(fs::TryLockError::Error(error)) => Err(error),
+/// Whether nobody uses a temporary file or folder any more. Whoever finds a folder locked for the
+/// moment of this look makes another one.
+fn is_abandoned(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => File::open(path).is_ok_and(|folder| folder.try_lock().is_ok()),
+        Ok(_) => is_old(path),
+        Err(_) => false,
+    }
+}
+
+fn remove(path: &Path) {
+    let removed = match fs::symlink_metadata(path).map(|meta| meta.is_dir()) {
+        Ok(true) => fs::remove_dir_all(path),
+        _ => fs::remove_file(path),
+    };
+    if let Err(error) = removed {
+        tracing::debug!(path = %path.display(), %error, "a temporary file stays behind");
     }
 }
 

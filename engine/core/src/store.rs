@@ -73,6 +73,9 @@ pub trait Hold: Send {}
 /// A message in the inbox of a run: its name, which tells its place, and its content.
 pub type Message = (String, Vec<u8>);
 
+/// A recorded file whose name begins with this can be read by its owner only and is never exported.
+pub const PRIVATE_PREFIX: &str = "private.";
+
 /// No message for a run is longer.
 pub const MESSAGE_MAX: u64 = 1 << 20;
 
@@ -267,7 +270,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NoRun`], or failure to read.
     fn run_file(&self, run: &RunId, name: &str) -> Result<Vec<u8>, StoreError>;
 
-    /// Adds or replaces a file recorded with the run, durably.
+    /// Adds or replaces a file recorded with the run, durably. See [`PRIVATE_PREFIX`].
     ///
     /// # Errors
     /// Failure to write.
@@ -357,8 +360,8 @@ pub trait Store: Send + Sync {
     /// The latest checkpoint with this key among those that tasks of any run made and that were
     /// durable before the call, in whatever process; results that were themselves reused do not
     /// count. `None` as well if its bytes are gone, it was removed from the cache, or the process
-    /// that knows gives no answer within a second. Its payloads are read with the id of its run,
-    /// and are kept for a while even if that run is removed.
+    /// that knows gives no answer within a second. Its payloads are read with the id of its run;
+    /// whoever reuses it records small ones again with its own run, which may outlive that one.
     ///
     /// # Errors
     /// Failure to read.

@@ -3,8 +3,15 @@
 //! There is no cache beside the runs. An entry is a checkpoint in the journal of the run that made
 //! it, and what is removed from the cache stays in that run.
 
+mod index;
+mod place;
 mod removed;
 mod scan;
+mod server;
+mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -17,10 +24,17 @@ use crate::tmp::TmpSpace;
 use removed::Removed;
 use scan::{Made, each_made};
 
+pub(crate) use index::{Backing, Index, half};
+pub(crate) use place::Place;
+pub(crate) use removed::{removed_fault, tidy_removed};
+pub(crate) use server::Server;
+pub(crate) use wire::{Answer, Silence, ask};
+
 /// A checkpoint, and what ranks it among those with the same key.
 type Ranked = ((i64, i32, Identity, u64), Checkpoint);
 
-/// The newest checkpoint of each key, of one key or of all, straight from the journals.
+/// The newest checkpoint of each key, of one key or of all, straight from the journals: people who
+/// look at the cache can wait for that, and it is the truth.
 fn newest(layout: &Layout, wanted: Option<&Digest>) -> Result<HashMap<Digest, Ranked>, StoreError> {
     let removed = Removed::read(layout)?;
     let mut newest: HashMap<Digest, Ranked> = HashMap::new();
@@ -29,7 +43,7 @@ fn newest(layout: &Layout, wanted: Option<&Digest>) -> Result<HashMap<Digest, Ra
         let journal = made.journal.header.short_identity();
         if known
             || wanted.is_some_and(|wanted| *wanted != made.key)
-            || removed.covers(&journal, &made.key, made.position)
+            || removed.covers(&journal, &half(&made.key), made.position)
         {
             return;
         }
@@ -72,17 +86,7 @@ pub(crate) fn remove(
         }
     })?;
     removed::change(layout, tmp, |removed| {
-        ends.iter().for_each(|(journal, end)| removed.add(*journal, key.copied(), *end));
+        ends.iter().for_each(|(journal, end)| removed.add(*journal, key.map(half), *end));
     })?;
     Ok(before)
-}
-
-/// The latest checkpoint with this key.
-pub(crate) fn find(layout: &Layout, key: &Digest) -> Result<Option<Checkpoint>, StoreError> {
-    let Some((_, checkpoint)) = newest(layout, Some(key))?.remove(key) else { return Ok(None) };
-    // It may just have been written by another process, which has not synced it yet.
-    let path = layout.journal(&checkpoint.run);
-    let synced = std::fs::File::open(&path).and_then(|journal| journal.sync_data());
-    synced.map_err(StoreError::io("sync", path))?;
-    Ok(Some(checkpoint))
 }

@@ -13,42 +13,77 @@ use crate::layout::Layout;
 use crate::locks;
 use crate::tmp::TmpSpace;
 
+/// The first half of a key.
+type Half = [u8; 16];
+
 /// Positions by journal and key; no key stands for all.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Removed {
-    upto: HashMap<(Identity, Option<Digest>), u64>,
+    upto: HashMap<(Identity, Option<Half>), u64>,
 }
 
 impl Removed {
     /// Reads what was removed from the cache of a store.
     pub(crate) fn read(layout: &Layout) -> Result<Self, StoreError> {
-        let path = layout.removed();
-        let text = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
-        let mut removed = Self::default();
-        for line in text.unwrap_or_default().split(|byte| *byte == b'\n') {
-            match parse(line) {
-                Some((journal, key, upto)) => removed.add(journal, key, upto),
-                None if line.is_empty() => {}
-                None => tracing::warn!(path = %path.display(), "a line is damaged"),
-            }
+        let (removed, fault) = Self::read_all(layout)?;
+        if let Some(offset) = fault {
+            let path = layout.removed();
+            tracing::warn!(path = %path.display(), offset, "a line is damaged");
         }
         Ok(removed)
     }
 
-    pub(crate) fn add(&mut self, journal: Identity, key: Option<Digest>, upto: u64) {
+    /// As [`Removed::read`], with the place of the first damage, if there is any.
+    fn read_all(layout: &Layout) -> Result<(Self, Option<u64>), StoreError> {
+        let path = layout.removed();
+        let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
+        let Some(bytes) = bytes else { return Ok((Self::default(), None)) };
+        let (mut removed, mut fault, mut at) = (Self::default(), None, 0);
+        let mut left = None;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = line.strip_suffix(b"\n").and_then(checked);
+            match (text, text.and_then(parse)) {
+                (Some(count), _) if at == 0 => left = count.parse::<u64>().ok(),
+                (_, Some((journal, key, upto))) => {
+                    removed.add(journal, key, upto);
+                    left = left.and_then(|left| left.checked_sub(1));
+                }
+                _ => fault = fault.or(Some(at)),
+            }
+            at += line.len() as u64;
+        }
+        // The first line says how many follow, so that none is lost unnoticed.
+        Ok((removed, fault.or((left != Some(0)).then_some(at))))
+    }
+
+    pub(crate) fn add(&mut self, journal: Identity, key: Option<Half>, upto: u64) {
         let known = self.upto.entry((journal, key)).or_default();
         *known = upto.max(*known);
     }
 
     /// Whether a checkpoint with this key at this position of a journal was removed.
-    pub(crate) fn covers(&self, journal: &Identity, key: &Digest, position: u64) -> bool {
+    pub(crate) fn covers(&self, journal: &Identity, key: &Half, position: u64) -> bool {
         let before = |key| self.upto.get(&(*journal, key)).is_some_and(|upto| position < *upto);
         before(None) || before(Some(*key))
     }
 
+    /// Forgets what says nothing more, because its journal is gone or all of it was removed later.
+    fn tidy(&mut self, is_there: impl Fn(&Identity) -> bool) {
+        let all = self.upto.clone();
+        self.upto.retain(|(journal, key), upto| {
+            let whole = key.and_then(|_| all.get(&(*journal, None)));
+            is_there(journal) && whole.is_none_or(|whole| whole < upto)
+        });
+    }
+
     fn text(&self) -> String {
-        let mut lines: Vec<_> = self.upto.iter().map(|((j, k), upto)| line(j, *k, *upto)).collect();
+        let entry = |((journal, key), upto): (&(Identity, Option<Half>), &u64)| {
+            let key = key.map_or_else(|| "*".to_owned(), |key| hex(&key));
+            line(&format!("{} {upto} {key}", hex(journal)))
+        };
+        let mut lines: Vec<_> = self.upto.iter().map(entry).collect();
         lines.sort();
+        lines.insert(0, line(&lines.len().to_string()));
         lines.concat()
     }
 }
@@ -79,26 +114,50 @@ pub(crate) fn change(
     sync_dir(layout.root())
 }
 
-/// A line of the file: journal, position, key or `*`, and a check over these.
-fn line(journal: &Identity, key: Option<Digest>, upto: u64) -> String {
-    let journal = u128::from_be_bytes(*journal);
-    let key = key.map_or_else(|| "*".to_owned(), |key| key.to_string());
-    let text = format!("{journal:032x} {upto} {key}");
-    let check = Digest::of(text.as_bytes()).short();
-    format!("{text} {check}\n")
+/// Forgets what was removed of journals that are gone.
+pub(crate) fn tidy_removed(
+    layout: &Layout,
+    tmp: &TmpSpace,
+    is_there: impl Fn(&Identity) -> bool,
+) -> Result<(), StoreError> {
+    if !layout.removed().exists() {
+        return Ok(());
+    }
+    change(layout, tmp, |removed| removed.tidy(is_there))
 }
 
-fn parse(line: &[u8]) -> Option<(Identity, Option<Digest>, u64)> {
+/// Where the first damage is in what was removed from the cache, if there is any.
+pub(crate) fn removed_fault(layout: &Layout) -> Result<Option<u64>, StoreError> {
+    Ok(Removed::read_all(layout)?.1)
+}
+
+/// A line of the file: a text and a check over it.
+fn line(text: &str) -> String {
+    format!("{text} {}\n", Digest::of(text.as_bytes()).short())
+}
+
+/// The text of a line that fits its check.
+fn checked(line: &[u8]) -> Option<&str> {
     let (text, check) = str::from_utf8(line).ok()?.rsplit_once(' ')?;
-    if Digest::of(text.as_bytes()).short() != check {
-        return None;
-    }
+    (Digest::of(text.as_bytes()).short() == check).then_some(text)
+}
+
+/// Journal, position, and key or `*`.
+fn parse(text: &str) -> Option<(Identity, Option<Half>, u64)> {
     let mut parts = text.split(' ');
-    let journal = u128::from_str_radix(parts.next()?, 16).ok()?.to_be_bytes();
+    let journal = unhex(parts.next()?)?;
     let upto = parts.next()?.parse().ok()?;
     let key = match parts.next()? {
         "*" => None,
-        key => Some(key.parse().ok()?),
+        key => Some(unhex(key)?),
     };
     Some((journal, key, upto))
+}
+
+fn hex(bytes: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*bytes))
+}
+
+fn unhex(text: &str) -> Option<[u8; 16]> {
+    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }

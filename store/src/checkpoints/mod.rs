@@ -5,6 +5,8 @@
 //! says is checked, and what it does not say is looked up in the journal, so nothing depends on its
 //! state.
 
+mod keys;
+mod locate;
 mod open;
 mod packs;
 mod record;
@@ -23,10 +25,14 @@ use flow_core::id::RunId;
 use flow_core::run::event::Recorded;
 use flow_core::store::StoreError;
 
+use crate::cache::Index;
 use crate::layout::Layout;
 use crate::stats::{Counters, count};
-use open::Database;
 use packs::RunPacks;
+
+pub(crate) use keys::{KeyEntry, damaged_values, key_counts, key_entries};
+pub(crate) use open::{Database, forget, inspect, put_aside};
+pub(crate) use packs::applied;
 
 /// Longer than this nobody waits for the writer: what it does not do is not lost.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,14 +58,22 @@ struct Shared {
     /// Wakes those who wait for the writer.
     progress: Condvar,
     database: RwLock<Option<Arc<Database>>>,
+    /// The results of all runs, once someone asked for one of them.
+    index: Mutex<Option<Index>>,
+    /// Until when nobody is asked, after someone did not answer.
+    unanswered: Mutex<Option<Instant>>,
 }
 
 /// The writer's orders, and how far it is.
 #[derive(Debug, Default)]
 struct State {
     started: bool,
-    /// Whether the first attempt to open the database is over.
-    tried: bool,
+    /// How many attempts to open the database were asked for after the first, and are over: the
+    /// first is the first of these.
+    tries: u64,
+    tried: u64,
+    /// The database cannot be opened or written.
+    failed: bool,
     finished: bool,
     closing: bool,
     /// Orders that were given, and those among them that are done.
@@ -79,6 +93,8 @@ struct Order {
     upto: u64,
     /// Whether to begin at the start, because the database lost something.
     again: bool,
+    /// Whether the journal is another process's, so that what it wrote may not be durable.
+    sync: bool,
 }
 
 impl Checkpoints {
@@ -90,6 +106,8 @@ impl Checkpoints {
             work: Condvar::new(),
             progress: Condvar::new(),
             database: RwLock::default(),
+            index: Mutex::default(),
+            unanswered: Mutex::default(),
         };
         Self { shared: Arc::new(shared), thread: Mutex::default(), packs: Mutex::default() }
     }
@@ -101,6 +119,7 @@ impl Checkpoints {
             return;
         }
         state.started = true;
+        state.tries = 1;
         drop(state);
         let shared = self.shared.clone();
         let thread = std::thread::Builder::new().name("flow-checkpoints".into());
@@ -116,24 +135,12 @@ impl Checkpoints {
     /// Orders the journal of a run to be taken over up to a position that is durable, with about
     /// so many checkpoints.
     pub(crate) fn take_over(&self, run: &RunId, upto: u64, checkpoints: u64) {
-        self.order(run, upto, false, checkpoints);
+        self.shared.order(run, Order { upto, again: false, sync: false }, checkpoints);
     }
 
-    fn order(&self, run: &RunId, upto: u64, again: bool, checkpoints: u64) {
-        let mut state = self.shared.state();
-        if !state.started || state.finished {
-            return;
-        }
-        state.ordered += 1;
-        state.waiting += checkpoints;
-        let wake = state.orders.is_empty() || state.waiting >= writer::GATHER_MAX;
-        let order = state.orders.entry(run.clone()).or_default();
-        order.upto = order.upto.max(upto);
-        order.again |= again;
-        drop(state);
-        if wake {
-            self.shared.work.notify_one();
-        }
+    /// Orders all of a journal to be taken over, whoever holds it.
+    pub(crate) fn take_over_all(&self, run: &RunId) {
+        self.shared.order(run, Order { upto: u64::MAX, again: false, sync: true }, 0);
     }
 
     /// Waits until everything is written that was ordered before the call.
@@ -152,7 +159,7 @@ impl Checkpoints {
     pub(crate) fn find(&self, run: &RunId, lookup: &[u8]) -> Result<Option<Recorded>, StoreError> {
         self.prepare();
         let state = self.shared.state();
-        self.shared.wait(state, |state| state.tried);
+        self.shared.wait(state, |state| state.tried > 0);
         let Some(database) = self.shared.database() else { return Ok(None) };
         let Some(packs) = self.packs_of(&database, run)? else { return Ok(None) };
         count(&self.shared.counters.database_gets);
@@ -206,7 +213,8 @@ impl Checkpoints {
     fn mend(&self, run: &RunId, packs: &RunPacks) {
         if packs.is_first_fault() {
             count(&self.shared.counters.database_repairs);
-            self.order(run, packs.applied_to(), true, 0);
+            let order = Order { upto: packs.applied_to(), again: true, sync: false };
+            self.shared.order(run, order, 0);
         }
     }
 
@@ -259,6 +267,24 @@ impl Drop for Checkpoints {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    fn order(&self, run: &RunId, order: Order, checkpoints: u64) {
+        let mut state = self.state();
+        if !state.started || state.finished {
+            return;
+        }
+        state.ordered += 1;
+        state.waiting += checkpoints;
+        let wake = state.orders.is_empty() || state.waiting >= writer::GATHER_MAX;
+        let known = state.orders.entry(run.clone()).or_default();
+        known.upto = known.upto.max(order.upto);
+        known.again |= order.again;
+        known.sync |= order.sync;
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
     }
 
     fn database(&self) -> Option<Arc<Database>> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use flow_core::store::StoreError;
 
-use crate::files::{ensure_dir, sync_dir};
+use crate::files::{ensure_dir, if_there, sync_dir};
+use crate::journal::Identity;
 use crate::layout::Layout;
 use crate::tmp::unique_name;
 
@@ -59,6 +60,65 @@ pub(crate) fn open(layout: &Layout) -> Result<Option<(Database, bool)>, StoreErr
     let data_path = path.join("db");
     let data = File::open(&data_path).map_err(StoreError::io("open", data_path))?;
     Ok(Some((Database { db: Some(db), data, path, _guard: guard }, repaired)))
+}
+
+/// Opens the database as it is, to look at it; `None` if there is none, or another process has it.
+///
+/// # Errors
+/// [`StoreError::Database`] if it is damaged.
+pub(crate) fn inspect(layout: &Layout) -> Result<Option<Database>, StoreError> {
+    let path = layout.checkpoints();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let Some(guard) = take_guard(layout)? else { return Ok(None) };
+    let db = open_sled(&path).map_err(|refusal| match refusal {
+        Refusal::Failed(error) => error,
+        Refusal::Damaged(reason) => StoreError::Database(reason),
+    })?;
+    let data_path = path.join("db");
+    let data = File::open(&data_path).map_err(StoreError::io("open", data_path))?;
+    Ok(Some(Database { db: Some(db), data, path, _guard: guard }))
+}
+
+/// Puts the database aside, so that it is made again from the journals. Returns false if another
+/// process has it.
+pub(crate) fn put_aside(layout: &Layout) -> Result<bool, StoreError> {
+    let path = layout.checkpoints();
+    let Some(guard) = take_guard(layout)? else { return Ok(false) };
+    let quarantine = layout.quarantine();
+    ensure_dir(&quarantine)?;
+    let aside = quarantine.join(format!("checkpoints.{}", unique_name()));
+    if_there(fs::rename(&path, &aside)).map_err(StoreError::io("move", &path))?;
+    sync_dir(layout.root())?;
+    drop(guard);
+    Ok(true)
+}
+
+/// So many records are removed at once.
+const FORGET: usize = 512;
+
+/// Removes the records of journals that are gone, if no other process has the database.
+pub(crate) fn forget(
+    layout: &Layout,
+    is_there: impl Fn(&Identity) -> bool,
+) -> Result<(), StoreError> {
+    let Some(database) = inspect(layout)? else { return Ok(()) };
+    let mut gone = Vec::new();
+    for prefix in [b"b", b"c", b"k"] {
+        database.each(prefix, |(key, _)| {
+            let journal = key.get(1..).and_then(|rest| rest.first_chunk());
+            if journal.is_some_and(|journal| !is_there(journal)) {
+                gone.push(key);
+            }
+        })?;
+    }
+    for some in gone.chunks(FORGET) {
+        let mut batch = sled::Batch::default();
+        some.iter().for_each(|key| batch.remove(key.clone()));
+        database.write(batch)?;
+    }
+    Ok(())
 }
 
 fn take_guard(layout: &Layout) -> Result<Option<File>, StoreError> {

@@ -155,7 +155,7 @@ fn hash(lookup: &[u8]) -> [u8; 16] {
 ///
 /// # Errors
 /// [`StoreError::Damaged`] if the journal is an older copy of itself.
-pub(super) fn applied(
+pub(crate) fn applied(
     database: &Database,
     journal: &JournalFile,
 ) -> Result<Option<Applied>, StoreError> {
@@ -165,7 +165,7 @@ pub(super) fn applied(
         tracing::warn!("a position in the checkpoint database is damaged");
         return Ok(None);
     };
-    let Applied { frame_at, tip } = applied;
+    let Applied { frame_at, tip, .. } = applied;
     if tip == Tip::first(&journal.header) || journal.has_frame(frame_at, &tip)? {
         return Ok(Some(applied));
     }

@@ -1,14 +1,15 @@
 //! What stands in the checkpoint database.
 //!
 //! Under `c`, the journal's identity and a position: a pack of checkpoints and small payloads, as
-//! they stand in the journal from that position on. Under `a` and the identity: how far the
-//! journal has been taken over. Packs keep the database quick: it takes nearly as long to write a
+//! they stand in the journal from that position on. Under `k` likewise: the keys of what the run
+//! made. Under `b` and the identity: how far the journal has been taken over. Packs keep the database quick: it takes nearly as long to write a
 //! record of a hundred bytes as one of three thousand. Each value carries a checksum over its key
 //! and itself, because the database does not notice all damage.
 
 use flow_core::digest::Digest;
 
-use crate::journal::{Entry, EventEntry, Tip, entry_at, short, u32_at, u64_at};
+use super::keys::{KeyEntry, KeyPacker};
+use crate::journal::{Entry, EventEntry, Identity, Tip, entry_at, short, u32_at, u64_at};
 
 /// No value is larger: the database would put large ones into files that it never syncs.
 pub(crate) const VALUE_MAX: usize = 3 * 1024;
@@ -21,7 +22,7 @@ const BATCH_MAX: usize = 768 * 1024;
 
 const VERSION: u8 = 1;
 /// Version and checksum.
-const SEAL: usize = 1 + 16;
+pub(super) const SEAL: usize = 1 + 16;
 /// The position before each item of a pack.
 const POSITION: usize = 8;
 /// In place of an event that is too large: where it stands in the journal, and its lookup.
@@ -46,11 +47,11 @@ pub(crate) fn position_in(key: &[u8]) -> u64 {
 
 /// The key under which it stands how far a journal has been taken over.
 pub(crate) fn applied_key(identity: &[u8; 32]) -> Vec<u8> {
-    [b"a", &identity[..16]].concat()
+    [b"b", &identity[..16]].concat()
 }
 
 /// Puts version and checksum before a value.
-fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
+pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(SEAL + value.len());
     sealed.push(VERSION);
     sealed.extend_from_slice(&checksum(key, value));
@@ -62,6 +63,12 @@ fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
 pub(crate) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Option<&'a [u8]> {
     let (head, value) = sealed.split_at_checked(SEAL)?;
     (head[0] == VERSION && head[1..] == checksum(key, value)).then_some(value)
+}
+
+fn short_identity(identity: &[u8; 32]) -> Identity {
+    let mut half = [0; 16];
+    half.copy_from_slice(&identity[..16]);
+    half
 }
 
 fn checksum(key: &[u8], value: &[u8]) -> [u8; 16] {
@@ -79,23 +86,26 @@ pub(crate) struct Applied {
     pub(crate) frame_at: u64,
     /// The place after it.
     pub(crate) tip: Tip,
+    /// How many results of the run are before it.
+    pub(crate) made: u64,
 }
 
 impl Applied {
     pub(crate) fn seal(&self, key: &[u8]) -> Vec<u8> {
-        let mut value = Vec::with_capacity(40);
+        let mut value = Vec::with_capacity(48);
         value.extend_from_slice(&self.frame_at.to_le_bytes());
         value.extend_from_slice(&self.tip.offset.to_le_bytes());
         value.extend_from_slice(&self.tip.number.to_le_bytes());
         value.extend_from_slice(&self.tip.link);
+        value.extend_from_slice(&self.made.to_le_bytes());
         seal(key, &value)
     }
 
     pub(crate) fn unseal(key: &[u8], sealed: &[u8]) -> Option<Self> {
         let value = unseal(key, sealed)?;
-        let link = value.get(24..)?.try_into().ok()?;
+        let link = value.get(24..40)?.try_into().ok()?;
         let tip = Tip { offset: u64_at(value, 8), number: u64_at(value, 16), link };
-        Some(Self { frame_at: u64_at(value, 0), tip })
+        Some(Self { frame_at: u64_at(value, 0), tip, made: u64_at(value, 40) })
     }
 }
 
@@ -109,22 +119,31 @@ pub(crate) struct Packer {
     /// Position of the first entry in the open pack.
     first: u64,
     open: Vec<u8>,
+    keys: KeyPacker,
     /// How many checkpoints went in.
     pub(crate) checkpoints: u64,
+    /// How many of them the run made.
+    pub(crate) made: u64,
 }
 
 impl Packer {
     pub(crate) fn new(identity: [u8; 32]) -> Self {
         let (packs, open) = (Vec::new(), Vec::new());
-        Self { identity, packs, bytes: 0, first: 0, open, checkpoints: 0 }
+        let keys = KeyPacker::new(short_identity(&identity));
+        Self { identity, packs, bytes: 0, first: 0, open, keys, checkpoints: 0, made: 0 }
     }
 
     /// Takes an entry that stands at `position` in the journal, if it is of use here.
     pub(crate) fn add(&mut self, position: u64, raw: &[u8], entry: &Entry<'_>) {
         match entry {
             Entry::Payload { bytes, .. } if bytes.len() <= PAYLOAD_MAX => self.push(position, raw),
-            Entry::Event(EventEntry { lookup: Some(lookup), .. }) => {
+            Entry::Event(event @ EventEntry { lookup: Some(lookup), .. }) => {
                 self.checkpoints += 1;
+                if let Some(key) = KeyEntry::of(position, event) {
+                    self.made += 1;
+                    let full = self.keys.add(&key);
+                    self.put(full);
+                }
                 if raw.len() + POSITION + SEAL <= VALUE_MAX {
                     self.push(position, raw);
                 } else {
@@ -146,16 +165,26 @@ impl Packer {
         self.open.extend_from_slice(item);
     }
 
-    /// Finishes the open pack.
-    pub(crate) fn close(&mut self) {
+    /// Finishes what is open.
+    pub(crate) fn finish(&mut self) {
+        self.close();
+        let keys = self.keys.close();
+        self.put(keys);
+    }
+
+    fn close(&mut self) {
         if self.open.is_empty() {
             return;
         }
         let key = pack_key(&self.identity, self.first);
         let value = seal(&key, &self.open);
-        self.bytes += value.len();
-        self.packs.push((key, value));
+        self.put(Some((key, value)));
         self.open.clear();
+    }
+
+    fn put(&mut self, record: Option<(Vec<u8>, Vec<u8>)>) {
+        self.bytes += record.as_ref().map_or(0, |(_, value)| value.len());
+        self.packs.extend(record);
     }
 
     /// The finished packs; the open one stays.

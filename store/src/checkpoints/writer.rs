@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::store::StoreError;
 
@@ -13,6 +14,7 @@ use super::open::{self, Database};
 use super::packs::applied;
 use super::record::{Applied, Packer, applied_key};
 use super::{Order, Shared};
+use crate::cache::{Answer, Server};
 use crate::journal::{JournalFile, Tip};
 use crate::stats::count;
 
@@ -21,16 +23,17 @@ const GATHER: Duration = Duration::from_millis(100);
 pub(super) const GATHER_MAX: u64 = 1024;
 
 /// Opens the database, writes it until the store is closed, and closes it.
-pub(super) fn run(shared: &Shared) {
+pub(super) fn run(shared: &Arc<Shared>) {
     let worked = catch_unwind(AssertUnwindSafe(|| {
-        let mut writer = Writer { shared, feeds: HashMap::new(), failed: false };
+        let mut writer = Writer { shared, feeds: HashMap::new(), failed: false, server: None };
         writer.open();
-        shared.state().tried = true;
+        shared.state().tried = 1;
         shared.progress.notify_all();
         while let Some(orders) = writer.next_orders() {
             writer.obey(&orders.runs);
             let mut state = shared.state();
             state.done = orders.until;
+            state.tried = state.tried.max(orders.tries);
             drop(state);
             shared.progress.notify_all();
         }
@@ -38,6 +41,7 @@ pub(super) fn run(shared: &Shared) {
     if worked.is_err() {
         tracing::warn!("the writer of the checkpoint database panicked; the journals have it all");
     }
+    // The server is gone with the writer.
     shared.set_database(None);
     let mut state = shared.state();
     state.finished = true;
@@ -46,28 +50,33 @@ pub(super) fn run(shared: &Shared) {
 }
 
 struct Writer<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     feeds: HashMap<RunId, Feed>,
     /// After a failed write the database is not touched again by this process.
     failed: bool,
+    /// Answers other processes while this one has the database. Gone before the database is.
+    server: Option<Server>,
 }
 
 /// A journal and how far it has been taken over.
 struct Feed {
     journal: JournalFile,
     tip: Tip,
+    /// How many results of the run are before it.
+    made: u64,
 }
 
 /// What is to be done at once.
 struct Orders {
     runs: HashMap<RunId, Order>,
     until: u64,
+    tries: u64,
 }
 
 impl Writer<'_> {
     /// Opens the database if that can be done now.
     fn open(&mut self) {
-        if self.failed {
+        if self.failed || self.shared.database().is_some() {
             return;
         }
         match open::open(&self.shared.layout) {
@@ -76,20 +85,42 @@ impl Writer<'_> {
                     count(&self.shared.counters.database_repairs);
                 }
                 self.shared.set_database(Some(Arc::new(database)));
+                self.listen();
             }
             Ok(None) => tracing::debug!("another process has the checkpoint database"),
             Err(error) => {
                 tracing::warn!(%error, "the checkpoint database cannot be opened");
-                self.failed = true;
+                self.give_up();
             }
         }
+    }
+
+    /// Begins to answer other processes.
+    fn listen(&mut self) {
+        let shared = Arc::downgrade(self.shared);
+        let answer = move |key: &Digest| match shared.upgrade() {
+            Some(shared) => shared.answer(key),
+            None => Answer::Unable,
+        };
+        match Server::start(&self.shared.layout, answer) {
+            Ok(server) => self.server = Some(server),
+            Err(error) => tracing::debug!(%error, "other processes go without the cache"),
+        }
+    }
+
+    /// Leaves the database alone from now on, and to other processes.
+    fn give_up(&mut self) {
+        self.failed = true;
+        self.shared.state().failed = true;
+        self.server = None;
+        self.shared.set_database(None);
     }
 
     /// Waits for orders, and a little longer for more of them. `None` when the store is closed and
     /// nothing is left to do.
     fn next_orders(&self) -> Option<Orders> {
         let mut state = self.shared.state();
-        while state.orders.is_empty() {
+        while state.orders.is_empty() && state.tries == state.tried {
             if state.closing {
                 return None;
             }
@@ -107,7 +138,8 @@ impl Writer<'_> {
         }
         state.urgent = false;
         state.waiting = 0;
-        Some(Orders { runs: std::mem::take(&mut state.orders), until: state.ordered })
+        let (until, tries) = (state.ordered, state.tries);
+        Some(Orders { runs: std::mem::take(&mut state.orders), until, tries })
     }
 
     fn obey(&mut self, orders: &HashMap<RunId, Order>) {
@@ -124,8 +156,7 @@ impl Writer<'_> {
                 }
                 Err(error) => {
                     tracing::warn!(%run, %error, "the checkpoint database is given up");
-                    self.failed = true;
-                    self.shared.set_database(None);
+                    self.give_up();
                     return;
                 }
             }
@@ -141,9 +172,13 @@ impl Writer<'_> {
     ) -> Result<(), StoreError> {
         let Some(mut feed) = self.feed(database, run)? else { return Ok(()) };
         if order.again {
-            feed.tip = Tip::first(&feed.journal.header);
+            (feed.tip, feed.made) = (Tip::first(&feed.journal.header), 0);
         }
-        let Feed { journal, tip } = &mut feed;
+        if order.sync {
+            let path = &feed.journal.path;
+            feed.journal.file.sync_data().map_err(StoreError::io("sync", path))?;
+        }
+        let Feed { journal, tip, made } = &mut feed;
         let identity = journal.header.identity;
         let mut reader = journal.reader_from(*tip);
         let mut packer = Packer::new(identity);
@@ -161,9 +196,10 @@ impl Writer<'_> {
                 }
             }
             *tip = reader.tip();
-            taken = Some(Applied { frame_at, tip: *tip });
+            taken = Some(Applied { frame_at, tip: *tip, made: *made + packer.made });
         }
-        packer.close();
+        packer.finish();
+        *made += packer.made;
         let applied = taken.map(|applied| (applied_key(&identity), applied));
         self.write(database, &mut packer, applied)?;
         self.feeds.insert(run.clone(), feed);
@@ -179,8 +215,9 @@ impl Writer<'_> {
             return Ok(None);
         };
         let first = Tip::first(&journal.header);
-        let tip = applied(database, &journal)?.map_or(first, |applied| applied.tip);
-        Ok(Some(Feed { journal, tip }))
+        let known = applied(database, &journal)?;
+        let (tip, made) = known.map_or((first, 0), |applied| (applied.tip, applied.made));
+        Ok(Some(Feed { journal, tip, made }))
     }
 
     fn write(

@@ -15,7 +15,7 @@ const EVENT: u8 = b'E';
 const PAYLOAD: u8 = b'P';
 
 /// Tag and length.
-const HEAD: usize = 5;
+pub(super) const ENTRY_HEAD: usize = 5;
 
 /// Set where an event has a number.
 const HAS_SEQ: u8 = 1;
@@ -138,8 +138,8 @@ fn write_length(at: usize, out: &mut [u8]) -> Result<(), std::io::Error> {
 
 /// The entry at the start of `bytes`, and how many bytes it takes.
 pub(crate) fn entry_at(bytes: &[u8]) -> Result<(Entry<'_>, usize), &'static str> {
-    let len = HEAD + u32_at(bytes, 1) as usize;
-    let content = bytes.get(HEAD..len).ok_or("an entry is longer than its frame")?;
+    let len = ENTRY_HEAD + u32_at(bytes, 1) as usize;
+    let content = bytes.get(ENTRY_HEAD..len).ok_or("an entry is longer than its frame")?;
     let entry = match bytes[0] {
         EVENT => Entry::Event(event_in(content)?),
         PAYLOAD => payload_in(content)?,

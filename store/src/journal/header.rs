@@ -104,13 +104,37 @@ impl Header {
         if bytes[8..] == mark_checksum(identity, position) { position } else { 0 }
     }
 
-    /// Notes in the file that everything before `position` was durable.
-    pub(crate) fn write_mark(&self, file: &File, position: u64) -> std::io::Result<()> {
+    /// The bytes of this header for a copy of the journal that is closed at `position`.
+    pub(crate) fn closed_at(&self, bytes: &[u8], position: u64) -> Vec<u8> {
+        let mut copy = bytes.to_vec();
+        if let Some(mark) = copy.get_mut(MARK_AT..MARK_AT + MARK_LEN) {
+            mark.copy_from_slice(&self.mark_bytes(position));
+        }
+        copy
+    }
+
+    fn mark_bytes(&self, position: u64) -> [u8; MARK_LEN] {
         let mut bytes = [0; MARK_LEN];
         bytes[..8].copy_from_slice(&position.to_le_bytes());
         bytes[8..].copy_from_slice(&mark_checksum(&self.identity, position));
-        file.write_all_at(&bytes, MARK_AT as u64)
+        bytes
     }
+
+    /// Notes in the file that everything before `position` was durable.
+    pub(crate) fn write_mark(&self, file: &File, position: u64) -> std::io::Result<()> {
+        file.write_all_at(&self.mark_bytes(position), MARK_AT as u64)
+    }
+}
+
+/// What is wrong with the bytes of a header behind its identity, if anything is.
+pub(super) fn fault(identity: &[u8; 32], bytes: &[u8]) -> Option<&'static str> {
+    let (mark, rest) = bytes.get(MARK_AT..)?.split_at_checked(MARK_LEN)?;
+    let whole = mark.iter().all(|byte| *byte == 0) || Header::read_mark(identity, mark) != 0;
+    if !whole {
+        return Some("the mark that says where the journal was closed does not fit its checksum");
+    }
+    let is_empty = rest.iter().all(|byte| *byte == 0);
+    (!is_empty).then_some("something is written where the header has nothing")
 }
 
 fn mark_checksum(identity: &[u8; 32], position: u64) -> [u8; 16] {

@@ -8,9 +8,9 @@ use flow_core::run::event::Recorded;
 use flow_core::store::StoreError;
 
 use super::Tip;
-use super::entry::{Entry, entries};
+use super::entry::{ENTRY_HEAD, Entry, entries};
 use super::frame::{FRAME_HEAD, Head, MAGIC, checksum};
-use super::header::Header;
+use super::header::{self, HEADER_LEN, Header, u32_at};
 use crate::files::if_there;
 
 /// How much is read at once.
@@ -69,6 +69,23 @@ impl JournalFile {
         Ok(bytes)
     }
 
+    /// The bytes of the entry at `offset`, as far as its length can be believed.
+    pub(crate) fn entry_bytes(&self, offset: u64) -> Result<Vec<u8>, StoreError> {
+        let head = self.read_at(offset, ENTRY_HEAD)?;
+        let size = self.file.metadata().map_err(StoreError::io("read", &self.path))?.len();
+        let len = ENTRY_HEAD as u64 + u64::from(u32_at(&head, 1));
+        match usize::try_from(len) {
+            Ok(len) if offset + len as u64 <= size => self.read_at(offset, len),
+            _ => Err(self.damaged(offset, "an entry is longer than the journal")),
+        }
+    }
+
+    /// Whether a frame begins at a place, which need not be complete.
+    pub(crate) fn has_more(&self, tip: &Tip) -> Result<bool, StoreError> {
+        let mut bytes = [0; MAGIC.len()];
+        Ok(read_up_to(&self.file, &self.path, tip.offset, &mut bytes)? > 0 && bytes == MAGIC)
+    }
+
     /// Whether the frame at `offset` is the one that `after` follows.
     pub(crate) fn has_frame(&self, offset: u64, after: &Tip) -> Result<bool, StoreError> {
         let mut bytes = [0; FRAME_HEAD];
@@ -76,6 +93,28 @@ impl JournalFile {
             Ok(()) => Ok(Head::read(&bytes).is_some_and(|head| head.tip_after(offset) == *after)),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(StoreError::io("read", &self.path)(error)),
+        }
+    }
+
+    /// What is wrong with the part of the header that is written over in place, if anything is. Only
+    /// of a journal that nobody holds.
+    pub(crate) fn header_fault(&self) -> Result<Option<&'static str>, StoreError> {
+        let bytes = self.read_at(0, HEADER_LEN as usize)?;
+        Ok(header::fault(&self.header.identity, &bytes))
+    }
+
+    /// Whether anything was written behind a place, besides reserved space.
+    pub(crate) fn has_bytes_behind(&self, mut offset: u64) -> Result<bool, StoreError> {
+        let mut window = vec![0; CHUNK];
+        loop {
+            let len = read_up_to(&self.file, &self.path, offset, &mut window)?;
+            if window[..len].iter().fold(0, |all, byte| all | byte) != 0 {
+                return Ok(true);
+            }
+            if len < window.len() {
+                return Ok(false);
+            }
+            offset += len as u64;
         }
     }
 

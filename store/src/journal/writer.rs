@@ -10,6 +10,8 @@ use flow_core::id::RunId;
 use flow_core::run::event::Recorded;
 use flow_core::store::{InlinePayload, Journal, JournalSync, Position, StoreError};
 
+use jiff::Timestamp;
+
 use super::frame::FrameBuilder;
 use super::{Header, JournalFile, Tip};
 use crate::lease::Lease;
@@ -121,6 +123,11 @@ impl DiskJournal {
     /// The position after the last record.
     pub(crate) fn end(&self) -> u64 {
         self.tip.offset
+    }
+
+    /// When the run was created.
+    pub(crate) fn created_at(&self) -> Timestamp {
+        self.shared.journal.header.created_at
     }
 
     /// Reserves space up to at least `end`. Where that does not work the write itself will, or

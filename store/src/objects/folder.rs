@@ -93,7 +93,10 @@ impl Objects {
     }
 
     /// Reads a manifest, and refuses one that would reach out of its folder.
-    fn manifest(&self, digest: &Digest) -> Result<Vec<(PathBuf, ManifestEntry)>, StoreError> {
+    pub(crate) fn manifest(
+        &self,
+        digest: &Digest,
+    ) -> Result<Vec<(PathBuf, ManifestEntry)>, StoreError> {
         let bytes = self.read(digest)?;
         let damaged = |reason: String| StoreError::Damaged {
             path: self.layout.object(digest),

@@ -6,6 +6,7 @@
 //! put aside, never handed out.
 
 mod folder;
+mod keep;
 mod put;
 mod state;
 
@@ -24,7 +25,7 @@ use crate::files::{ensure_dir, if_there, sync_dir, sync_together};
 use crate::layout::Layout;
 use crate::platform;
 use crate::tmp::{TmpSpace, unique_name};
-use state::FileState;
+pub(crate) use state::FileState;
 
 /// How much of a file is in memory at once.
 const CHUNK: usize = 1 << 20;
@@ -41,6 +42,8 @@ pub(crate) struct Objects {
     failed: AtomicBool,
     /// The state in which each object was when its bytes were known to be right.
     verified: Mutex<HashMap<Digest, FileState>>,
+    /// The lock that tells others that objects are stored here.
+    user: Mutex<Option<File>>,
 }
 
 impl Objects {
@@ -52,6 +55,7 @@ impl Objects {
             settling: Mutex::default(),
             failed: AtomicBool::new(false),
             verified: Mutex::default(),
+            user: Mutex::default(),
         }
     }
 
@@ -99,6 +103,20 @@ impl Objects {
         let Some(bytes) = bytes else { return Err(StoreError::Missing { digest: *digest, path }) };
         let found = Digest::of(&bytes);
         if found == *digest { Ok(bytes) } else { Err(self.put_aside(digest, &path, &found)) }
+    }
+
+    /// Moves an object out of the way if its bytes are wrong, whatever was known of it.
+    pub(crate) fn put_aside_if_wrong(&self, path: &Path) -> Result<bool, StoreError> {
+        let Some(digest) = digest_at(path) else { return Ok(false) };
+        let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
+        let Some(mut file) = file else { return Ok(false) };
+        let found = hash(&mut file, path)?;
+        if found == digest {
+            return Ok(false);
+        }
+        let error = self.put_aside(&digest, path, &found);
+        tracing::warn!(%error, "an object is damaged");
+        Ok(!path.exists())
     }
 
     /// Puts an artifact at `target`.
@@ -178,8 +196,14 @@ impl Objects {
     }
 }
 
+/// The digest that a path in the object store is named after.
+pub(crate) fn digest_at(path: &Path) -> Option<Digest> {
+    let folder = path.parent()?.file_name()?.to_str()?;
+    format!("{folder}{}", path.file_name()?.to_str()?).parse().ok()
+}
+
 /// Hashes the rest of a file.
-fn hash(file: &mut File, path: &Path) -> Result<Digest, StoreError> {
+pub(crate) fn hash(file: &mut File, path: &Path) -> Result<Digest, StoreError> {
     let mut hasher = Hasher::default();
     each_chunk(file, path, |bytes| {
         hasher.update(bytes);

@@ -56,7 +56,10 @@ impl Objects {
     /// Stores bytes.
     pub(crate) fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if self.has(&digest, bytes.len() as u64)? {
+        let held = self.hold_all()?;
+        let has = self.has(&digest, bytes.len() as u64)?;
+        drop(held);
+        if has {
             return Ok(digest);
         }
         let path = self.tmp.fresh()?;
@@ -113,19 +116,21 @@ impl Objects {
     }
 
     fn name(&self, staged: &Path, digest: Digest) -> Result<(), StoreError> {
+        let held = self.hold_all()?;
         let path = self.layout.object(&digest);
         let folder = path.parent().unwrap_or(self.layout.root());
         if ensure_dir(folder)? {
             self.mark_dirty(&self.layout.objects());
         }
         let verified = FileState::of(&path)?.is_some_and(|state| self.is_verified(&digest, &state));
-        if verified {
+        if verified && self.renew(&digest, &path)? {
             discard(staged);
         } else {
             // This also heals an object whose bytes have gone bad.
             fs::rename(staged, &path).map_err(StoreError::io("rename", &path))?;
             self.remember(digest, &path)?;
         }
+        drop(held);
         self.mark_dirty(folder);
         Ok(())
     }
@@ -136,7 +141,8 @@ impl Objects {
         let Some(state) = FileState::of(&path)? else { return Ok(false) };
         let good = state.size() == size
             && (self.is_verified(digest, &state)
-                || size <= CHECK_BEFORE_WRITE && self.object(digest).is_ok());
+                || size <= CHECK_BEFORE_WRITE && self.object(digest).is_ok())
+            && self.renew(digest, &path)?;
         if good {
             // Another process may have put it there without having settled its name.
             self.mark_dirty(path.parent().unwrap_or(self.layout.root()));

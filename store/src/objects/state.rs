@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use flow_core::store::StoreError;
 
@@ -35,6 +36,13 @@ impl FileState {
     /// Whether `other` is the same file with the same bytes, perhaps under more or fewer names.
     pub(crate) fn differs_in_links_only(&self, other: &Self) -> bool {
         Self { changed: other.changed, ..*self } == *other
+    }
+
+    /// Whether the last change of state was before `time`.
+    pub(crate) fn is_before(&self, time: SystemTime) -> bool {
+        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let second = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        self.changed < (second, i64::from(since_epoch.subsec_nanos()))
     }
 
     pub(crate) fn size(&self) -> u64 {

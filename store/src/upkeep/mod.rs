@@ -1,0 +1,27 @@
+//! Upkeep: finding damage, setting right what can be, removing what nobody needs, and taking a run
+//! from one store to another.
+
+mod database;
+mod export;
+mod finding;
+mod gc;
+mod import;
+mod marks;
+mod objects;
+mod package;
+mod repair;
+mod runs;
+mod verify;
+
+#[cfg(test)]
+mod export_tests;
+#[cfg(test)]
+mod gc_tests;
+#[cfg(test)]
+mod repair_tests;
+#[cfg(test)]
+mod verify_tests;
+
+pub use finding::{Finding, FindingKind, Progress};
+pub use gc::{Collected, Retention};
+pub use repair::Repairs;
