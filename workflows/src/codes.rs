@@ -79,6 +79,8 @@ codes! {
     BLOCK_SYNTAX = "W033";
     /// Nodes are written as a list.
     NODES_AS_LIST = "W034";
+    /// The file of a JSON Schema cannot be read.
+    SCHEMA_FILE = "W045";
 }
 
 #[cfg(test)]

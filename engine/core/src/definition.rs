@@ -124,6 +124,15 @@ pub enum TypeDef {
         /// The type.
         ty: FieldDef,
     },
+    /// A JSON Schema file.
+    Schema {
+        /// Place of the name.
+        span: Span,
+        /// The file, relative to the workflow file.
+        path: Spanned<String>,
+        /// The text of the file.
+        text: Arc<str>,
+    },
 }
 
 impl TypeDef {
@@ -131,7 +140,9 @@ impl TypeDef {
     #[must_use]
     pub fn span(&self) -> &Span {
         match self {
-            Self::Record { span, .. } | Self::Alias { span, .. } => span,
+            Self::Record { span, .. } | Self::Alias { span, .. } | Self::Schema { span, .. } => {
+                span
+            }
         }
     }
 }

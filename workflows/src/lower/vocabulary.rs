@@ -57,6 +57,7 @@ impl Scope {
             Self::Type => &[
                 "fields",
                 "type",
+                "schema",
                 "enum",
                 "min",
                 "max",
@@ -110,7 +111,6 @@ impl Scope {
     pub(super) fn later_keys(self) -> &'static [&'static str] {
         match self {
             Self::File => &["schedule", "pools", "rates", "secrets"],
-            Self::Type => &["schema"],
             Self::Defaults => &["cache"],
             Self::Node => &["rate", "pool", "cache", "effect", "optional", "fallback", "always"],
             _ => &[],

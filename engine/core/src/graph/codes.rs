@@ -50,3 +50,7 @@ pub(crate) const QUOTED_IN_SHELL: &str = "W123";
 pub(crate) const UNKNOWN_PARAM: &str = "W124";
 /// Two types or names that stand for the same thing.
 pub(crate) const AMBIGUOUS: &str = "W125";
+/// A JSON Schema file that cannot be used.
+pub(crate) const BAD_SCHEMA: &str = "W141";
+/// A condition that does not suit the named type beside it, or that no value can meet.
+pub(crate) const BAD_CONDITION: &str = "W142";

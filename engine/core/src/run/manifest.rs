@@ -26,7 +26,11 @@ pub struct Manifest {
     pub definition: Digest,
     /// Parameter values; a file is an artifact reference.
     pub params: BTreeMap<String, Value>,
-    /// Where file parameters were read, by parameter.
+    /// Texts of the schema files that types name, by the path written in the workflow file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schemas: BTreeMap<String, String>,
+    /// Where files and folders of parameters were read: by parameter, followed by the JSON pointer
+    /// to the artifact in its value (`slate`, `clips/0`).
     #[serde(default)]
     pub param_paths: BTreeMap<String, PathBuf>,
     /// Recorded `uses` by the path written in the file: a file or folder each.
