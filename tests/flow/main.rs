@@ -10,4 +10,5 @@ mod run;
 mod show;
 mod signals;
 mod streams;
+mod types;
 mod validate;

@@ -2,6 +2,7 @@
 //! what the machine must have.
 
 mod changes;
+mod param_files;
 mod params;
 mod preflight;
 mod uses;

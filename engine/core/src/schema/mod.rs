@@ -313,6 +313,17 @@ impl Type {
         }
     }
 
+    /// Whether a folder can stand anywhere inside a payload.
+    #[must_use]
+    pub fn holds_folders(&self) -> bool {
+        match self.inner() {
+            Self::Dir => true,
+            Self::List(t) | Self::Map(t) => t.holds_folders(),
+            Self::Record(record) => record.fields.values().any(Self::holds_folders),
+            _ => false,
+        }
+    }
+
     /// The names of the fields that [`Type::field`] knows, in declared order.
     #[must_use]
     pub fn field_names(&self) -> Vec<&str> {

@@ -4,6 +4,7 @@
 //! through the gate before anyone can refer to it.
 
 mod admit;
+mod artifacts;
 mod capture;
 mod context;
 mod folder;
