@@ -74,6 +74,10 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// List the stages, or explain one
     Stages(StagesArgs),
+    /// Make a starter project
+    Init(InitArgs),
+    /// Print the JSON Schema of workflow files, for editors
+    Schema,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -95,6 +99,12 @@ pub(crate) struct RunArgs {
     /// Run only this node and what it depends on
     #[arg(long, value_name = "NODE")]
     pub(crate) only: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InitArgs {
+    /// The folder of the project; default: the current one
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -101,7 +101,7 @@ fn help_is_a_result() {
     let place = Place::new();
     let done = place.flow(&["--help"]).exits(0);
     assert!(done.stderr.is_empty());
-    assert_snapshot!(steady(&done.stdout, &place.path("")), @"
+    assert_snapshot!(steady(&done.stdout, &place.path("")), @r#"
     A durable workflow engine: typed DAGs in TOML, resumed from the last good stage
 
     Usage: flow [OPTIONS] <COMMAND>
@@ -116,6 +116,8 @@ fn help_is_a_result() {
       output  Write a payload to stdout or a file
       logs  Show the events and the captured output of a run
       stages  List the stages, or explain one
+      init  Make a starter project
+      schema  Print the JSON Schema of workflow files, for editors
 
     Options:
           --store <DIR>
@@ -149,7 +151,7 @@ fn help_is_a_result() {
     Exit codes: 0 succeeded, 1 failed, 2 usage, 3 invalid workflow or parameter, 4 store, 5 no such run
     or node, 6 the run's state refuses, 70 a bug of flow, 129, 130, 143 interrupted (the run can be
     resumed)
-    ");
+    "#);
 }
 
 #[test]

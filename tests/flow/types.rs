@@ -243,7 +243,7 @@ fn what_is_wrong_with_an_artifact_inside_a_value_has_its_place() {
     /by/x | file | a FIFO | p is a FIFO
     /assets | dir | a symbolic link | d/link is a symbolic link
     /assets | dir | a file, and a folder is declared | f is a file, and a folder is declared
-    /assets | dir? | a folder | what stands for a file or folder, its path or an artifact that came in, is a folder
+    /assets | dir? | neither a path nor an artifact that came in | what stands for a file or folder is neither a path nor an artifact that came in
     /video | file<audio/wav> | the number 7 | /video of `clip` must be file<audio/wav>, and is the number 7
     "#);
 }
@@ -309,7 +309,7 @@ outputs.text = "string"
     assert_eq!(out("make.values"), json!([{ "n": 1 }, { "n": 2 }]));
     assert_eq!(place.show("latest")["nodes"][0]["outputs"]["none"], Value::Null);
     let text = place.flow(&["output", "latest", "count"]).stdout;
-    assert_eq!(text, "inputs/dirs/00000:\na\n\ninputs/dirs/00001:\nb\nnull");
+    assert_eq!(text, "inputs/dirs/00000:\na\n\ninputs/dirs/00001:\nb\nnull\n");
 }
 
 #[test]
@@ -334,7 +334,10 @@ fn an_output_that_is_not_there_says_what_is_instead() {
         ),
         fault("{ type = \"list<file>\", path = \"*.png\" }", "true"),
         fault("{ type = \"file\", path = \"out.txt\" }", many),
-        fault("{ type = \"file\", path = \"linked/out.txt\" }", "rmdir linked; ln -s /nowhere linked"),
+        fault(
+            "{ type = \"file\", path = \"linked/out.txt\" }",
+            "rmdir linked; ln -s /nowhere linked",
+        ),
         fault("{ type = \"list<file>\", path = \"linked/*.conf\" }", "ln -s /etc linked"),
         fault("{ type = \"file\", path = \"linked/passwd\" }", "rmdir linked; ln -s /etc linked"),
     ];
@@ -342,9 +345,9 @@ fn an_output_that_is_not_there_says_what_is_instead() {
     the program made no output `out`: looked for `plots/*.png` in the scratch folder | only log, plots/, plots/a.jpg
     the program made no output `out`: looked for `*.png` in the scratch folder | nothing in the scratch folder
     the program made no output `out`: looked for `out.txt` in the scratch folder | only f1, f10, f2, f3, f4, f5, f6, f7 and 2 more
-    the program made no output `out`: looked for `linked/out.txt` in the scratch folder | only linked/, linked/nowhere
+    the program made no output `out`: looked for `linked/out.txt` in the scratch folder | nothing that could be taken: `linked` is a symbolic link
     the program made no output `out`: looked for `linked/*.conf` in the scratch folder | nothing that could be taken: `linked` is a symbolic link
-    the program made no output `out`: looked for `linked/passwd` in the scratch folder | only linked/, linked/etc
+    linked/passwd is reached through a symbolic link | reached through a symbolic link
     "#);
 }
 
@@ -411,7 +414,7 @@ one = "file?"
     --- stderr
     error: 5 parameters are refused
       - `clips`: at /1: cannot read [dir]/gone: No such file or directory (os error 2)
-      - `clips`: at /2: cannot read : No such file or directory (os error 2)
+      - `clips`: at /2: the path is empty
       - `clip`: at /video: expected a string, found the number 7
       - `assets`: expected a folder, and [dir]/a.txt is none
       - `one`: expected a file, and [dir] is none

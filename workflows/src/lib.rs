@@ -8,6 +8,7 @@
 //! 3339 if it has a date, a time and an offset, otherwise its own parts as they are written.
 
 pub mod codes;
+mod editor;
 mod file;
 mod lower;
 mod source;
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 use flow_core::definition::{Definition, Source, Span};
 use flow_core::diagnostic::Diagnostic;
 use flow_core::schema::Severity;
+
+pub use editor::json_schema;
 
 /// What was read from a workflow file.
 #[derive(Debug, Clone)]

@@ -1,12 +1,14 @@
 //! The commands, one file each, all of one shape.
 
 mod drive;
+mod init;
 mod logs;
 mod output;
 mod rerun;
 mod resume;
 mod run;
 mod runs;
+mod schema;
 mod show;
 mod signals;
 mod stages;
@@ -30,6 +32,8 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Output(args) => output::run(args, env),
         Command::Logs(args) => logs::run(args, env),
         Command::Stages(args) => stages::run(args, env),
+        Command::Init(args) => init::run(args, env),
+        Command::Schema => schema::run(env),
     }
 }
 

@@ -9,6 +9,7 @@ mod executor;
 mod leftovers;
 mod losses;
 pub mod runner;
+pub mod testing;
 pub mod wiring;
 
 pub use bus::{Observer, Passing};

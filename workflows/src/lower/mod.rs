@@ -23,7 +23,7 @@ use toml::Spanned as Placed;
 use toml::de::{DeTable, DeValue};
 
 use self::fields::Fields;
-use self::vocabulary::Scope;
+pub(crate) use self::vocabulary::Scope;
 use crate::source::Document;
 use crate::{Loaded, ReadFile, codes};
 

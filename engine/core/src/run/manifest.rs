@@ -49,6 +49,27 @@ pub struct Manifest {
     pub max_parallel: u32,
 }
 
+impl Manifest {
+    /// The manifest of a run without parameters and `uses`, one task at a time. `definition` is the
+    /// text of the workflow.
+    #[must_use]
+    pub fn new(workflow_path: PathBuf, definition: &str, started_at: Timestamp) -> Self {
+        Self {
+            flow_version: env!("CARGO_PKG_VERSION").into(),
+            workflow_path,
+            definition: Digest::of(definition.as_bytes()),
+            params: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            param_paths: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            env: BTreeMap::new(),
+            started_at,
+            only: None,
+            max_parallel: 1,
+        }
+    }
+}
+
 /// A recorded file or folder of `uses`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UsedPath {

@@ -22,6 +22,13 @@ use crate::json;
 /// The only dialect, as `$schema` names it.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
+/// Names that generators of schemas give to the width of a number. They say nothing about text, and
+/// `minimum` and `maximum` beside them say what holds.
+const NUMBER_FORMATS: [&str; 12] = [
+    "int8", "int16", "int32", "int64", "int", "uint8", "uint16", "uint32", "uint64", "uint",
+    "float", "double",
+];
+
 /// A compiled JSON Schema under a name.
 pub struct JsonSchema {
     name: String,
@@ -68,11 +75,14 @@ impl JsonSchema {
             help: None,
         })?;
         check_dialect(&schema)?;
-        let validator = jsonschema::draft202012::options()
+        let options = jsonschema::draft202012::options()
             .offline()
             .should_validate_formats(true)
             .should_ignore_unknown_formats(false)
-            .with_pattern_options(PatternOptions::regex())
+            .with_pattern_options(PatternOptions::regex());
+        let validator = NUMBER_FORMATS
+            .iter()
+            .fold(options, |options, name| options.with_format(*name, |_: &str| true))
             .build(&schema)
             .map_err(|error| refused(&schema, &error))?;
         Ok(Self {

@@ -56,6 +56,13 @@ fn a_value_of_the_schema_has_no_faults() {
 }
 
 #[test]
+fn the_width_of_a_number_is_no_unknown_format() {
+    let schema = json!({ "type": "integer", "format": "uint32", "minimum": 0 });
+    assert_eq!(faults(&schema, &json!(3)), Vec::<String>::new());
+    assert_eq!(faults(&schema, &json!(-3)).len(), 1);
+}
+
+#[test]
 fn a_schema_that_cannot_be_used_says_where_and_why() {
     let texts = [
         "{",
