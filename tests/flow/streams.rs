@@ -101,7 +101,7 @@ fn help_is_a_result() {
     let place = Place::new();
     let done = place.flow(&["--help"]).exits(0);
     assert!(done.stderr.is_empty());
-    assert_snapshot!(steady(&done.stdout, &place.path("")), @r#"
+    assert_snapshot!(steady(&done.stdout, &place.path("")), @"
     A durable workflow engine: typed DAGs in TOML, resumed from the last good stage
 
     Usage: flow [OPTIONS] <COMMAND>
@@ -151,7 +151,7 @@ fn help_is_a_result() {
     Exit codes: 0 succeeded, 1 failed, 2 usage, 3 invalid workflow or parameter, 4 store, 5 no such run
     or node, 6 the run's state refuses, 70 a bug of flow, 129, 130, 143 interrupted (the run can be
     resumed)
-    "#);
+    ");
 }
 
 #[test]

@@ -493,3 +493,35 @@ outputs.table = "file<text/csv>"
     assert_eq!(error["expected"], "file<text/csv>");
     assert_eq!(error["found"], "a file of type application/octet-stream");
 }
+
+#[test]
+fn faults_of_keys_and_filters_have_their_places_too() {
+    let place = Place::with(
+        r#"
+[nodes.list]
+stage = "value"
+with = { value = [{ id = "a" }, { id = "b" }, { id = "a" }] }
+outputs.list = "list<json>"
+[nodes.each]
+stage = "noop"
+for_each = "list.list"
+key = "{{ item.id }}"
+[nodes.several]
+stage = "jq"
+inputs = { list = "list.list" }
+with = { filter = ".[].id" }
+outputs.id = "string"
+"#,
+    );
+    place.flow(&["run", "flow.toml"]).exits(1);
+    let part = |node: &str| {
+        let error = error_of(&place, node);
+        ["port", "pointer", "expected", "found"]
+            .map(|key| error[key].as_str().unwrap_or("-").to_owned())
+    };
+    assert_eq!(
+        part("each"),
+        ["for_each", "/2", "a key of its own", "the key \"a\" of element 0 again"]
+    );
+    assert_eq!(part("several"), ["id", "-", "one value", "several values"]);
+}

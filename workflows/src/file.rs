@@ -69,7 +69,8 @@ fn read_schema(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > MAX_SCHEMA_BYTES {
         return Err(format!("{} is larger than 4 MiB", path.display()));
     }
-    String::from_utf8(bytes).or_else(|_| Err(format!("{} is not UTF-8 text", path.display())))
+    String::from_utf8(bytes)
+        .map_err(|error| format!("{} is not UTF-8 text: {error}", path.display()))
 }
 
 fn refused(name: &str, text: String, dir: PathBuf, fault: Diagnostic) -> Loaded {

@@ -123,7 +123,7 @@ fn value_of(ty: &Type, dice: &mut Dice) -> Option<Value> {
         Type::Json => {
             dice.pick(&[json!(null), json!([1, "a"]), json!({ "a": 1 }), json!("x")]).clone()
         }
-        Type::File(None) => artifact(*dice.pick::<&str>(&MEDIA)),
+        Type::File(None) => artifact(dice.pick::<&str>(&MEDIA)),
         Type::File(Some(pattern)) => {
             artifact(MEDIA.iter().find(|media| pattern.matches(media)).copied()?)
         }
