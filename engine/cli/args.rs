@@ -83,6 +83,10 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// List the stages, or explain one
     Stages(StagesArgs),
+    /// Make a starter project
+    Init(InitArgs),
+    /// Print the JSON Schema of workflow files, for editors
+    Schema,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -110,6 +114,12 @@ pub(crate) struct RunArgs {
     /// Leave with exit code 7 when only waiting is left
     #[arg(long)]
     pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InitArgs {
+    /// The folder of the project; default: the current one
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -17,7 +17,7 @@ use crate::report::style::Paint;
 use crate::report::{Results, text};
 
 /// Name of a store's folder.
-const STORE_NAME: &str = ".flow";
+pub(crate) const STORE_NAME: &str = ".flow";
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,10 +85,25 @@ impl Session {
         Ok(Arc::new(DiskStore::create(&dir)?))
     }
 
+    /// Makes the store of a project in `folder`, or the one that was named; gives its path.
+    ///
+    /// # Errors
+    /// A store that cannot be made or used.
+    pub(crate) fn create_store_in(&self, folder: &Path) -> Result<PathBuf, Failure> {
+        let dir = self.named_store().unwrap_or_else(|| folder.join(STORE_NAME));
+        DiskStore::create(&dir)?;
+        Ok(dir)
+    }
+
+    /// The store that the command line or the environment names.
+    fn named_store(&self) -> Option<PathBuf> {
+        let named = std::env::var_os("FLOW_STORE").filter(|value| !value.is_empty());
+        self.store.clone().or_else(|| named.map(PathBuf::from))
+    }
+
     /// Where the store is, or would be.
     fn store_dir(&self) -> Result<PathBuf, Failure> {
-        let named = std::env::var_os("FLOW_STORE").filter(|value| !value.is_empty());
-        if let Some(dir) = self.store.clone().or_else(|| named.map(PathBuf::from)) {
+        if let Some(dir) = self.named_store() {
             return Ok(dir);
         }
         let current = std::env::current_dir()

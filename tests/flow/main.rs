@@ -1,6 +1,8 @@
 //! The built binary, driven as a user drives it. One file per theme.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends where it stands")]
 
+mod authors;
+mod examples;
 mod failures;
 mod harness;
 mod house;
@@ -10,4 +12,5 @@ mod run;
 mod show;
 mod signals;
 mod streams;
+mod types;
 mod validate;

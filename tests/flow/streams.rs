@@ -116,6 +116,8 @@ fn help_is_a_result() {
       output  Write a payload to stdout or a file
       logs  Show the events and the captured output of a run
       stages  List the stages, or explain one
+      init  Make a starter project
+      schema  Print the JSON Schema of workflow files, for editors
 
     Options:
           --store <DIR>

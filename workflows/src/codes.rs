@@ -49,8 +49,6 @@ codes! {
     CONSTRAINT_VALUE = "W018";
     /// A default or an allowed value does not have the declared type.
     VALUE_TYPE = "W019";
-    /// A parameter cannot have this type.
-    PARAMETER_TYPE = "W020";
     /// A type has the name of a built-in type.
     BUILT_IN_TYPE = "W021";
     /// The fields of a record stand outside its `fields` table.
@@ -81,6 +79,8 @@ codes! {
     NODES_AS_LIST = "W034";
     /// A text is not a rate.
     RATE = "W035";
+    /// The file of a JSON Schema cannot be read.
+    SCHEMA_FILE = "W045";
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::{LoadError, Loaded, codes};
 /// The largest workflow file, in bytes. A file of 100,000 nodes is about a quarter of this.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The largest schema file, in bytes: its text is recorded with every run.
+const MAX_SCHEMA_BYTES: u64 = 4 * 1024 * 1024;
+
 pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
     let failed = |source| LoadError::Io { path: path.to_owned(), source };
     let dir = folder(path).map_err(failed)?;
@@ -21,7 +24,10 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
         return Ok(refused(&name, String::new(), dir, too_large()));
     }
     match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(crate::parse(&name, text, dir)),
+        Ok(text) => {
+            let schemas = dir.clone();
+            Ok(crate::parse_with(&name, text, dir, &|path| read_schema(&schemas.join(path))))
+        }
         Err(error) => {
             // The replacement character of the first bad byte stands exactly at its offset,
             // because everything before it is valid.
@@ -44,6 +50,27 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The text of a schema file.
+fn read_schema(path: &Path) -> Result<String, String> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
+        _ => format!("{}: {error}", path.display()),
+    };
+    // Opening a FIFO would wait for its other end.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("{} is not a file", path.display()));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_SCHEMA_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if bytes.len() as u64 > MAX_SCHEMA_BYTES {
+        return Err(format!("{} is larger than 4 MiB", path.display()));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("{} is not UTF-8 text: {error}", path.display()))
 }
 
 fn refused(name: &str, text: String, dir: PathBuf, fault: Diagnostic) -> Loaded {

@@ -8,6 +8,7 @@
 //! 3339 if it has a date, a time and an offset, otherwise its own parts as they are written.
 
 pub mod codes;
+mod editor;
 mod file;
 mod lower;
 mod source;
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 use flow_core::definition::{Definition, Source, Span};
 use flow_core::diagnostic::Diagnostic;
 use flow_core::schema::Severity;
+
+pub use editor::json_schema;
 
 /// What was read from a workflow file.
 #[derive(Debug, Clone)]
@@ -107,14 +110,26 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     file::load(path)
 }
 
+/// Gives the text of a schema file by the path that the workflow file has for it, or the reason why
+/// it cannot.
+pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + Sync + 'a;
+
 /// Lowers the text of a workflow file. `name` is how the user named it, `dir` the absolute folder
-/// that relative paths start from. A byte order mark and CRLF line ends are accepted.
+/// that relative paths start from. A byte order mark and CRLF line ends are accepted. No file is
+/// read: types that name a schema file are faults; see [`parse_with`].
 #[must_use]
 pub fn parse(name: &str, text: &str, dir: PathBuf) -> Loaded {
+    parse_with(name, text, dir, &|_| Err("no files belong to this text".to_owned()))
+}
+
+/// Lowers the text of a workflow file as [`parse`] does, with the schema files that `read` gives.
+#[must_use]
+pub fn parse_with(name: &str, text: &str, dir: PathBuf, read: &ReadFile<'_>) -> Loaded {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source { name: name.to_owned(), text: text.into(), dir };
     source::on_enough_stack(text, || {
-        let mut loaded = source::with_document(text, |document| lower::lower(document, &source));
+        let mut loaded =
+            source::with_document(text, |document| lower::lower(document, &source, read));
         sort(&mut loaded.diagnostics);
         loaded
     })

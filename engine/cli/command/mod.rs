@@ -4,6 +4,7 @@ mod approve;
 mod cache;
 mod cancel;
 mod drive;
+mod init;
 mod logs;
 mod output;
 mod rerun;
@@ -11,6 +12,7 @@ mod resolve;
 mod resume;
 mod run;
 mod runs;
+mod schema;
 mod show;
 mod signals;
 mod stages;
@@ -39,6 +41,8 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Output(args) => output::run(args, env),
         Command::Logs(args) => logs::run(args, env),
         Command::Stages(args) => stages::run(args, env),
+        Command::Init(args) => init::run(args, env),
+        Command::Schema => schema::run(env),
     }
 }
 

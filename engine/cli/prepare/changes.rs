@@ -30,9 +30,16 @@ pub(crate) fn changes(manifest: &Manifest) -> Vec<String> {
         let changed = state(found, used.artifact.digest);
         note("the used path", &path, changed.or(mode_changed.then_some("has another mode")));
     }
+    for (name, text) in &manifest.schemas {
+        let path = dir.join(name);
+        let recorded = Digest::of(text.as_bytes());
+        note("the schema", &path, state(file_digest(&path).map(|(digest, _)| digest), recorded));
+    }
     for (name, path) in &manifest.param_paths {
-        let recorded = manifest.params.get(name).and_then(Artifact::from_json);
-        let Some(recorded) = recorded else { continue };
+        // A JSON pointer into the parameter's value follows its name.
+        let (param, pointer) = name.split_at(name.find('/').unwrap_or(name.len()));
+        let value = manifest.params.get(param).and_then(|value| value.pointer(pointer));
+        let Some(recorded) = value.and_then(Artifact::from_json) else { continue };
         let what = format!("the file of parameter `{name}`,");
         note(&what, path, state(fingerprint(path, &recorded), recorded.digest));
     }

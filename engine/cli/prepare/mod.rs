@@ -2,6 +2,7 @@
 //! what the machine must have.
 
 mod changes;
+mod param_files;
 mod params;
 mod preflight;
 mod uses;
@@ -12,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flow_core::catalog::Catalog;
-use flow_core::definition::{Definition, Source};
+use flow_core::definition::{Definition, Source, TypeDef};
 use flow_core::diagnostic::Diagnostic;
 use flow_core::digest::Digest;
 use flow_core::graph::{self, Graph};
@@ -110,7 +111,10 @@ pub(crate) fn recorded(
     let path = &manifest.workflow_path;
     let name = format!("{} (as recorded)", path.display());
     let dir = path.parent().unwrap_or(path).to_owned();
-    let loaded = flow_workflows::parse(&name, text, dir);
+    let loaded = flow_workflows::parse_with(&name, text, dir, &|path| {
+        let text = manifest.schemas.get(path).cloned();
+        text.ok_or_else(|| "it is not recorded with the run".to_owned())
+    });
     Examined::of(loaded, catalog).workflow().map(|workflow| workflow.graph)
 }
 
@@ -149,6 +153,7 @@ pub(crate) fn manifest(
         definition: Digest::of(text.as_bytes()),
         params: stored.values,
         param_paths: stored.paths,
+        schemas: schemas(&workflow.definition),
         uses,
         env: read_env(&workflow.graph),
         started_at: Timestamp::now(),
@@ -156,6 +161,15 @@ pub(crate) fn manifest(
         max_parallel: limits.max_parallel.or(settings.max_parallel).unwrap_or_else(processors),
         fresh: limits.fresh,
     })
+}
+
+/// The schema files that types name.
+fn schemas(definition: &Definition) -> BTreeMap<String, String> {
+    let texts = definition.types.values().filter_map(|ty| match ty {
+        TypeDef::Schema { path, text, .. } => Some((path.value.clone(), text.to_string())),
+        TypeDef::Record { .. } | TypeDef::Alias { .. } => None,
+    });
+    texts.collect()
 }
 
 /// The environment variables that templates read, as they are now.

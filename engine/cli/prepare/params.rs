@@ -12,6 +12,7 @@ use flow_core::store::Store;
 use serde_json::{Map, Value};
 
 use super::StoredParams;
+use super::param_files::{self, ParamFile};
 use crate::failure::Failure;
 
 /// Why a parameter is refused.
@@ -97,10 +98,11 @@ enum Word<'a> {
 pub(crate) struct Params(BTreeMap<String, ParamValue>);
 
 #[derive(Debug)]
-enum ParamValue {
-    Value(Value),
-    /// A file, which is stored when the run starts.
-    File(PathBuf),
+struct ParamValue {
+    /// The value, with paths where files and folders will be.
+    value: Value,
+    /// The files and folders, which are stored when the run starts.
+    files: Vec<ParamFile>,
 }
 
 impl Params {
@@ -132,28 +134,19 @@ impl Params {
     pub(super) fn store(self, store: &dyn Store, graph: &Graph) -> Result<StoredParams, Failure> {
         let mut stored = StoredParams { values: BTreeMap::new(), paths: BTreeMap::new() };
         let mut faults = Vec::new();
-        for (name, value) in self.0 {
-            let value = match value {
-                ParamValue::Value(value) => value,
-                ParamValue::File(path) => {
-                    let ty = graph.params().get(&name).map_or(&Type::Json, |param| &param.ty);
-                    match store_file(store, &path, ty) {
-                        Ok(value) => {
-                            stored.paths.insert(name.clone(), path);
-                            value
-                        }
-                        Err(reasons) => {
-                            faults.extend(
-                                reasons
-                                    .into_iter()
-                                    .map(|reason| ParamFault { name: name.clone(), reason }),
-                            );
-                            continue;
-                        }
+        for (name, param) in self.0 {
+            let ty = graph.params().get(&name).map_or(&Type::Json, |param| &param.ty);
+            match stored_value(store, ty, &param) {
+                Ok(value) => {
+                    for file in param.files {
+                        stored.paths.insert(format!("{name}{}", file.pointer), file.path);
                     }
+                    stored.values.insert(name, value);
                 }
-            };
-            stored.values.insert(name, value);
+                Err(reasons) => faults.extend(
+                    reasons.into_iter().map(|reason| ParamFault { name: name.clone(), reason }),
+                ),
+            }
         }
         if faults.is_empty() { Ok(stored) } else { Err(Failure::Params(faults)) }
     }
@@ -174,23 +167,18 @@ fn resolve(
             None => return Err(vec![format!("it is required: expected {}", param.ty)]),
         },
     };
-    if !param.ty.is_artifact() || (value.is_null() && param.ty.is_optional()) {
-        hold(&param.ty, &value)?;
-        return Ok(ParamValue::Value(value));
+    with_files(&param.ty, value, dir)
+}
+
+/// A value of the type as it is written, with the files and folders that it names.
+fn with_files(ty: &Type, value: Value, dir: &Path) -> Result<ParamValue, Vec<String>> {
+    if ty.is_artifact() && !value.is_string() && !value.is_null() {
+        return Err(vec![format!("expected the path of a {ty}")]);
     }
-    let Value::String(path) = value else {
-        return Err(vec![format!("expected the path of a {}", param.ty)]);
-    };
-    let path = std::path::absolute(dir.join(&path)).unwrap_or_else(|_| dir.join(&path));
-    // Looked at before it is opened: opening a FIFO would wait for its other end.
-    match std::fs::metadata(&path) {
-        Ok(meta) if meta.is_file() => match std::fs::File::open(&path) {
-            Ok(_) => Ok(ParamValue::File(path)),
-            Err(error) => Err(vec![format!("cannot read {}: {error}", path.display())]),
-        },
-        Ok(_) => Err(vec![format!("expected a file, and {} is none", path.display())]),
-        Err(error) => Err(vec![format!("cannot read {}: {error}", path.display())]),
-    }
+    hold(&ty.as_written(), &value)?;
+    let files = param_files::find(ty, &value, dir);
+    let unfit: Vec<String> = files.iter().filter_map(ParamFile::unfit).collect();
+    if unfit.is_empty() { Ok(ParamValue { value, files }) } else { Err(unfit) }
 }
 
 /// Reads a word by its type. What cannot be read is left as text, so that the one validator says
@@ -214,11 +202,8 @@ fn hold(ty: &Type, value: &Value) -> Result<(), Vec<String>> {
         .into_iter()
         .filter(|fault| fault.severity == Severity::Error)
         .map(|fault| {
-            let place = match fault.pointer.as_str() {
-                "" => String::new(),
-                pointer => format!("at {pointer}: "),
-            };
-            format!("{place}expected {}, found {}", fault.expected, fault.found)
+            let reason = format!("expected {}, found {}", fault.expected, fault.found);
+            param_files::at(&fault.pointer, &reason)
         })
         .collect();
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
@@ -230,18 +215,27 @@ fn hold(ty: &Type, value: &Value) -> Result<(), Vec<String>> {
 /// # Errors
 /// Why it is none.
 pub(crate) fn output_value(store: &dyn Store, ty: &Type, word: &str) -> Result<Value, Vec<String>> {
-    if ty.is_artifact() {
-        return store_file(store, Path::new(word), ty);
-    }
     let value = read_text(ty, word)?;
-    hold(ty, &value)?;
-    Ok(value)
+    stored_value(store, ty, &with_files(ty, value, Path::new(""))?)
 }
 
-fn store_file(store: &dyn Store, path: &Path, ty: &Type) -> Result<Value, Vec<String>> {
-    let artifact = flow_runtime::file_artifact(store, path, ty)
-        .map_err(|error| vec![error.message.clone()])?;
-    let value = artifact.to_json();
+/// The value with its files and folders stored.
+fn stored_value(store: &dyn Store, ty: &Type, param: &ParamValue) -> Result<Value, Vec<String>> {
+    let mut value = param.value.clone();
+    let mut reasons = Vec::new();
+    for file in &param.files {
+        match file.store(store) {
+            Ok(artifact) => {
+                if let Some(place) = value.pointer_mut(&file.pointer) {
+                    *place = artifact;
+                }
+            }
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
     hold(ty, &value)?;
     Ok(value)
 }

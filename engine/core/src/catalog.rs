@@ -22,8 +22,14 @@ impl Catalog {
 
     /// Adds a stage under its own name; a later one replaces an earlier one.
     #[must_use]
-    pub fn with(mut self, stage: impl Stage + 'static) -> Self {
-        self.stages.insert(stage.spec().name, Arc::new(stage));
+    pub fn with(self, stage: impl Stage + 'static) -> Self {
+        self.with_shared(Arc::new(stage))
+    }
+
+    /// Adds a stage that is shared with someone else.
+    #[must_use]
+    pub fn with_shared(mut self, stage: SharedStage) -> Self {
+        self.stages.insert(stage.spec().name, stage);
         self
     }
 

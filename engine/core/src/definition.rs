@@ -93,6 +93,31 @@ pub struct Definition {
     pub outputs: IndexMap<String, Spanned<Binding>>,
 }
 
+impl Definition {
+    /// A workflow without anything in it.
+    #[must_use]
+    pub fn new(source: Source, name: Spanned<String>) -> Self {
+        Self {
+            source,
+            name,
+            description: None,
+            max_parallel: None,
+            fail_fast: false,
+            deadline: None,
+            timezone: None,
+            params: IndexMap::new(),
+            types: IndexMap::new(),
+            tools: IndexMap::new(),
+            pools: IndexMap::new(),
+            rates: IndexMap::new(),
+            secrets: IndexMap::new(),
+            defaults: Policies::default(),
+            nodes: IndexMap::new(),
+            outputs: IndexMap::new(),
+        }
+    }
+}
+
 /// A parameter.
 #[derive(Debug, Clone)]
 pub struct ParamDef {
@@ -130,6 +155,15 @@ pub enum TypeDef {
         /// The type.
         ty: FieldDef,
     },
+    /// A JSON Schema file.
+    Schema {
+        /// Place of the name.
+        span: Span,
+        /// The file, relative to the workflow file.
+        path: Spanned<String>,
+        /// The text of the file.
+        text: Arc<str>,
+    },
 }
 
 impl TypeDef {
@@ -137,7 +171,9 @@ impl TypeDef {
     #[must_use]
     pub fn span(&self) -> &Span {
         match self {
-            Self::Record { span, .. } | Self::Alias { span, .. } => span,
+            Self::Record { span, .. } | Self::Alias { span, .. } | Self::Schema { span, .. } => {
+                span
+            }
         }
     }
 }
@@ -237,6 +273,37 @@ pub struct NodeDef {
     pub effect: Option<EffectDef>,
     /// Other work in turn, when retries are exhausted.
     pub fallback: Vec<WorkDef>,
+}
+
+impl NodeDef {
+    /// A node that runs a stage, with nothing bound and no policy of its own.
+    #[must_use]
+    pub fn new(stage: Spanned<String>) -> Self {
+        Self {
+            span: 0..0,
+            stage,
+            with: Config::default(),
+            inputs: IndexMap::new(),
+            outputs: IndexMap::new(),
+            uses: Vec::new(),
+            after: Vec::new(),
+            when: None,
+            for_each: None,
+            key: None,
+            max_parallel: None,
+            on_item_failure: OnItemFailure::default(),
+            min_success: None,
+            priority: 0,
+            policies: Policies::default(),
+            deadline: None,
+            pool: None,
+            rate: None,
+            optional: false,
+            always: None,
+            effect: None,
+            fallback: Vec::new(),
+        }
+    }
 }
 
 /// A stage with its settings, in the place of a node's own: a fallback, or the probe of an effect.

@@ -10,6 +10,7 @@ pub mod inbox;
 mod leftovers;
 mod losses;
 pub mod runner;
+pub mod testing;
 pub mod wiring;
 
 pub use bus::{Observer, Passing};

@@ -6,33 +6,7 @@ use super::{Lower, Value, read};
 use crate::codes;
 use flow_core::definition::Spanned;
 use flow_core::diagnostic::{Diagnostic, nearest};
-use flow_core::schema::{Constraint, Format, Type, TypeExpr, validate};
-
-/// What a condition can look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Text,
-    Number,
-    Boolean,
-    List,
-    Map,
-    Artifact,
-    /// Any JSON, or a name whose type is not known here.
-    Open,
-}
-
-const KEYS: [&str; 10] = [
-    "enum",
-    "min",
-    "max",
-    "greater_than",
-    "less_than",
-    "min_length",
-    "max_length",
-    "pattern",
-    "format",
-    "unique",
-];
+use flow_core::schema::{CONDITION_KEYS, Constraint, Format, Type, TypeExpr, misfit, validate};
 
 /// Lowers the conditions that stand beside `ty`.
 pub(super) fn lower(
@@ -40,11 +14,11 @@ pub(super) fn lower(
     fields: &Fields<'_, '_>,
     ty: &Spanned<TypeExpr>,
 ) -> Vec<Spanned<Constraint>> {
-    let shape = shape(ty);
+    let open = open(ty);
     let mut found = Vec::new();
-    for key in KEYS {
+    for key in CONDITION_KEYS {
         let Some((span, value)) = fields.entry(key) else { continue };
-        if let Some(wanted) = misfit(key, shape) {
+        if let Some(wanted) = misfit(key, &open) {
             let message = format!("`{key}` does not apply to `{}`", **ty);
             cx.fault(
                 Diagnostic::error(codes::CONSTRAINT_MISFIT, span, message)
@@ -58,37 +32,9 @@ pub(super) fn lower(
     found
 }
 
-fn shape(ty: &TypeExpr) -> Shape {
-    match ty {
-        TypeExpr::Builtin(ty) => match ty.inner() {
-            Type::String | Type::Datetime | Type::Duration => Shape::Text,
-            Type::Integer | Type::Number => Shape::Number,
-            Type::Boolean => Shape::Boolean,
-            Type::File(_) | Type::Dir => Shape::Artifact,
-            _ => Shape::Open,
-        },
-        TypeExpr::Name(_) => Shape::Open,
-        TypeExpr::List(_) => Shape::List,
-        TypeExpr::Map(_) => Shape::Map,
-        TypeExpr::Optional(inner) => shape(inner),
-    }
-}
-
-/// What `key` is for, if it is not for this shape.
-fn misfit(key: &str, shape: Shape) -> Option<&'static str> {
-    let (shapes, wanted): (&[Shape], _) = match key {
-        "enum" => (
-            &[Shape::Text, Shape::Number, Shape::Boolean, Shape::List, Shape::Map],
-            "values that can be written down",
-        ),
-        "min_length" | "max_length" => {
-            (&[Shape::Text, Shape::List, Shape::Map], "strings, lists and maps")
-        }
-        "pattern" | "format" => (&[Shape::Text], "strings"),
-        "unique" => (&[Shape::List], "lists"),
-        _ => (&[Shape::Number], "numbers"),
-    };
-    (shape != Shape::Open && !shapes.contains(&shape)).then_some(wanted)
+/// The type as far as it can be known here: a name may be anything.
+fn open(ty: &TypeExpr) -> Type {
+    ty.resolve(&|_| Some(Type::Json)).unwrap_or(Type::Json)
 }
 
 fn constraint(cx: &mut Lower, key: &str, value: &Value<'_>, ty: &TypeExpr) -> Option<Constraint> {
@@ -181,7 +127,7 @@ fn format(cx: &mut Lower, value: &Value<'_>) -> Option<Format> {
 fn contradictions(cx: &mut Lower, all: &[Spanned<Constraint>]) {
     for low in all {
         for high in all {
-            if excludes(low, high) {
+            if low.excludes(high) {
                 let message = format!("`{}` and `{}` exclude each other", low.value, high.value);
                 cx.fault(
                     Diagnostic::error(codes::CONSTRAINT_VALUE, high.span.clone(), message)
@@ -192,20 +138,7 @@ fn contradictions(cx: &mut Lower, all: &[Spanned<Constraint>]) {
     }
 }
 
-#[expect(clippy::match_same_arms, reason = "one line for each pair of bounds")]
-fn excludes(low: &Constraint, high: &Constraint) -> bool {
-    use Constraint as C;
-    match (low, high) {
-        (C::Min(a), C::Max(b)) => a > b,
-        (C::Min(a), C::LessThan(b)) => a >= b,
-        (C::GreaterThan(a), C::Max(b)) => a >= b,
-        (C::GreaterThan(a), C::LessThan(b)) => a >= b,
-        (C::MinLength(a), C::MaxLength(b)) => a > b,
-        _ => false,
-    }
-}
-
 /// Whether a type can have elements read from JSON Lines.
 pub(super) fn can_be_list(ty: &TypeExpr) -> bool {
-    matches!(shape(ty), Shape::List | Shape::Open)
+    matches!(open(ty).inner(), Type::List(_) | Type::Json)
 }

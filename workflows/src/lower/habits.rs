@@ -2,7 +2,7 @@
 
 use flow_core::definition::Span;
 use flow_core::diagnostic::Diagnostic;
-use flow_core::schema::Severity;
+use flow_core::schema::{CONDITION_KEYS, Severity};
 use toml::de::DeValue;
 
 use super::vocabulary::Scope;
@@ -29,12 +29,21 @@ pub(super) fn key_help(scope: Scope, key: &str, value: &Value<'_>) -> Option<Str
             _ => return None,
         },
         Scope::Binding => match plain.as_str() {
+            "type" => {
+                "an input has the type of what it is bound to; conditions belong to the output that makes it"
+            }
+            _ if CONDITION_KEYS.contains(&key) => {
+                "conditions belong to a type: declare one, such as [types.Count] type = \"integer\", min = 1, and give it to the output that makes the value"
+            }
             "from" | "ref" | "node" | "value" | "default" => {
                 "write the reference as text, such as \"NODE.PORT\"; { first = [a, b] } takes the first that is present"
             }
             _ => return None,
         },
         Scope::Output => match plain.as_str() {
+            _ if CONDITION_KEYS.contains(&key) => {
+                "conditions belong to a type: declare one, such as [types.Count] type = \"integer\", min = 1, and write type = \"Count\" here"
+            }
             "stdout" | "stderr" | "stream" => "write from = \"stdout\" or from = \"stderr\"",
             "file" | "glob" | "filename" => "write path = \"…\", relative to the scratch folder",
             "optional" | "required" => {

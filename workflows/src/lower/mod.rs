@@ -16,7 +16,7 @@ mod values;
 mod vocabulary;
 mod workflow;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use flow_core::definition::{Definition, Policies, Source, Span};
 use flow_core::diagnostic::Diagnostic;
@@ -25,9 +25,9 @@ use toml::Spanned as Placed;
 use toml::de::{DeTable, DeValue};
 
 use self::fields::Fields;
-use self::vocabulary::Scope;
+pub(crate) use self::vocabulary::Scope;
 use crate::source::Document;
-use crate::{Loaded, codes};
+use crate::{Loaded, ReadFile, codes};
 
 /// A TOML value with its place.
 type Value<'t> = Placed<DeValue<'t>>;
@@ -41,6 +41,8 @@ struct Lower {
     complete: bool,
     /// The names that `[types]` declares.
     type_names: HashSet<String>,
+    /// The schema files that `[types]` names: their texts, or why they cannot be had.
+    schemas: HashMap<String, Result<String, String>>,
 }
 
 impl Lower {
@@ -71,11 +73,12 @@ impl Lower {
 }
 
 /// Lowers a whole document. The faults come in no particular order.
-pub(crate) fn lower(document: Document<'_>, source: &Source) -> Loaded {
+pub(crate) fn lower(document: Document<'_>, source: &Source, read: &ReadFile<'_>) -> Loaded {
     let Document { root, faults, broken } = document;
     let complete = broken.is_empty();
     let type_names = declared_types(&root);
-    let mut cx = Lower { faults: Vec::new(), broken, complete, type_names };
+    let schemas = named_schemas(&root).map(|path| (path.to_owned(), read(path))).collect();
+    let mut cx = Lower { faults: Vec::new(), broken, complete, type_names, schemas };
     let definition = file(&mut cx, &root, source);
     let mut diagnostics = faults;
     diagnostics.append(&mut cx.faults);
@@ -90,6 +93,13 @@ pub(crate) fn lower(document: Document<'_>, source: &Source) -> Loaded {
 fn declared_types(root: &DeTable<'_>) -> HashSet<String> {
     let types = root.get("types").and_then(|value| value.get_ref().as_table());
     types.into_iter().flat_map(|t| t.keys()).map(|key| key.get_ref().to_string()).collect()
+}
+
+/// The schema files that types name.
+fn named_schemas<'a>(root: &'a DeTable<'_>) -> impl Iterator<Item = &'a str> {
+    let types = root.get("types").and_then(|value| value.get_ref().as_table());
+    let tables = types.into_iter().flat_map(|t| t.values()).filter_map(|v| v.get_ref().as_table());
+    tables.filter_map(|table| table.get("schema")?.get_ref().as_str())
 }
 
 fn file(cx: &mut Lower, root: &DeTable<'_>, source: &Source) -> Definition {

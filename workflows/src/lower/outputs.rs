@@ -1,7 +1,8 @@
 //! Declared outputs of a node.
 
-use flow_core::definition::{OutputDef, Span};
+use flow_core::definition::{OutputDef, Span, Spanned};
 use flow_core::diagnostic::Diagnostic;
+use flow_core::schema::Format;
 use flow_core::stage::Stream;
 use indexmap::IndexMap;
 use toml::de::{DeTable, DeValue};
@@ -61,7 +62,7 @@ fn described(cx: &mut Lower, name: &str, span: Span, table: &DeTable<'_>) -> Opt
                 .help("keep the one that the program writes to"),
         );
     }
-    let lines = fields.get("format").and_then(|v| read::word(cx, "format", v, &[((), "jsonl")]));
+    let lines = fields.get("format").and_then(|v| lines(cx, v));
     if let (Some(lines), false) = (&lines, constraints::can_be_list(&ty)) {
         let message = format!("JSON Lines make a list, and `{name}` is `{}`", *ty);
         cx.fault(
@@ -70,4 +71,17 @@ fn described(cx: &mut Lower, name: &str, span: Span, table: &DeTable<'_>) -> Opt
         );
     }
     Some(OutputDef { span, ty, path, from, json_lines: lines.is_some() })
+}
+
+/// Reads `format = "jsonl"`. The condition of the same name belongs to types.
+fn lines(cx: &mut Lower, value: &Value<'_>) -> Option<Spanned<()>> {
+    if let Some(name) = value.get_ref().as_str().filter(|name| Format::from_name(name).is_some()) {
+        let message = format!("the condition `format` = {name:?} does not belong to an output");
+        let help = format!(
+            "declare a type with it, such as [types.Day] type = \"string\", format = {name:?}, and write type = \"Day\" here"
+        );
+        cx.fault(Diagnostic::error(codes::UNKNOWN_WORD, value.span(), message).help(help));
+        return None;
+    }
+    read::word(cx, "format", value, &[((), "jsonl")])
 }

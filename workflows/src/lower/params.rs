@@ -2,7 +2,7 @@
 
 use flow_core::definition::{FieldDef, ParamDef, Span, Spanned};
 use flow_core::diagnostic::Diagnostic;
-use flow_core::schema::{Constrained, Fault, Type, TypeExpr, validate};
+use flow_core::schema::{Constrained, Fault, Type, describe, validate};
 use indexmap::IndexMap;
 use toml::de::{DeTable, DeValue};
 
@@ -23,7 +23,6 @@ fn param(cx: &mut Lower, name: &str, span: Span, value: &Value<'_>) -> Option<Pa
     let table = match value.get_ref() {
         DeValue::String(_) => {
             let ty = FieldDef { ty: types::expression(cx, name, value)?, constraints: Vec::new() };
-            check_type(cx, &ty.ty);
             return Some(ParamDef { span, ty, default: None });
         }
         DeValue::Table(table) => table,
@@ -39,33 +38,8 @@ fn param(cx: &mut Lower, name: &str, span: Span, value: &Value<'_>) -> Option<Pa
     };
     let fields = Fields::open(cx, Scope::Param, table, span.clone());
     let ty = types::field(cx, &fields, &format!("the parameter `{name}`"))?;
-    check_type(cx, &ty.ty);
     let default = fields.get("default").and_then(|v| default(cx, name, v, &ty));
     Some(ParamDef { span, ty, default })
-}
-
-/// A parameter comes as text, JSON or the path of a file. A folder has no such form.
-fn check_type(cx: &mut Lower, ty: &Spanned<TypeExpr>) {
-    if holds_folder(ty) {
-        cx.fault(
-            Diagnostic::error(
-                codes::PARAMETER_TYPE,
-                ty.span.clone(),
-                "a parameter cannot be a `dir`",
-            )
-            .help("use `file`, or list the folder under `uses` of the nodes that need it"),
-        );
-    }
-}
-
-fn holds_folder(ty: &TypeExpr) -> bool {
-    match ty {
-        TypeExpr::Builtin(ty) => *ty == Type::Dir,
-        TypeExpr::Name(_) => false,
-        TypeExpr::List(inner) | TypeExpr::Map(inner) | TypeExpr::Optional(inner) => {
-            holds_folder(inner)
-        }
-    }
 }
 
 fn default(
@@ -94,17 +68,14 @@ fn default(
 /// by the check of the graph.
 fn default_faults(ty: &FieldDef, json: &serde_json::Value) -> Vec<Fault> {
     let Ok(base) = ty.ty.resolve(&|_| None) else { return Vec::new() };
-    if matches!(base.inner(), Type::File(_)) {
-        let path = json.as_str().is_some_and(|path| !path.is_empty());
-        return if path {
-            Vec::new()
-        } else {
-            vec![Fault::error("", "the path of a file", json.to_string())]
-        };
+    if base.is_artifact() {
+        let is_path = json.as_str().is_some_and(|path| !path.is_empty());
+        let what = if matches!(base.inner(), Type::Dir) { "folder" } else { "file" };
+        let fault = || Fault::error("", format!("the path of a {what}"), describe(json));
+        return if is_path { Vec::new() } else { vec![fault()] };
     }
-    if base.holds_artifacts() {
-        return Vec::new();
-    }
+    // Files and folders are written as paths; they are looked at when the run starts.
+    let base = base.as_written();
     let constraints = ty.constraints.iter().map(|c| c.value.clone()).collect();
     let constrained = Constrained { name: String::new(), base, constraints };
     validate(&Type::Constrained(constrained.into()), json)

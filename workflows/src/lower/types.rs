@@ -37,7 +37,7 @@ fn definition(cx: &mut Lower, name: &str, span: Span, value: &Value<'_>) -> Opti
         }
         DeValue::Table(table) => table,
         _ => {
-            cx.fault(read::mistyped(name, value, "a table with `fields` or `type`"));
+            cx.fault(read::mistyped(name, value, "a table with `fields`, `type` or `schema`"));
             return None;
         }
     };
@@ -53,6 +53,9 @@ fn definition(cx: &mut Lower, name: &str, span: Span, value: &Value<'_>) -> Opti
         return Some(TypeDef::Record { span, fields: record(cx, table) });
     }
     let fields = Fields::open(cx, Scope::Type, table, span.clone());
+    if let Some((place, value)) = fields.entry("schema") {
+        return schema(cx, name, &fields, &place, value);
+    }
     match (fields.entry("fields"), fields.entry("type")) {
         (Some((place, list)), ty) => {
             if let Some((other, _)) = ty {
@@ -74,12 +77,46 @@ fn definition(cx: &mut Lower, name: &str, span: Span, value: &Value<'_>) -> Opti
             Some(TypeDef::Alias { span, ty })
         }
         (None, None) => {
-            if fields.get("schema").is_none() {
-                let message = format!("the type `{name}` has neither `fields` nor `type`");
-                cx.missing(Diagnostic::error(codes::MISSING_KEY, span, message).help(format!(
-                    "write [types.{name}.fields] for a record, or type = \"…\" with conditions"
-                )));
-            }
+            let message = format!("the type `{name}` has neither `fields`, `type` nor `schema`");
+            cx.missing(Diagnostic::error(codes::MISSING_KEY, span, message).help(format!(
+                "write [types.{name}.fields] for a record, or type = \"…\" with conditions"
+            )));
+            None
+        }
+    }
+}
+
+/// Reads `schema`, which says everything about its type.
+fn schema(
+    cx: &mut Lower,
+    name: &str,
+    fields: &Fields<'_, '_>,
+    place: &Span,
+    value: &Value<'_>,
+) -> Option<TypeDef> {
+    for key in Scope::Type.keys().iter().filter(|key| **key != "schema") {
+        if let Some((other, _)) = fields.entry(key) {
+            let message = format!("`{name}` has both `schema` and `{key}`");
+            cx.fault(
+                Diagnostic::error(codes::CONFLICT, other, message)
+                    .also(place.clone(), "describes it alone")
+                    .help("put conditions and fields into the schema file"),
+            );
+        }
+    }
+    let path = read::filled_text(cx, "schema", value)?;
+    match cx.schemas.get(&path.value).cloned() {
+        Some(Ok(text)) => {
+            Some(TypeDef::Schema { span: fields.span.clone(), path, text: text.into() })
+        }
+        found => {
+            let reason = found.and_then(Result::err).unwrap_or_default();
+            let message = format!("the schema of `{name}` cannot be read");
+            cx.fault(
+                Diagnostic::error(codes::SCHEMA_FILE, path.span, message)
+                    .label(reason)
+                    .help("the path is relative to the workflow file"),
+            );
             None
         }
     }

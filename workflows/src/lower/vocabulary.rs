@@ -3,7 +3,7 @@
 
 /// A kind of table in a workflow file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     File,
     Workflow,
     Param,
@@ -20,8 +20,23 @@ pub(super) enum Scope {
 }
 
 impl Scope {
+    /// Every kind of table.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 10] = [
+        Self::File,
+        Self::Workflow,
+        Self::Param,
+        Self::Type,
+        Self::Field,
+        Self::Defaults,
+        Self::Retry,
+        Self::Node,
+        Self::Output,
+        Self::Binding,
+    ];
+
     /// The place in a message: "`x` is not a key of …".
-    pub(super) fn noun(self) -> &'static str {
+    pub(crate) fn noun(self) -> &'static str {
         match self {
             Self::File => "a workflow file",
             Self::Workflow => "[workflow]",
@@ -40,7 +55,7 @@ impl Scope {
     }
 
     /// The keys that may stand here.
-    pub(super) fn keys(self) -> &'static [&'static str] {
+    pub(crate) fn keys(self) -> &'static [&'static str] {
         match self {
             Self::File => &[
                 "workflow", "params", "types", "pools", "rates", "secrets", "tools", "defaults",
@@ -66,6 +81,7 @@ impl Scope {
             Self::Type => &[
                 "fields",
                 "type",
+                "schema",
                 "enum",
                 "min",
                 "max",
@@ -126,10 +142,9 @@ impl Scope {
     }
 
     /// The keys of the language that this version does not have yet.
-    pub(super) fn later_keys(self) -> &'static [&'static str] {
+    pub(crate) fn later_keys(self) -> &'static [&'static str] {
         match self {
             Self::File => &["schedule"],
-            Self::Type => &["schema"],
             _ => &[],
         }
     }

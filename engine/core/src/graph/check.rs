@@ -9,7 +9,7 @@ use super::config::template_fault;
 use super::control::policy;
 use super::edges::{Surroundings, unknown_node};
 use super::names::Place;
-use super::ports::{not_assignable, output_ports, unknown_input, unknown_stage};
+use super::ports::{Taker, not_assignable, output_ports, unknown_input, unknown_stage};
 use super::types::Types;
 use super::work::{Bench, Reads};
 use super::{
@@ -148,21 +148,9 @@ impl<'a> Checker<'a> {
     fn check_params(&mut self) {
         for (name, def) in &self.definition.params {
             let Some(ty) = self.params.get(name) else { continue };
-            if ty.holds_artifacts() && !matches!(ty.inner(), Type::File(_)) {
-                self.faults.push(
-                    Diagnostic::error(
-                        codes::BAD_DEFAULT,
-                        def.ty.ty.span.clone(),
-                        format!("parameter `{name}` cannot be a `{ty}`"),
-                    )
-                    .help("a parameter can be one `file`; bring folders with `uses`"),
-                );
-            }
             let Some(default) = &def.default else { continue };
-            let as_text = Type::String;
-            // A file's default is its path; the file itself is looked at when the run starts.
-            let wanted = if ty.is_artifact() { &as_text } else { ty };
-            if let Some(fault) = validate(wanted, &default.value).first() {
+            // Files and folders are written as paths; they are looked at when the run starts.
+            if let Some(fault) = validate(&ty.as_written(), &default.value).first() {
                 self.faults.push(
                     Diagnostic::error(
                         codes::BAD_DEFAULT,
@@ -295,15 +283,11 @@ impl<'a> Checker<'a> {
             let Some((source, have)) = typed else { continue };
             let ty = wanted.unwrap_or_else(|| have.clone());
             if let Err(mismatch) = assignable(&have, &ty) {
-                self.faults.push(not_assignable(
-                    self.definition,
-                    &source,
-                    &have,
-                    port,
-                    &ty,
-                    &binding.span,
-                    &mismatch.to_string(),
-                ));
+                let node = self.definition.nodes.get_index(index).map_or("", |(name, _)| name);
+                let port = format!("{node}.{port}");
+                let taker = Taker { port, ty: &ty, span: &binding.span };
+                let fault = not_assignable(self.definition, &source, &have, &taker, &mismatch);
+                self.faults.push(fault);
             }
             inputs.push(InputPort { name: port.clone(), ty, source });
         }

@@ -241,6 +241,23 @@ fn follow(mut ty: Type, path: &[&str], span: &Span, faults: &mut Vec<Diagnostic>
                             |near| format!("did you mean `{near}`?"),
                         )
                     }
+                    Type::Schema(schema)
+                        if schema.outline().element().is_some_and(|t| t != Type::Json) =>
+                    {
+                        format!(
+                            "values of `{ty}` are lists: take elements with `for_each` or a `jq` node"
+                        )
+                    }
+                    Type::Schema(schema) if schema.outline().field_names().is_empty() => format!(
+                        "the schema of `{ty}` has no `properties` at its top: name the fields there"
+                    ),
+                    Type::Schema(schema) => {
+                        let known = schema.outline().field_names();
+                        nearest(field, known.iter().copied()).map_or_else(
+                            || format!("its schema has {}", known.join(", ")),
+                            |near| format!("did you mean `{near}`?"),
+                        )
+                    }
                     _ => format!("a `{ty}` has no fields"),
                 };
                 faults.push(

@@ -9,7 +9,6 @@ use super::names::Place;
 use super::{Fan, Group, Source, Take, codes};
 use crate::definition::{NodeDef, Spanned};
 use crate::diagnostic::Diagnostic;
-use crate::schema::Type;
 use crate::template::Template;
 
 impl Checker<'_> {
@@ -44,20 +43,16 @@ impl Checker<'_> {
             item: None,
         };
         let (source, ty) = surroundings.reference(&list.value, &list.span, self.faults)?;
-        let element = match ty.inner() {
-            Type::List(element) => element.as_ref().clone(),
-            Type::Json => Type::Json,
-            _ => {
-                self.faults.push(
-                    Diagnostic::error(
-                        codes::BAD_FAN_OUT,
-                        list.span.clone(),
-                        format!("`for_each` needs a list, and `{}` is `{ty}`", list.value),
-                    )
-                    .help("declare the output as list<…>"),
-                );
-                return None;
-            }
+        let Some(element) = ty.element() else {
+            self.faults.push(
+                Diagnostic::error(
+                    codes::BAD_FAN_OUT,
+                    list.span.clone(),
+                    format!("`for_each` needs a list, and `{}` is `{ty}`", list.value),
+                )
+                .help("declare the output as list<…>"),
+            );
+            return None;
         };
         let id = node_id(index);
         let (group, item) = match source {

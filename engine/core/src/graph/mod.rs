@@ -3,6 +3,7 @@
 
 pub mod check;
 mod codes;
+mod conditions;
 mod config;
 mod control;
 mod edges;

@@ -203,6 +203,8 @@ fn missing_field(ty: &Type, path: &[&str], span: &Span) -> Option<Diagnostic> {
         }
         match ty.field(field) {
             Some(next) => ty = next,
+            // Expressions may read what a schema does not describe.
+            None if matches!(ty.inner(), Type::Schema(_)) => return None,
             None => {
                 let known: Vec<String> = match ty.inner() {
                     Type::Record(record) => record.fields.keys().cloned().collect(),

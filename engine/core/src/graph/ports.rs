@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::types::Types;
-use super::{OutputPort, Source, codes};
+use super::{OutputPort, Source, Take, codes};
 use crate::catalog::Catalog;
 use crate::definition::{Definition, NodeDef, Span, Spanned};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::schema::Type;
+use crate::schema::{Mismatch, Type};
 use crate::stage::{OutputFrom, Ports, SharedStage};
 
 pub(super) fn output_ports(
@@ -140,22 +140,29 @@ pub(super) fn unknown_input(
     .help(help)
 }
 
-/// The fault of an edge, with both of its ends.
+/// One end of an edge that takes something, for messages.
+pub(super) struct Taker<'a> {
+    /// Node and port.
+    pub(super) port: String,
+    /// The type it takes.
+    pub(super) ty: &'a Type,
+    /// Place of the binding.
+    pub(super) span: &'a Span,
+}
+
+/// The fault of an edge, with both of its ends and the place inside the types where they differ.
 pub(super) fn not_assignable(
     definition: &Definition,
     source: &Source,
     have: &Type,
-    port: &str,
-    wanted: &Type,
-    span: &Span,
-    reason: &str,
+    taker: &Taker<'_>,
+    mismatch: &Mismatch,
 ) -> Diagnostic {
-    let mut diagnostic = Diagnostic::error(
-        codes::NOT_ASSIGNABLE,
-        span.clone(),
-        format!("input `{port}` takes `{wanted}`, and this gives `{have}`"),
-    )
-    .label(reason.to_owned());
+    let Taker { port, ty: wanted, span } = taker;
+    let given = giver(definition, source);
+    let message = format!("`{given}: {have}` does not fit the input `{port}: {wanted}`");
+    let mut diagnostic = Diagnostic::error(codes::NOT_ASSIGNABLE, (*span).clone(), message)
+        .label(mismatch.to_string());
     if let Source::Output { node, port, .. } = source
         && let Some((name, def)) = definition.nodes.get_index(node.index())
     {
@@ -166,4 +173,23 @@ pub(super) fn not_assignable(
         return diagnostic.help("give a way out with { first = [\"this?\", \"another\"] }, or take it where `T?` is accepted");
     }
     diagnostic.help("change one of the two types, or put a `jq` node between them")
+}
+
+/// What gives a payload, as it is written in references.
+fn giver(definition: &Definition, source: &Source) -> String {
+    let path = |head: String, path: &[String]| {
+        let tail: String = path.iter().map(|field| format!(".{field}")).collect();
+        format!("{head}{tail}")
+    };
+    match source {
+        Source::Output { node, port, path: fields, take, .. } => {
+            let name = definition.nodes.get_index(node.index()).map_or("", |(name, _)| name);
+            let same = if *take == Take::SameItem { "[item]" } else { "" };
+            path(format!("{name}{same}.{port}"), fields)
+        }
+        Source::Item { path: fields, .. } => path("item".into(), fields),
+        Source::Param { name, path: fields, .. } => path(format!("params.{name}"), fields),
+        Source::First(_) => "{ first }".into(),
+        Source::List(_) => "[ ]".into(),
+    }
 }

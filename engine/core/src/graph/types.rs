@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::codes;
+use super::{codes, conditions};
 use crate::catalog::Catalog;
 use crate::definition::{Definition, FieldDef, Spanned, TypeDef};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::schema::{Constrained, Record, Type, TypeExpr};
+use crate::schema::{Constrained, JsonSchema, Record, Type, TypeExpr};
 
 /// All named types of a definition, resolved.
 pub(super) struct Types<'a> {
@@ -77,8 +77,10 @@ impl<'a> Types<'a> {
             }
             TypeDef::Alias { ty, .. } => {
                 let base = self.expr_within(definition, &ty.ty, path, faults);
+                conditions::check(ty, &base, faults);
                 constrained(name, base, ty)
             }
+            TypeDef::Schema { path, text, .. } => schema(name, path, text, faults),
         };
         path.pop();
         self.named.insert(name.to_owned(), ty.clone());
@@ -93,6 +95,7 @@ impl<'a> Types<'a> {
         faults: &mut Vec<Diagnostic>,
     ) -> Type {
         let base = self.expr_within(definition, &field.ty, path, faults);
+        conditions::check(field, &base, faults);
         constrained("", base, field)
     }
 
@@ -145,16 +148,34 @@ impl<'a> Types<'a> {
     /// Resolves a field with its conditions.
     pub(super) fn field(&self, field: &FieldDef, faults: &mut Vec<Diagnostic>) -> Type {
         let base = self.expr(&field.ty, faults);
+        conditions::check(field, &base, faults);
         constrained("", base, field)
     }
 }
 
-/// Puts conditions on a type; under `?`, so that null stays accepted.
+/// Compiles a schema file. One that cannot be used becomes `json`.
+fn schema(name: &str, path: &Spanned<String>, text: &str, faults: &mut Vec<Diagnostic>) -> Type {
+    match JsonSchema::compile(name, text) {
+        Ok(schema) => Type::Schema(Arc::new(schema)),
+        Err(fault) => {
+            let message = format!("`{}` is no schema that can be used", path.value);
+            faults.push(
+                Diagnostic::error(codes::BAD_SCHEMA, path.span.clone(), message)
+                    .label(fault.to_string())
+                    .help(fault.help.unwrap_or("schemas are JSON Schema, draft 2020-12")),
+            );
+            Type::Json
+        }
+    }
+}
+
+/// Puts conditions and a name on a type; under `?`, so that null stays accepted and everyone sees
+/// that it is.
 fn constrained(name: &str, base: Type, field: &FieldDef) -> Type {
     if field.constraints.is_empty() && name.is_empty() {
         return base;
     }
-    if let (Type::Optional(inner), true) = (&base, !field.constraints.is_empty()) {
+    if let Type::Optional(inner) = &base {
         return constrained(name, inner.as_ref().clone(), field).optional();
     }
     let constraints = field.constraints.iter().map(|c| c.value.clone()).collect();

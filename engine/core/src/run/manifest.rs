@@ -26,7 +26,11 @@ pub struct Manifest {
     pub definition: Digest,
     /// Parameter values; a file is an artifact reference.
     pub params: BTreeMap<String, Value>,
-    /// Where file parameters were read, by parameter.
+    /// Texts of the schema files that types name, by the path written in the workflow file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schemas: BTreeMap<String, String>,
+    /// Where files and folders of parameters were read: by parameter, followed by the JSON pointer
+    /// to the artifact in its value (`slate`, `clips/0`).
     #[serde(default)]
     pub param_paths: BTreeMap<String, PathBuf>,
     /// Recorded `uses` by the path written in the file: a file or folder each.
@@ -46,6 +50,28 @@ pub struct Manifest {
     /// Whether results of other runs are left alone, whatever `cache` says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
+}
+
+impl Manifest {
+    /// The manifest of a run without parameters and `uses`, one task at a time. `definition` is the
+    /// text of the workflow.
+    #[must_use]
+    pub fn new(workflow_path: PathBuf, definition: &str, started_at: Timestamp) -> Self {
+        Self {
+            flow_version: env!("CARGO_PKG_VERSION").into(),
+            workflow_path,
+            definition: Digest::of(definition.as_bytes()),
+            params: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            param_paths: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            env: BTreeMap::new(),
+            started_at,
+            only: None,
+            max_parallel: 1,
+            fresh: false,
+        }
+    }
 }
 
 /// A recorded file or folder of `uses`.

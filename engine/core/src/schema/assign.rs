@@ -1,20 +1,40 @@
 //! When a producer's type fits a consumer's.
 
+use std::fmt;
+
 use serde_json::Value;
 
-use super::{Constraint, Type};
+use super::validate::holds;
+use super::{Constrained, Constraint, Record, Type, same_value};
 
 /// Why one type does not fit another, and where inside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}{}", if .place.is_empty() { String::new() } else { format!(" (at {place})") })]
 pub struct Mismatch {
     /// The place inside the types, such as `[].line`; empty at the top.
     pub place: String,
+    /// The producer's type there; empty where it has nothing.
+    pub from: String,
+    /// The consumer's type there.
+    pub to: String,
     /// The reason, as a phrase.
     pub reason: String,
 }
 
-/// Whether every value of `from` is a value of `to`.
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, from, to, reason } = self;
+        if place.is_empty() {
+            return f.write_str(reason);
+        }
+        if from.is_empty() {
+            return write!(f, "{place}: {reason}");
+        }
+        write!(f, "{place}: `{from}` does not fit `{to}`: {reason}")
+    }
+}
+
+/// Whether every value of `from` is a value of `to`. Fields that a record does not declare are
+/// not looked at: its values may carry any.
 ///
 /// # Errors
 /// The first place where it is not, and why.
@@ -23,63 +43,84 @@ pub fn assignable(from: &Type, to: &Type) -> Result<(), Mismatch> {
 }
 
 fn fits(from: &Type, to: &Type, place: &mut String) -> Result<(), Mismatch> {
+    let no = |reason: String| {
+        let (from, to) = (from.to_string(), to.to_string());
+        Err(Mismatch { place: place.clone(), from, to, reason })
+    };
     match (from, to) {
         (_, Type::Json) => Ok(()),
         (Type::Optional(a), Type::Optional(b)) => fits(a, b, place),
         (a, Type::Optional(b)) => fits(a, b, place),
-        (Type::Optional(_), b) => no(place, format!("`{from}` may be absent, and `{b}` may not")),
-        (a, Type::Constrained(c)) => {
-            if from == to {
-                return Ok(());
-            }
-            fits(a, &c.base, place)?;
-            let known: &[Constraint] = match a {
-                Type::Constrained(own) => &own.constraints,
-                _ => &[],
-            };
-            match c.constraints.iter().find(|wanted| !known.iter().any(|k| implies(k, wanted))) {
+        (Type::Optional(_), _) => no("it may be absent".into()),
+        (a, Type::Constrained(wanted)) => {
+            fits(a, &wanted.base, place)?;
+            let known = conditions(a);
+            match wanted.constraints.iter().find(|w| !known.iter().any(|k| implies(k, w))) {
                 None => Ok(()),
-                Some(open) => {
-                    no(place, format!("`{from}` does not promise {open}, which `{to}` asks for"))
-                }
+                Some(open) => Err(Mismatch {
+                    place: place.clone(),
+                    from: from.to_string(),
+                    to: to.to_string(),
+                    reason: format!("nothing promises {open}"),
+                }),
             }
         }
         (Type::Constrained(c), b) => fits(&c.base, b, place),
         (Type::Integer, Type::Number) | (Type::Datetime | Type::Duration, Type::String) => Ok(()),
         (Type::File(_), Type::File(None)) => Ok(()),
         (Type::File(Some(a)), Type::File(Some(b))) if a.is_within(b) => Ok(()),
-        (Type::File(None), Type::File(Some(b))) => {
-            no(place, format!("a `file` of any media type is not surely a `file<{b}>`"))
-        }
+        (Type::File(None), Type::File(Some(_))) => no("its media type can be any".into()),
+        (Type::File(Some(_)), Type::File(Some(_))) => no("they are different media types".into()),
         (Type::List(a), Type::List(b)) => at(place, "[]", |p| fits(a, b, p)),
-        (Type::Map(a), Type::Map(b)) => at(place, "{}", |p| fits(a, b, p)),
-        (Type::Record(a), Type::Record(b)) => {
-            for (name, wanted) in &b.fields {
-                match a.fields.get(name) {
-                    Some(have) => at(place, &format!(".{name}"), |p| fits(have, wanted, p))?,
-                    None if wanted.is_optional() => {}
-                    None => {
-                        return no(
-                            place,
-                            format!(
-                                "`{a}` has no field `{name}`, which `{b}` needs",
-                                a = a.name,
-                                b = b.name
-                            ),
-                        );
-                    }
-                }
-            }
-            Ok(())
-        }
+        (Type::Map(a), Type::Map(b)) => at(place, ".*", |p| fits(a, b, p)),
+        (Type::Record(a), Type::Record(b)) => record_fits(a, b, place),
         (a, b) if a == b => Ok(()),
-        (Type::Json, b) => no(place, format!("`json` can be anything, and `{b}` is wanted")),
-        (a, b) => no(place, format!("`{a}` is not `{b}`")),
+        (Type::Json, _) => no("it can be anything".into()),
+        (Type::Schema(_), Type::Schema(_)) => no("they are different schemas".into()),
+        (Type::Schema(_), _) => no("a JSON Schema fits itself and `json` alone".into()),
+        (_, Type::Schema(_)) => no("only what has this schema is sure to fit it".into()),
+        (Type::Number, Type::Integer) => no("it may have a fraction".into()),
+        _ => no("they are different kinds of values".into()),
     }
 }
 
-fn no(place: &str, reason: String) -> Result<(), Mismatch> {
-    Err(Mismatch { place: place.to_owned(), reason })
+fn record_fits(a: &Record, b: &Record, place: &mut String) -> Result<(), Mismatch> {
+    for (name, wanted) in &b.fields {
+        match a.fields.get(name) {
+            // `json` takes null, but a field that must be there may not be left out.
+            Some(have) if have.is_optional() && !wanted.is_optional() => {
+                return Err(Mismatch {
+                    place: format!("{place}.{name}"),
+                    from: have.to_string(),
+                    to: wanted.to_string(),
+                    reason: "it may be absent".into(),
+                });
+            }
+            Some(have) => at(place, &format!(".{name}"), |p| fits(have, wanted, p))?,
+            None if wanted.is_optional() => {}
+            None => {
+                return Err(Mismatch {
+                    place: format!("{place}.{name}"),
+                    from: String::new(),
+                    to: wanted.to_string(),
+                    reason: format!("`{}` has no such field, and `{}` needs it", a.name, b.name),
+                });
+            }
+        }
+    }
+    // A rule is known by the type that brings it: functions cannot be compared.
+    if b.rule.is_some() && (a.rule.is_none() || a.name != b.name) {
+        return Err(Mismatch {
+            place: place.clone(),
+            from: a.name.clone(),
+            to: b.name.clone(),
+            reason: format!(
+                "`{0}` has rules beyond the types of its fields, so only `{0}` is sure to fit",
+                b.name
+            ),
+        });
+    }
+    Ok(())
 }
 
 fn at(
@@ -94,16 +135,19 @@ fn at(
     result
 }
 
+/// All conditions on a type, through all of its names.
+fn conditions(ty: &Type) -> Vec<&Constraint> {
+    let Type::Constrained(outer) = ty else { return Vec::new() };
+    let Constrained { base, constraints, .. } = outer.as_ref();
+    constraints.iter().chain(conditions(base)).collect()
+}
+
 /// Whether a value that meets `known` surely meets `wanted`.
 fn implies(known: &Constraint, wanted: &Constraint) -> bool {
     use Constraint as C;
-    let number = |v: &Value| v.as_f64();
     match (known, wanted) {
-        (C::Enum(a), C::Enum(b)) => a.iter().all(|v| b.contains(v)),
-        (C::Enum(a), C::Min(b)) => a.iter().all(|v| number(v).is_some_and(|n| n >= *b)),
-        (C::Enum(a), C::Max(b)) => a.iter().all(|v| number(v).is_some_and(|n| n <= *b)),
-        (C::Enum(a), C::GreaterThan(b)) => a.iter().all(|v| number(v).is_some_and(|n| n > *b)),
-        (C::Enum(a), C::LessThan(b)) => a.iter().all(|v| number(v).is_some_and(|n| n < *b)),
+        (C::Enum(a), C::Enum(b)) => a.iter().all(|v: &Value| b.iter().any(|w| same_value(v, w))),
+        (C::Enum(a), wanted) => a.iter().all(|v| holds(wanted, v)),
         (C::Min(a) | C::GreaterThan(a), C::Min(b)) | (C::GreaterThan(a), C::GreaterThan(b)) => {
             a >= b
         }

@@ -2,7 +2,11 @@
 //! validator that holds a payload to its type.
 
 mod assign;
+mod condition;
 mod expr;
+mod json_schema;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::fmt;
@@ -12,7 +16,9 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 pub use assign::{Mismatch, assignable};
+pub use condition::{CONDITION_KEYS, misfit};
 pub use expr::{TypeExpr, TypeSyntaxError};
+pub use json_schema::{DIALECT, JsonSchema, SchemaFault};
 pub use validate::{Fault, Severity, describe, validate};
 
 /// The type of a port, a parameter or a field.
@@ -46,6 +52,8 @@ pub enum Type {
     Record(Arc<Record>),
     /// A type with further conditions.
     Constrained(Arc<Constrained>),
+    /// What a JSON Schema describes.
+    Schema(Arc<JsonSchema>),
 }
 
 /// An object type.
@@ -115,6 +123,11 @@ impl PartialEq for Constraint {
     fn eq(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()
     }
+}
+
+/// Whether two values are one: `1` and `1.0` are.
+fn same_value(a: &Value, b: &Value) -> bool {
+    crate::json::canonical(a) == crate::json::canonical(b)
 }
 
 /// A well-known form of text.
@@ -250,6 +263,9 @@ pub fn canonical_media_type(text: &str) -> String {
     known.to_owned()
 }
 
+/// Fields of an artifact as consumers see it.
+const ARTIFACT_FIELDS: [&str; 5] = ["path", "name", "size", "digest", "media_type"];
+
 impl Type {
     /// An optional form of this type; an optional type stays as it is.
     #[must_use]
@@ -263,7 +279,8 @@ impl Type {
         Self::List(Box::new(self))
     }
 
-    /// Whether null and absence are accepted because the type is `T?`.
+    /// Whether null and absence are accepted because the type is `T?`. An alias of such a type is
+    /// one too: the graph keeps `?` outside of the name.
     #[must_use]
     pub fn is_optional(&self) -> bool {
         matches!(self, Self::Optional(_))
@@ -296,6 +313,63 @@ impl Type {
         }
     }
 
+    /// Whether a folder can stand anywhere inside a payload.
+    #[must_use]
+    pub fn holds_folders(&self) -> bool {
+        match self.inner() {
+            Self::Dir => true,
+            Self::List(t) | Self::Map(t) => t.holds_folders(),
+            Self::Record(record) => record.fields.values().any(Self::holds_folders),
+            _ => false,
+        }
+    }
+
+    /// The names of the fields that [`Type::field`] knows, in declared order.
+    #[must_use]
+    pub fn field_names(&self) -> Vec<&str> {
+        match self.inner() {
+            Self::Record(record) => record.fields.keys().map(String::as_str).collect(),
+            Self::Schema(schema) => schema.outline().field_names(),
+            Self::File(_) | Self::Dir => ARTIFACT_FIELDS.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The type of the elements of this type's values, if they are lists or may be.
+    #[must_use]
+    pub fn element(&self) -> Option<Self> {
+        match self.inner() {
+            Self::List(element) => Some(element.as_ref().clone()),
+            Self::Json => Some(Self::Json),
+            Self::Schema(schema) => schema.outline().element(),
+            _ => None,
+        }
+    }
+
+    /// The type as a person writes its values down: with the path of a file or folder where the
+    /// artifact will be.
+    #[must_use]
+    pub fn as_written(&self) -> Self {
+        match self {
+            Self::File(_) | Self::Dir => Self::String,
+            Self::List(t) => t.as_written().list(),
+            Self::Map(t) => Self::Map(Box::new(t.as_written())),
+            Self::Optional(t) => t.as_written().optional(),
+            Self::Record(record) if self.holds_artifacts() => {
+                let fields =
+                    record.fields.iter().map(|(k, t)| (k.clone(), t.as_written())).collect();
+                // A rule looks at the values as they will be.
+                Self::Record(Arc::new(Record { name: record.name.clone(), fields, rule: None }))
+            }
+            Self::Constrained(c) => Self::Constrained(Arc::new(Constrained {
+                name: c.name.clone(),
+                base: c.base.as_written(),
+                constraints: c.constraints.clone(),
+            })),
+            other => other.clone(),
+        }
+    }
+
     /// The type of a field of this type's values, if it can be known: a record's field, a map's
     /// value, any field of `json`, and the usual fields of artifacts.
     #[must_use]
@@ -304,6 +378,11 @@ impl Type {
             Self::Json => Self::Json,
             Self::Map(value) => value.as_ref().clone().optional(),
             Self::Record(record) => record.fields.get(name)?.clone(),
+            Self::Schema(schema) => match schema.outline() {
+                // Nothing is known of it: a slip could not be told from a field.
+                Self::Json => return None,
+                outline => outline.field(name)?,
+            },
             Self::File(_) | Self::Dir => match name {
                 "path" | "name" | "digest" | "media_type" => Self::String,
                 "size" => Self::Integer,
@@ -337,6 +416,7 @@ impl fmt::Display for Type {
                 write!(f, "{} ({})", c.base, list.join(", "))
             }
             Self::Constrained(c) => f.write_str(&c.name),
+            Self::Schema(schema) => f.write_str(schema.name()),
         }
     }
 }

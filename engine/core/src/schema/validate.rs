@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Constraint, Format, Type};
-use crate::payload::{Artifact, FILE_MARK};
+use crate::payload::{Artifact, DIR_MARK, FILE_MARK};
 use crate::policy::parse_duration;
 
 /// How much a fault weighs.
@@ -81,6 +81,7 @@ pub fn describe(value: &Value) -> String {
             let media = map.get("media_type").and_then(Value::as_str).unwrap_or("unknown");
             return format!("a file of type {media}");
         }
+        Value::Object(map) if map.contains_key(DIR_MARK) => return "a folder".into(),
         Value::Object(map) => {
             let keys: Vec<&str> = map.keys().take(6).map(String::as_str).collect();
             return format!(
@@ -157,6 +158,13 @@ impl Walk {
                 }
             },
             Type::Record(record) => self.record(record, value),
+            Type::Schema(schema) => {
+                let room = MAX_FAULTS.saturating_sub(self.faults.len());
+                for mut fault in schema.faults(value).take(room) {
+                    fault.pointer.insert_str(0, &self.pointer);
+                    self.faults.push(fault);
+                }
+            }
             Type::Constrained(c) => {
                 let before = self.faults.len();
                 self.check(&c.base, value);
@@ -223,12 +231,10 @@ fn is_datetime(text: &str) -> bool {
 }
 
 /// Whether a value of the base type meets a condition.
-fn holds(constraint: &Constraint, value: &Value) -> bool {
+pub(super) fn holds(constraint: &Constraint, value: &Value) -> bool {
     let number = |ok: &dyn Fn(f64) -> bool| value.as_f64().is_none_or(ok);
     match constraint {
-        Constraint::Enum(values) => {
-            values.iter().any(|v| crate::json::canonical(v) == crate::json::canonical(value))
-        }
+        Constraint::Enum(values) => values.iter().any(|v| super::same_value(v, value)),
         Constraint::Min(n) => number(&|v| v >= *n),
         Constraint::Max(n) => number(&|v| v <= *n),
         Constraint::GreaterThan(n) => number(&|v| v > *n),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use flow_core::payload::{Artifact, DIR_MEDIA_TYPE, PayloadRef};
 use flow_core::run::event::{Outputs, Warning};
 use flow_core::schema::{MediaPattern, Type};
 use flow_core::stage::{Draft, Drafts};
-use flow_core::store::{Adopt, INLINE_MAX, InlinePayload, Store};
-use serde_json::{Map, Value};
+use flow_core::store::{Adopt, INLINE_MAX, InlinePayload, Store, StoreError};
+use serde_json::Value;
 
 use super::folder::Folder;
 use super::{Surroundings, gate, media_type, scope, store_error};
@@ -29,7 +30,7 @@ pub(super) struct Admitted {
     pub(super) warnings: Vec<Warning>,
 }
 
-type Refused = Box<StageError>;
+pub(super) type Refused = Box<StageError>;
 
 /// Admits all outputs of an attempt, and makes their bytes durable.
 pub(super) async fn outputs(
@@ -45,15 +46,9 @@ pub(super) async fn outputs(
             warnings: Vec::new(),
         });
     }
-    let gate = Gate {
-        store: Arc::clone(&around.store),
-        work: folder.work(),
-        side: folder.side(),
-        moved: BTreeMap::new(),
-        stored: false,
-        admitted: Admitted { outputs: Outputs::new(), payloads: Vec::new(), warnings: Vec::new() },
-    };
+    let mut gate = Gate::new(&around.store, folder.work(), folder.side());
     let ports = node.outputs.clone();
+    gate.adopt = if ports.iter().any(|p| p.ty.holds_folders()) { Adopt::Copy } else { Adopt::Move };
     let small = drafts.values().all(|d| matches!(d, Draft::Value(_)))
         && ports.iter().all(|p| !p.ty.holds_artifacts());
     if small {
@@ -71,19 +66,13 @@ pub(super) fn values(
     node: &Node,
     drafts: Drafts,
 ) -> Result<Admitted, Refused> {
-    let gate = Gate {
-        store: Arc::clone(store),
-        work: None,
-        side: None,
-        moved: BTreeMap::new(),
-        stored: false,
-        admitted: Admitted { outputs: Outputs::new(), payloads: Vec::new(), warnings: Vec::new() },
-    };
-    gate.run(&node.outputs, drafts)
+    Gate::new(store, None, None).run(&node.outputs, drafts)
 }
 
-struct Gate {
-    store: Arc<dyn Store>,
+pub(super) struct Gate {
+    pub(super) store: Arc<dyn Store>,
+    /// How files are taken: moved, unless a folder that is taken too may have them in it.
+    adopt: Adopt,
     work: Option<PathBuf>,
     side: Option<PathBuf>,
     /// Files that were taken already: two ports may name one file.
@@ -93,6 +82,19 @@ struct Gate {
 }
 
 impl Gate {
+    fn new(store: &Arc<dyn Store>, work: Option<PathBuf>, side: Option<PathBuf>) -> Self {
+        let (outputs, payloads, warnings) = (Outputs::new(), Vec::new(), Vec::new());
+        Self {
+            store: Arc::clone(store),
+            adopt: Adopt::Move,
+            work,
+            side,
+            moved: BTreeMap::new(),
+            stored: false,
+            admitted: Admitted { outputs, payloads, warnings },
+        }
+    }
+
     fn run(mut self, ports: &[OutputPort], mut drafts: Drafts) -> Result<Admitted, Refused> {
         for port in ports {
             self.port(port, drafts.remove(&port.name))?;
@@ -175,7 +177,18 @@ impl Gate {
     }
 
     fn read(&self, port: &OutputPort, path: &Path) -> Result<Vec<u8>, Refused> {
-        let path = self.open(port, path, Kind::File)?;
+        let (base, relative) = self.locate(port, path)?;
+        // Another port may have taken the same file.
+        let path = match self.moved.get(&base.join(&relative)) {
+            Some((digest, _)) => self
+                .store
+                .object(digest)
+                .map_err(|e| store_error(&format!("read output {}", port.name), &e))?,
+            None => {
+                check_kind(port, &base, &relative, Kind::File)?;
+                base.join(relative)
+            }
+        };
         let size = std::fs::metadata(&path).map_err(|e| io(port, &path, &e))?.len();
         if size > JSON_MAX {
             return Err(refuse(
@@ -187,69 +200,6 @@ impl Gate {
             ));
         }
         std::fs::read(&path).map_err(|e| io(port, &path, &e))
-    }
-
-    /// Puts artifacts in the place of the paths that a value has where its type says `file` or
-    /// `dir`.
-    fn with_artifacts(
-        &mut self,
-        port: &OutputPort,
-        ty: &Type,
-        value: Value,
-        pointer: &str,
-    ) -> Result<Value, Refused> {
-        if !ty.holds_artifacts() {
-            return Ok(value);
-        }
-        match (ty.inner(), value) {
-            (Type::File(media), Value::String(path)) => {
-                self.file(port, Path::new(&path), media.as_ref(), pointer)
-            }
-            (Type::Dir, Value::String(path)) => self.dir(port, Path::new(&path), pointer),
-            (Type::File(_) | Type::Dir, Value::Object(map)) => self.passed_on(port, map, pointer),
-            (Type::List(element), Value::Array(list)) => list
-                .into_iter()
-                .enumerate()
-                .map(|(i, v)| self.with_artifacts(port, element, v, &format!("{pointer}/{i}")))
-                .collect::<Result<_, _>>()
-                .map(Value::Array),
-            (Type::Map(element), Value::Object(map)) => map
-                .into_iter()
-                .map(|(k, v)| {
-                    let at = format!("{pointer}/{k}");
-                    Ok((k, self.with_artifacts(port, element, v, &at)?))
-                })
-                .collect::<Result<Map<_, _>, Refused>>()
-                .map(Value::Object),
-            (Type::Record(record), Value::Object(mut map)) => {
-                for (name, field) in &record.fields {
-                    if let Some(value) = map.remove(name) {
-                        let at = format!("{pointer}/{name}");
-                        let value = self.with_artifacts(port, field, value, &at)?;
-                        map.insert(name.clone(), value);
-                    }
-                }
-                Ok(Value::Object(map))
-            }
-            (_, other) => Ok(other),
-        }
-    }
-
-    /// An artifact that came in as an input and goes out again: its bytes are stored already.
-    fn passed_on(
-        &self,
-        port: &OutputPort,
-        map: Map<String, Value>,
-        pointer: &str,
-    ) -> Result<Value, Refused> {
-        let artifact = Artifact::from_json(&Value::Object(map)).ok_or_else(|| {
-            refuse(
-                port,
-                format!("{pointer} must be the path of a file, or an artifact that came in"),
-            )
-        })?;
-        self.store.object(&artifact.digest).map_err(|e| store_error("pass an artifact on", &e))?;
-        Ok(artifact.to_json())
     }
 
     fn file_of_bytes(
@@ -282,26 +232,40 @@ impl Gate {
             .map(|(i, path)| match element.inner() {
                 Type::File(media) => self.file(port, path, media.as_ref(), &format!("/{i}")),
                 Type::Dir => self.dir(port, path, &format!("/{i}")),
-                _ => {
-                    let bytes = self.read(port, path)?;
-                    if is_text(element) {
-                        return text(port, bytes).map(Value::String);
-                    }
-                    json::parse(&bytes).map_err(|f| not_json(port, &bytes, f.offset, &f.reason))
-                }
+                _ => self.element(port, element, path, &format!("/{i}")),
             })
             .collect::<Result<_, _>>()
             .map(Value::Array)
     }
 
-    fn file(
+    /// One file of several, each of which is an element of a list.
+    fn element(
+        &mut self,
+        port: &OutputPort,
+        ty: &Type,
+        path: &Path,
+        pointer: &str,
+    ) -> Result<Value, Refused> {
+        let bytes = self.read(port, path).map_err(|e| at(e, pointer, ty))?;
+        if is_text(ty) {
+            return text(port, bytes).map(Value::String).map_err(|e| at(e, pointer, ty));
+        }
+        let value = json::parse(&bytes).map_err(|fault| {
+            let error = not_json(port, &bytes, fault.offset, &fault.reason);
+            Box::new(at(error, pointer, ty).cause(format!("the file is {}", path.display())))
+        })?;
+        self.with_artifacts(port, ty, value, pointer)
+    }
+
+    pub(super) fn file(
         &mut self,
         port: &OutputPort,
         path: &Path,
         media: Option<&MediaPattern>,
         pointer: &str,
     ) -> Result<Value, Refused> {
-        let (base, relative) = self.locate(port, path).map_err(|e| at(e, pointer))?;
+        let ty = Type::File(media.cloned());
+        let (base, relative) = self.locate(port, path).map_err(|e| at(e, pointer, &ty))?;
         let path = base.join(&relative);
         let failed = |e| store_error(&format!("store output {}", port.name), &e);
         let ((digest, size), media_type) = match self.moved.get(&path) {
@@ -310,10 +274,10 @@ impl Gate {
                 (*known, media_type::detect(&stored, media).map_err(|e| io(port, &path, &e))?)
             }
             None => {
-                check_kind(port, &base, &relative, Kind::File).map_err(|e| at(e, pointer))?;
+                check_kind(port, &base, &relative, Kind::File).map_err(|e| at(e, pointer, &ty))?;
                 let media_type =
                     media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
-                let taken = self.store.put_file(&path, Adopt::Move).map_err(failed)?;
+                let taken = self.store.put_file(&path, self.adopt).map_err(failed)?;
                 self.moved.insert(path.clone(), taken);
                 (taken, media_type)
             }
@@ -323,16 +287,22 @@ impl Gate {
         Ok(Artifact { digest, name, size, media_type }.to_json())
     }
 
-    fn dir(&mut self, port: &OutputPort, path: &Path, pointer: &str) -> Result<Value, Refused> {
-        let path = self.open(port, path, Kind::Dir).map_err(|e| at(e, pointer))?;
-        let (digest, size) = self.store.put_dir(&path).map_err(|error| match &error {
-            flow_core::store::StoreError::Io { source, .. }
+    pub(super) fn dir(
+        &mut self,
+        port: &OutputPort,
+        path: &Path,
+        pointer: &str,
+    ) -> Result<Value, Refused> {
+        let found = self.open(port, path, Kind::Dir).map_err(|e| at(e, pointer, &Type::Dir))?;
+        let (digest, size) = self.store.put_dir(&found).map_err(|error| match &error {
+            StoreError::Io { path: inside, source, .. }
                 if source.kind() == std::io::ErrorKind::InvalidInput =>
             {
-                refuse(port, error.to_string())
+                at(unfit_inside(port, &found, inside, source), pointer, &Type::Dir)
             }
             _ => store_error(&format!("store output {}", port.name), &error),
         })?;
+        let path = found;
         self.stored = true;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Artifact { digest, name, size, media_type: DIR_MEDIA_TYPE.into() }.to_json())
@@ -520,14 +490,37 @@ fn refuse(port: &OutputPort, message: String) -> Refused {
 }
 
 /// A refusal that says what was found where.
-fn refuse_found(port: &OutputPort, what: &str, found: &str) -> Refused {
+pub(super) fn refuse_found(port: &OutputPort, what: &str, found: &str) -> Refused {
     let mut error = refuse(port, format!("{what} is {found}"));
     error.found = Some(found.to_owned());
     error
 }
 
-fn at(mut error: Refused, pointer: &str) -> Refused {
+/// What is in a folder and cannot be stored with it: a link, a device, a name that is no text.
+fn unfit_inside(
+    port: &OutputPort,
+    folder: &Path,
+    inside: &Path,
+    reason: &std::io::Error,
+) -> Refused {
+    let kind = std::fs::symlink_metadata(inside).map(|meta| meta.file_type());
+    let found = match kind {
+        Ok(kind) if kind.is_symlink() => "a symbolic link".to_owned(),
+        Ok(kind) if kind.is_fifo() => "a FIFO".to_owned(),
+        _ => reason.to_string(),
+    };
+    let parent = folder.parent().unwrap_or(folder);
+    let shown = inside.strip_prefix(parent).unwrap_or(inside).display().to_string();
+    let mut error = refuse_found(port, &shown, &found);
+    error.hint =
+        Some("a folder is stored with its files and folders alone: copy what a link names".into());
+    error
+}
+
+/// The refusal at a place inside the payload, where `ty` is expected.
+pub(super) fn at(mut error: Refused, pointer: &str, ty: &Type) -> Refused {
     error.pointer = Some(pointer.to_owned());
+    error.expected = Some(ty.to_string());
     error
 }
 

@@ -211,10 +211,7 @@ impl Folder {
     ) -> Result<Value, Box<StageError>> {
         let mut out = Map::new();
         for (name, value) in &around.manifest.params {
-            if Artifact::from_json(value).is_some()
-                && reads_param(work, name)
-                && self.root.is_some()
-            {
+            if holds_artifacts(value) && reads_param(work, name) && self.root.is_some() {
                 self.place_all(around, value, &format!("params.{name}"))?;
             }
             out.insert(name.clone(), self.with_paths(value));
@@ -316,6 +313,12 @@ fn remove(root: &Path) {
     if let Err(error) = std::fs::remove_dir_all(root) {
         tracing::warn!(path = %root.display(), %error, "a scratch folder was not removed");
     }
+}
+
+fn holds_artifacts(value: &Value) -> bool {
+    let mut found = false;
+    each_artifact(value, &mut |_| found = true);
+    found
 }
 
 fn reads_param(work: &Work, name: &str) -> bool {

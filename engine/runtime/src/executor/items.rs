@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use flow_core::error::{ErrorClass, StageError};
+use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::render::{compose_symbolic, symbolic};
+use flow_core::schema::describe;
 use flow_core::template::Scope;
 use serde_json::{Map, Value, json};
 
@@ -22,27 +23,30 @@ pub(crate) fn resolve_items(
     wire: &Wire,
 ) -> Result<Vec<Arc<str>>, Box<StageError>> {
     let operation = "read the list of `for_each`";
-    let refuse =
-        |message: String| Box::new(StageError::new(ErrorClass::Validation, operation, message));
+    let refuse = |message: String, pointer: String, expected: &str, found: String| {
+        let mut error = StageError::new(ErrorClass::Validation, operation, message)
+            .kind(ErrorKind::Validation)
+            .port("for_each");
+        error.pointer = Some(pointer);
+        error.expected = Some(expected.to_owned());
+        error.found = Some(found);
+        Box::new(error)
+    };
     let list = match value_at(around.store.as_ref(), &around.run, wire)
         .map_err(|e| e.of_port("for_each"))?
     {
         Value::Array(list) => list,
         Value::Null => Vec::new(),
         other => {
-            let kind = match other {
-                Value::Object(_) => "an object",
-                Value::String(_) => "a string",
-                _ => "a single value",
-            };
-            return Err(refuse(format!("`for_each` needs a list, and this is {kind}")));
+            let found = describe(&other);
+            let message = format!("`for_each` needs a list, and this is {found}");
+            return Err(refuse(message, String::new(), "a list", found));
         }
     };
     if list.len() > MAX_ITEMS {
-        return Err(refuse(format!(
-            "the list has {} elements, and at most {MAX_ITEMS} are possible",
-            list.len()
-        )));
+        let (len, most) = (list.len(), format!("at most {MAX_ITEMS} elements"));
+        let message = format!("the list has {len} elements, and at most {MAX_ITEMS} are possible");
+        return Err(refuse(message, String::new(), &most, format!("{len} elements")));
     }
     let Some(template) = &around.graph.groups()[group].key else {
         return Ok((0..list.len()).map(|i| Arc::from(i.to_string())).collect());
@@ -55,13 +59,22 @@ pub(crate) fn resolve_items(
         let names = json!({ "item": symbolic(item), "index": index, "params": params, "run": { "id": around.run } });
         let key: Arc<str> = template
             .render(&Scope::new(&names), &mut compose_symbolic)
-            .map_err(|message| scope::template_error("key", message))?
+            .map_err(|message| {
+                let mut error = scope::template_error("key", message);
+                error.pointer = Some(format!("/{index}"));
+                error.found = Some(describe(item));
+                error
+            })?
             .into();
         if key.is_empty() {
-            return Err(refuse(format!("the key of element {index} is empty")));
+            let message = format!("the key of element {index} is empty");
+            return Err(refuse(message, format!("/{index}"), "a key", "empty text".into()));
         }
         if let Some(first) = seen.insert(Arc::clone(&key), index) {
-            return Err(refuse(format!("elements {first} and {index} have the same key {key:?}")));
+            let message = format!("elements {first} and {index} have the same key {key:?}");
+            let found = format!("the key {key:?} of element {first} again");
+            return Err(refuse(message, format!("/{index}"), "a key of its own", found)
+                .hint("let `key` name what tells the elements apart, or leave it out: it is the index then").into());
         }
         keys.push(key);
     }

@@ -5,6 +5,7 @@
 
 mod admit;
 mod answer;
+mod artifacts;
 mod cache;
 mod capture;
 mod context;
@@ -434,6 +435,7 @@ fn type_text(ty: &Type) -> String {
             let conditions: Vec<String> = c.constraints.iter().map(ToString::to_string).collect();
             format!("{}({})", type_text(&c.base), conditions.join(","))
         }
+        Type::Schema(schema) => format!("schema {}", schema.digest()),
         Type::List(t) => format!("list<{}>", type_text(t)),
         Type::Map(t) => format!("map<{}>", type_text(t)),
         Type::Optional(t) => format!("{}?", type_text(t)),

@@ -1,7 +1,7 @@
 //! A run with scripted stages: what each task does is said beforehand, what was executed is noted.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -210,17 +210,8 @@ impl Harness {
 
     fn manifest(&self) -> Manifest {
         Manifest {
-            flow_version: "test".into(),
-            workflow_path: "/test.toml".into(),
-            definition: flow_core::digest::Digest::of(b""),
-            params: BTreeMap::new(),
-            param_paths: BTreeMap::new(),
-            uses: BTreeMap::new(),
-            env: BTreeMap::new(),
-            started_at: jiff::Timestamp::UNIX_EPOCH,
-            only: None,
             max_parallel: self.graph.settings().max_parallel.unwrap_or(2),
-            fresh: false,
+            ..Manifest::new("/test.toml".into(), "", jiff::Timestamp::UNIX_EPOCH)
         }
     }
 

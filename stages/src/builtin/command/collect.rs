@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flow_core::error::{ErrorClass, StageError};
+use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::schema::Type;
 use flow_core::stage::{Context, Draft, Drafts, Job, OutputFrom, OutputSlot, Stream};
 use globset::{GlobBuilder, GlobMatcher};
@@ -53,9 +53,18 @@ fn is_list(ty: &Type) -> bool {
     matches!(ty.inner(), Type::List(_))
 }
 
-/// The element type of a list of files or folders.
+/// Whether it is a list of files or folders.
 fn artifact_list(ty: &Type) -> bool {
     matches!(ty.inner(), Type::List(element) if element.is_artifact())
+}
+
+/// Whether a glob for this type is after folders: alone, or as elements of a list.
+fn wants_folders(ty: &Type) -> bool {
+    match ty.inner() {
+        Type::Dir => true,
+        Type::List(element) => matches!(element.inner(), Type::Dir),
+        _ => false,
+    }
 }
 
 fn of_stream(slot: &OutputSlot, captured: &Captured) -> Result<Option<Draft>, StageError> {
@@ -110,8 +119,14 @@ fn of_path(
         StageError::new(ErrorClass::Config, "take outputs", message).port(&slot.name)
     })?;
     let mut found = Vec::new();
-    walk(context.scratch(), Path::new(""), job, &matcher, &mut found)
-        .map_err(|e| unreadable(slot, &e))?;
+    walk(context.scratch(), Path::new(""), job, &mut |path, kind| {
+        // A link is named, so that the gate says what is wrong with it.
+        let fits = kind.is_symlink() || kind.is_dir() == wants_folders(&slot.ty);
+        if fits && matcher.is_match(path) {
+            found.push(path.to_owned());
+        }
+    })
+    .map_err(|e| unreadable(slot, &e))?;
     found.sort();
     let is_one = !is_list(&slot.ty);
     match found.len() {
@@ -128,6 +143,7 @@ fn of_path(
 fn several(slot: &OutputSlot, count: usize, pattern: &str) -> StageError {
     let message = format!("{count} files match `{pattern}`, but a {} is one", slot.ty);
     StageError::new(ErrorClass::Validation, "take outputs", message)
+        .kind(ErrorKind::Validation)
         .port(&slot.name)
         .hint(format!("declare `list<{}>` to take them all, or make the pattern narrower", slot.ty))
 }
@@ -149,14 +165,13 @@ pub(super) fn matcher(pattern: &str) -> Option<GlobMatcher> {
     glob.ok().map(|glob| glob.compile_matcher())
 }
 
-/// Finds all matches below a folder. Links are named but not followed, and what came in is left
+/// Visits everything below a folder. Links are visited but not followed, and what came in is left
 /// out.
 fn walk(
     root: &Path,
     below: &Path,
     job: &Job,
-    matcher: &GlobMatcher,
-    found: &mut Vec<PathBuf>,
+    visit: &mut dyn FnMut(&Path, fs::FileType),
 ) -> std::io::Result<()> {
     for entry in fs::read_dir(root.join(below))? {
         let entry = entry?;
@@ -164,11 +179,10 @@ fn walk(
         if path == Path::new("inputs") || job.reserved.iter().any(|name| path == Path::new(name)) {
             continue;
         }
-        if matcher.is_match(&path) {
-            found.push(path.clone());
-        }
-        if entry.file_type()?.is_dir() {
-            walk(root, &path, job, matcher, found)?;
+        let kind = entry.file_type()?;
+        visit(&path, kind);
+        if kind.is_dir() {
+            walk(root, &path, job, visit)?;
         }
     }
     Ok(())
@@ -261,9 +275,17 @@ fn missing(context: &dyn Context, job: &Job, slot: &OutputSlot) -> StageError {
         }
     };
     let message = format!("the program made no output `{name}`: looked for {places}");
+    let mut error = StageError::new(ErrorClass::Validation, "take outputs", message)
+        .kind(ErrorKind::Validation)
+        .port(name);
+    error.expected = Some(slot.ty.to_string());
+    error.pointer = Some(String::new());
+    error.found = Some("nothing".into());
     let hint = match &slot.from {
-        OutputFrom::Path(_) => {
-            format!("write it there, or declare `{}?` if it may be absent", slot.ty)
+        OutputFrom::Path(path) => {
+            let (found, hint) = instead(context, job, slot, path);
+            error.found = Some(found);
+            hint
         }
         _ => format!(
             "write it to `$FLOW_OUTPUTS/{name}`, or to the path that `{{{{ outputs.{name} }}}}` gives; \
@@ -271,9 +293,53 @@ fn missing(context: &dyn Context, job: &Job, slot: &OutputSlot) -> StageError {
             slot.ty
         ),
     };
-    let mut error =
-        StageError::new(ErrorClass::Validation, "take outputs", message).port(name).hint(hint);
-    error.expected = Some(slot.ty.to_string());
-    error.found = Some("nothing".into());
-    error
+    error.hint(hint)
+}
+
+/// What is in the scratch folder instead of an output with a path, and the way out.
+fn instead(context: &dyn Context, job: &Job, slot: &OutputSlot, path: &str) -> (String, String) {
+    if let Some(link) = link_on_the_way(context.scratch(), path) {
+        let link = link.display();
+        return (
+            format!("nothing that could be taken: `{link}` is a symbolic link"),
+            format!("outputs are not taken through links: write to a folder instead of `{link}`"),
+        );
+    }
+    (
+        holdings(context, job),
+        format!("write it there, or declare `{}?` if it may be absent", slot.ty),
+    )
+}
+
+/// The first link among the folders that a path goes through, as far as its names are plain.
+fn link_on_the_way(scratch: &Path, path: &str) -> Option<PathBuf> {
+    let mut at = PathBuf::new();
+    for part in Path::new(path).components() {
+        if is_glob(&part.as_os_str().to_string_lossy()) {
+            return None;
+        }
+        at.push(part);
+        if scratch.join(&at).symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// What the program left in the scratch folder, for people: some names, and how many more.
+fn holdings(context: &dyn Context, job: &Job) -> String {
+    const SHOWN: usize = 8;
+    let mut names = Vec::new();
+    let all = walk(context.scratch(), Path::new(""), job, &mut |path, kind| {
+        let end = if kind.is_dir() { "/" } else { "" };
+        names.push(format!("{}{end}", path.display()));
+    });
+    if all.is_err() || names.is_empty() {
+        return "nothing in the scratch folder".into();
+    }
+    names.sort();
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    let list = names.join(", ");
+    if more == 0 { format!("only {list}") } else { format!("only {list} and {more} more") }
 }

@@ -9,7 +9,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-use flow_core::error::{ErrorClass, StageError};
+use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::json;
 use flow_core::stage::{
     BoxFuture, ConfigFault, Context, Draft, Drafts, FieldKind, FieldSpec, Job, NodeView, Ports,
@@ -87,7 +87,8 @@ impl Stage for JqStage {
             let filter = job.config.get("filter").and_then(Value::as_str).unwrap_or_default();
             let question = Question { filter: filter.to_owned(), input: subject(job.inputs) };
             let answer = self.ask(context, &question).await?;
-            let value = judge(answer)?;
+            let port = job.outputs.first().map_or("", |slot| slot.name.as_str());
+            let value = judge(answer, port)?;
             let drafts = job.outputs.into_iter().take(1);
             Ok(drafts.map(|slot| (slot.name, Draft::Value(value.clone()))).collect())
         })
@@ -137,23 +138,40 @@ fn not_understood(error: &serde_json::Error) -> StageError {
         .cause(error)
 }
 
-fn judge(answer: Answer) -> Result<Value, StageError> {
-    let refused = |message: String| StageError::new(ErrorClass::Validation, OPERATION, message);
+fn judge(answer: Answer, port: &str) -> Result<Value, StageError> {
+    let refused = |message: String| {
+        StageError::new(ErrorClass::Validation, OPERATION, message)
+            .kind(ErrorKind::Validation)
+            .port(port)
+    };
+    let not_one = |message: &str, found: &str| StageError {
+        expected: Some("one value".into()),
+        found: Some(found.into()),
+        ..refused(message.to_owned())
+    };
     match answer {
         Answer::Value(text) => json::parse(text.as_bytes()).map_err(|fault| {
-            refused(format!("the filter gave a value that is not JSON: {}", fault.reason))
-                .cause(clipped(&text))
+            let message = format!("the filter gave a value that is not JSON: {}", fault.reason);
+            let mut error = refused(message);
+            let rest = text.get(fault.offset..).unwrap_or_default();
+            error.found = Some(format!("`{}` at byte {}", clipped(rest, 40), fault.offset));
+            error.expected = Some("JSON".into());
+            error.pointer = Some(String::new());
+            error.offset = Some(fault.offset as u64);
+            error.cause(clipped(&text, 200))
         }),
-        Answer::Nothing => Err(refused("the filter gave no value, and must give one".into())
+        Answer::Nothing => Err(not_one("the filter gave no value, and must give one", "nothing")
             .hint("wrap it in `[ ]` to get a list, or end it with `// null`")),
-        Answer::Several => Err(refused("the filter gave several values, and must give one".into())
-            .hint("wrap it in `[ ]` to get one list of them all")),
+        Answer::Several => {
+            Err(not_one("the filter gave several values, and must give one", "several values")
+                .hint("wrap it in `[ ]` to get one list of them all"))
+        }
         Answer::Failed(message) => Err(refused(message)),
     }
 }
 
-fn clipped(text: &str) -> String {
-    let mut short: String = text.chars().take(200).collect();
+fn clipped(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).collect();
     if short.len() < text.len() {
         short.push('…');
     }

@@ -1,0 +1,478 @@
+//! For authors of stages: runs one attempt of a stage as the engine does it, with its inputs held
+//! to their types, a scratch folder, and its outputs checked and stored, but without a workflow
+//! file and without a run to go on with.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use flow_core::stage::{BoxFuture, Context, Draft, Drafts, Job, Ports, PortSpec, Stage, StageSpec};
+//! # use flow_core::{error::StageError, schema::Type};
+//! # struct Double(StageSpec);
+//! # impl Stage for Double {
+//! #     fn spec(&self) -> &StageSpec { &self.0 }
+//! #     fn run<'a>(&'a self, _: &'a dyn Context, job: Job) -> BoxFuture<'a, Result<Drafts, StageError>> {
+//! #         let n = job.inputs["n"].as_i64().unwrap_or_default();
+//! #         Box::pin(async move { Ok(Drafts::from([("twice".to_owned(), Draft::Value((2 * n).into()))])) })
+//! #     }
+//! # }
+//! # let port = |name: &str| PortSpec { name: name.into(), ty: Type::Integer, optional: false, doc: "A number." };
+//! # let double = Double(StageSpec { name: "double", version: 1, summary: "Doubles.", inputs: Ports::Fixed(vec![port("n")]),
+//! #     outputs: Ports::Fixed(vec![port("twice")]), config: vec![], needs_scratch: false, example: "" });
+//! use flow_runtime::testing::StageTest;
+//! use serde_json::json;
+//!
+//! let store = Arc::new(flow_store::MemoryStore::new()?);
+//! let done = StageTest::new(double).input("n", json!(21)).run(store)?;
+//! assert_eq!(done.outputs["twice"], json!(42));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flow_core::catalog::Catalog;
+use flow_core::definition::{
+    Binding, Config, Definition, FieldDef, NodeDef, OutputDef, ParamDef, Policies, Source, Spanned,
+};
+use flow_core::error::{ErrorClass, StageError};
+use flow_core::graph::{Graph, check};
+use flow_core::id::{RunId, TaskId};
+use flow_core::payload::Artifact;
+use flow_core::run::manifest::Manifest;
+use flow_core::run::{Outcome, Recorded};
+use flow_core::schema::{Type, TypeExpr};
+use flow_core::stage::{CancelReason, Ports, Progress, SharedStage, Stage, Stream};
+use flow_core::store::Store;
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::{oneshot, watch};
+
+use crate::bus::{Bus, Observer, Passing};
+use crate::executor::{
+    Assignment, Beginning, Line, SpareFolders, Surroundings, assignment, execute_node,
+};
+use crate::runner::file_artifact;
+
+/// Tests so far: several may have one store, and each is a run of its own there.
+static TESTS: AtomicU64 = AtomicU64::new(1);
+
+/// The node that a test runs.
+const NODE: &str = "tested";
+
+/// One attempt of a stage, prepared.
+pub struct StageTest {
+    stage: SharedStage,
+    catalog: Catalog,
+    with: Value,
+    inputs: IndexMap<String, Given>,
+    outputs: IndexMap<String, String>,
+    attempt: u32,
+    timeout: Option<Duration>,
+    cancel: Option<(CancelReason, When)>,
+    tools: BTreeMap<String, PathBuf>,
+    started_at: Timestamp,
+}
+
+/// What is on an input port.
+enum Given {
+    Value(Value),
+    Path(PathBuf),
+}
+
+/// When an attempt is told to stop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    AtOnce,
+    OnProgress,
+}
+
+/// What an attempt made.
+pub struct Tested {
+    /// The payloads by port, artifacts as `{"$file": …}` and `{"$dir": …}`; absent outputs are not
+    /// there.
+    pub outputs: BTreeMap<String, Value>,
+    /// Warnings of the stage and of the types.
+    pub warnings: Vec<String>,
+    /// What the stage told of its progress, in order.
+    pub progress: Vec<Progress>,
+    /// What its programs wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// What its programs wrote to stderr.
+    pub stderr: Vec<u8>,
+    store: Arc<dyn Store>,
+}
+
+impl fmt::Debug for Tested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tested")
+            .field("outputs", &self.outputs)
+            .field("warnings", &self.warnings)
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tested {
+    /// The bytes of the file on an output port.
+    ///
+    /// # Errors
+    /// When the port has no file, or the store cannot give it.
+    pub fn bytes(&self, port: &str) -> Result<Vec<u8>, Box<StageError>> {
+        let operation = format!("read output {port}");
+        let artifact = self.outputs.get(port).and_then(Artifact::from_json);
+        let Some(artifact) = artifact.filter(|artifact| !artifact.is_dir()) else {
+            return Err(refused(&operation, "there is no file on this port".into()));
+        };
+        let path = self
+            .store
+            .object(&artifact.digest)
+            .map_err(|error| refused(&operation, error.to_string()))?;
+        std::fs::read(path).map_err(|error| Box::new(StageError::from_io(operation, &error)))
+    }
+
+    /// Copies the file or folder on an output port to `target`, which must not exist.
+    ///
+    /// # Errors
+    /// When the port has no artifact, or it cannot be written.
+    pub fn place(&self, port: &str, target: &Path) -> Result<(), Box<StageError>> {
+        let operation = format!("read output {port}");
+        let artifact = self.outputs.get(port).and_then(Artifact::from_json);
+        let artifact = artifact
+            .ok_or_else(|| refused(&operation, "there is no artifact on this port".into()))?;
+        self.store.place(&artifact, target).map_err(|error| refused(&operation, error.to_string()))
+    }
+}
+
+impl StageTest {
+    /// The first attempt of a stage without inputs and settings.
+    #[must_use]
+    pub fn new(stage: impl Stage + 'static) -> Self {
+        let stage: SharedStage = Arc::new(stage);
+        Self {
+            catalog: Catalog::new(),
+            stage,
+            with: json!({}),
+            inputs: IndexMap::new(),
+            outputs: IndexMap::new(),
+            attempt: 1,
+            timeout: None,
+            cancel: None,
+            tools: BTreeMap::new(),
+            started_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Sets `with`. Templates are rendered as in a workflow file.
+    #[must_use]
+    pub fn with(mut self, with: Value) -> Self {
+        self.with = with;
+        self
+    }
+
+    /// Puts a value on an input port. On a port that the stage does not declare itself it is
+    /// `json`.
+    #[must_use]
+    pub fn input(mut self, port: &str, value: Value) -> Self {
+        self.inputs.insert(port.to_owned(), Given::Value(value));
+        self
+    }
+
+    /// Puts a file or folder on an input port.
+    #[must_use]
+    pub fn input_path(mut self, port: &str, path: impl Into<PathBuf>) -> Self {
+        self.inputs.insert(port.to_owned(), Given::Path(path.into()));
+        self
+    }
+
+    /// Declares an output, where the stage lets the workflow do so.
+    #[must_use]
+    pub fn output(mut self, port: &str, ty: &str) -> Self {
+        self.outputs.insert(port.to_owned(), ty.to_owned());
+        self
+    }
+
+    /// Adds types that outputs may name.
+    #[must_use]
+    pub fn types(mut self, catalog: Catalog) -> Self {
+        self.catalog = catalog;
+        self
+    }
+
+    /// The number of the attempt, from 1.
+    #[must_use]
+    pub fn attempt(mut self, number: u32) -> Self {
+        self.attempt = number;
+        self
+    }
+
+    /// The time for the attempt.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Tells the stage to stop as soon as it begins.
+    #[must_use]
+    pub fn cancelled(mut self, reason: CancelReason) -> Self {
+        self.cancel = Some((reason, When::AtOnce));
+        self
+    }
+
+    /// Tells the stage to stop when it first tells of its progress.
+    #[must_use]
+    pub fn cancelled_on_progress(mut self, reason: CancelReason) -> Self {
+        self.cancel = Some((reason, When::OnProgress));
+        self
+    }
+
+    /// Where a program is, as `[tools]` says it.
+    #[must_use]
+    pub fn tool(mut self, name: &str, path: impl Into<PathBuf>) -> Self {
+        self.tools.insert(name.to_owned(), path.into());
+        self
+    }
+
+    /// When the run began, for stages whose result depends on the day.
+    #[must_use]
+    pub fn started_at(mut self, time: Timestamp) -> Self {
+        self.started_at = time;
+        self
+    }
+
+    /// Runs the attempt to its end, in a runtime of its own.
+    ///
+    /// # Errors
+    /// The failure of the attempt, as the engine would record it; of class `config` if the node
+    /// would have been refused before the run.
+    pub fn run(self, store: Arc<dyn Store>) -> Result<Tested, Box<StageError>> {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Box::new(StageError::from_io("start a runtime", &error)))?
+            .block_on(self.run_here(store))
+    }
+
+    /// Runs the attempt to its end, inside the runtime of the caller.
+    ///
+    /// # Errors
+    /// As [`StageTest::run`].
+    pub async fn run_here(self, store: Arc<dyn Store>) -> Result<Tested, Box<StageError>> {
+        let params = self.params(store.as_ref())?;
+        let graph = Arc::new(self.graph()?);
+        let manifest = self.manifest(params);
+        let (cancel, receiver) = watch::channel(None);
+        let news = News::default();
+        let reason_at = |when| self.cancel.filter(|(_, at)| *at == when).map(|(reason, _)| reason);
+        cancel.send_replace(reason_at(When::AtOnce));
+        let listener = Listener {
+            news: news.clone(),
+            cancel: cancel.clone(),
+            reason: reason_at(When::OnProgress),
+        };
+        let (bus, watcher) = Bus::start(vec![Box::new(listener)])
+            .map_err(|error| Box::new(StageError::from_io("start a thread", &error)))?;
+        let number = TESTS.fetch_add(1, Ordering::Relaxed);
+        let run = RunId::new(&format!("test-{number}"))
+            .map_err(|error| refused("name the run", error.to_string()))?;
+        let around = Surroundings {
+            run,
+            zone: jiff::tz::TimeZone::UTC,
+            graph: Arc::clone(&graph),
+            store: Arc::clone(&store),
+            manifest: Arc::new(manifest),
+            bus: Some(bus),
+            spare: SpareFolders::default(),
+            clock: Arc::new(crate::SystemClock::start()),
+        };
+        let work = self.assignment(&around)?;
+        let begin = |_: Beginning| {
+            let (sender, receiver) = oneshot::channel();
+            // The receiver is right here, so the word always arrives.
+            sender.send(()).ok();
+            receiver
+        };
+        let line = Line { begin: Box::new(begin), process: Box::new(|_| {}), cancel: receiver };
+        let outcome = execute_node(&around, &work, line).await;
+        let captured = |stream| {
+            let path =
+                crate::capture_path(store.as_ref(), &around.run, &work.task, self.attempt, stream);
+            std::fs::read(path).unwrap_or_default()
+        };
+        let (stdout, stderr) = (captured(Stream::Stdout), captured(Stream::Stderr));
+        let outputs = outputs(&around, outcome);
+        drop(around);
+        drop(cancel);
+        watcher.finish();
+        let (outputs, warnings) = outputs.map_err(|mut error| {
+            error.attempt = self.attempt;
+            error
+        })?;
+        let progress = std::mem::take(&mut *news.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Tested { outputs, warnings, progress, stdout, stderr, store })
+    }
+
+    /// Inputs as parameters of a workflow of one node, files stored.
+    fn params(&self, store: &dyn Store) -> Result<BTreeMap<String, Value>, Box<StageError>> {
+        self.inputs
+            .iter()
+            .map(|(port, given)| {
+                let value = match given {
+                    Given::Value(value) => value.clone(),
+                    Given::Path(path) => {
+                        file_artifact(store, path, &self.input_type(port))?.to_json()
+                    }
+                };
+                Ok((port.clone(), value))
+            })
+            .collect()
+    }
+
+    /// The type of an input port: the stage's own, or what is given.
+    fn input_type(&self, port: &str) -> Type {
+        if let Ports::Fixed(ports) = &self.stage.spec().inputs
+            && let Some(spec) = ports.iter().find(|spec| spec.name == port)
+        {
+            return spec.ty.clone();
+        }
+        match self.inputs.get(port) {
+            Some(Given::Path(path)) if path.is_dir() => Type::Dir,
+            Some(Given::Path(_)) => Type::File(None),
+            _ => Type::Json,
+        }
+    }
+
+    fn graph(&self) -> Result<Graph, Box<StageError>> {
+        let mut catalog = self.catalog.clone().with_shared(Arc::clone(&self.stage));
+        for port in self.inputs.keys() {
+            catalog = catalog.with_type(&type_name(port), self.input_type(port));
+        }
+        check(&self.definition()?, &catalog).map_err(|faults| {
+            let mut messages = faults.into_iter().map(|fault| match fault.help {
+                Some(help) => format!("{} ({help})", fault.message),
+                None => fault.message,
+            });
+            let mut error = refused("check the node", messages.next().unwrap_or_default());
+            error.causes = messages.collect();
+            error
+        })
+    }
+
+    fn definition(&self) -> Result<Definition, Box<StageError>> {
+        let bare = |text: &str| Spanned::bare(text.to_owned());
+        let param = |port: &String| {
+            let ty = Spanned::bare(TypeExpr::Name(type_name(port)));
+            let ty = FieldDef { ty, constraints: Vec::new() };
+            (port.clone(), ParamDef { span: 0..0, ty, default: None })
+        };
+        let input =
+            |port: &String| (port.clone(), Spanned::bare(Binding::Ref(format!("params.{port}"))));
+        let output = |(port, ty): (&String, &String)| {
+            let ty = TypeExpr::parse(ty)
+                .map_err(|error| refused("read the type of an output", error.to_string()))?;
+            let ty = Spanned::bare(ty);
+            let def = OutputDef { span: 0..0, ty, path: None, from: None, json_lines: false };
+            Ok::<_, Box<StageError>>((port.clone(), def))
+        };
+        let node = NodeDef {
+            with: Config { value: self.with.clone(), ..Config::default() },
+            inputs: self.inputs.keys().map(input).collect(),
+            outputs: self.outputs.iter().map(output).collect::<Result<_, _>>()?,
+            policies: Policies { timeout: self.timeout, ..Policies::default() },
+            ..NodeDef::new(bare(self.stage.spec().name))
+        };
+        let tool =
+            |(name, path): (&String, &PathBuf)| (name.clone(), bare(&path.to_string_lossy()));
+        let source = Source { name: "a test".into(), text: "".into(), dir: std::env::temp_dir() };
+        Ok(Definition {
+            params: self.inputs.keys().map(param).collect(),
+            tools: self.tools.iter().map(tool).collect(),
+            nodes: [(NODE.to_owned(), node)].into_iter().collect(),
+            ..Definition::new(source, bare("test"))
+        })
+    }
+
+    fn manifest(&self, params: BTreeMap<String, Value>) -> Manifest {
+        let path = std::env::temp_dir().join("test.toml");
+        Manifest { params, ..Manifest::new(path, "", self.started_at) }
+    }
+
+    fn assignment(&self, around: &Surroundings) -> Result<Assignment, Box<StageError>> {
+        let state = crate::replay(&around.graph, &around.manifest, &[]);
+        let node = around
+            .graph
+            .find(NODE)
+            .ok_or_else(|| refused("find the node", "it is not in the graph".into()))?;
+        let task = TaskId { node, item: None };
+        Ok(assignment(&state, &around.manifest, task, self.attempt))
+    }
+}
+
+/// The name under which the type of an input port is declared.
+fn type_name(port: &str) -> String {
+    format!("input_{port}")
+}
+
+fn refused(operation: &str, message: String) -> Box<StageError> {
+    Box::new(StageError::new(ErrorClass::Config, operation, message))
+}
+
+type Made = (BTreeMap<String, Value>, Vec<String>);
+
+/// The payloads of an attempt that succeeded.
+fn outputs(around: &Surroundings, outcome: Outcome) -> Result<Made, Box<StageError>> {
+    let (outputs, payloads, warnings) = match outcome {
+        Outcome::Succeeded { outputs, payloads, warnings, .. } => (outputs, payloads, warnings),
+        Outcome::Failed { error, .. } => return Err(error),
+        _ => return Ok((BTreeMap::new(), Vec::new())),
+    };
+    let mut values = BTreeMap::new();
+    for (port, payload) in outputs {
+        let value = match &payload.artifact {
+            Some(artifact) => artifact.to_json(),
+            None => {
+                let inline = payloads.iter().find(|(digest, _)| *digest == payload.digest);
+                let bytes = match inline {
+                    Some((_, bytes)) => bytes.to_vec(),
+                    None => around
+                        .store
+                        .payload(&around.run, &payload)
+                        .map_err(|error| refused("read an output", error.to_string()))?
+                        .to_vec(),
+                };
+                serde_json::from_slice(&bytes)
+                    .map_err(|error| refused("read an output", error.to_string()))?
+            }
+        };
+        values.insert(port, value);
+    }
+    Ok((values, warnings.into_iter().map(|warning| warning.message).collect()))
+}
+
+/// What a stage told while it worked.
+#[derive(Clone, Default)]
+struct News(Arc<Mutex<Vec<Progress>>>);
+
+struct Listener {
+    news: News,
+    cancel: watch::Sender<Option<CancelReason>>,
+    /// Why the attempt is told to stop at its first news.
+    reason: Option<CancelReason>,
+}
+
+impl Observer for Listener {
+    fn event(&mut self, _recorded: &Recorded) {}
+
+    fn passing(&mut self, passing: &Passing) {
+        if let Passing::Progress { progress, .. } = passing {
+            self.news.0.lock().unwrap_or_else(PoisonError::into_inner).push(progress.clone());
+            if let Some(reason) = self.reason.take() {
+                self.cancel.send_replace(Some(reason));
+            }
+        }
+    }
+}
