@@ -207,6 +207,10 @@ pub struct StageError {
     /// How long the other side asks to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Whether it is known that nothing was sent to the remote service: a refused connection, a
+    /// name without an address, a failed TLS handshake. False where it may have been reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsent: bool,
 }
 
 impl StageError {
@@ -240,6 +244,7 @@ impl StageError {
             request_id: None,
             http_status: None,
             retry_after_ms: None,
+            unsent: false,
         }
     }
 

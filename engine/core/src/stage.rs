@@ -25,6 +25,8 @@ pub struct PortSpec {
     pub ty: Type,
     /// Whether the workflow may leave an input unbound.
     pub optional: bool,
+    /// Whether the workflow may declare another type for an output; `ty` is that of an undeclared one.
+    pub retypable: bool,
     /// What it carries, as a sentence.
     pub doc: &'static str,
 }
@@ -224,6 +226,11 @@ pub trait Context: Send + Sync {
     fn attempt(&self) -> u32;
     /// Stable across attempts and resumes: a hash of run, node, item and key.
     fn idempotency_key(&self) -> &str;
+    /// Whether the node acts on the outside world and has said so: a repeated request then carries
+    /// [`Context::idempotency_key`].
+    fn effect(&self) -> bool {
+        false
+    }
     /// The working folder of this attempt; empty path for stages without one.
     fn scratch(&self) -> &Path;
     /// A folder of the engine's own files for this attempt, beside `scratch`: outside the working
