@@ -1,6 +1,7 @@
 //! The stages that are not about anything in particular: one file each, all of one shape.
 
 pub mod command;
+mod http;
 mod jq;
 mod noop;
 mod value;
@@ -16,6 +17,7 @@ pub(crate) use jq::{ROLE_NAME as FILTER_ROLE, serve as serve_filter};
 pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
     catalog
         .with(command::CommandStage::new(spawner.clone()))
+        .with(http::HttpStage::new())
         .with(jq::JqStage::new(spawner.clone()))
         .with(noop::NoopStage::new())
         .with(value::ValueStage::new())
