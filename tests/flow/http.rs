@@ -102,7 +102,11 @@ headers = \"games.headers\"
 "
     ));
     place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
-    assert_snapshot!(place.flow(&["output", "one"]).exits(0), @"");
+    assert_snapshot!(place.flow(&["output", "one"]).exits(0), @r#"
+    exit: 0
+    --- stdout
+    {"headers":{"connection":"close","content-length":"48"},"id":"buf_mia","status":200}
+    "#);
     let seen = server.seen();
     assert_eq!(seen.len(), 1);
     assert!(seen[0].starts_with("GET /games?sport=nfl&week=17&week=18 HTTP/1.1\r\n"), "{seen:?}");
@@ -180,6 +184,7 @@ fn the_timeout_of_the_node_covers_the_whole_answer() {
     std::thread::spawn(move || {
         let mut held = Vec::new();
         for mut socket in listener.incoming().map_while(Result::ok) {
+            read(&mut socket);
             drop(socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n["));
             held.push(socket);
         }
@@ -285,10 +290,107 @@ with = { url = "http://example.com/", method = "GTE", headers = { "X Key" = "1" 
 outputs = { body = "Nothing", status = "string", more = "json" }
 "#,
     );
-    assert_snapshot!(place.flow(&["validate", "flow.toml"]), @"");
+    assert_snapshot!(place.flow(&["validate", "flow.toml"]), @r#"
+    exit: 3
+    --- stderr
+    error[W117]: `url` has the scheme `ftp`
+     --> flow.toml:6:16
+      |
+    6 | with = { url = "ftp://example.com/", metod = "GET", expect = [20] }
+      |  ^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: use http or https; a file beside the workflow is a parameter of type `file`
+
+    error[W111]: stage `http` has no field `metod`
+     --> flow.toml:6:38
+      |
+    6 | with = { url = "ftp://example.com/", metod = "GET", expect = [20] }
+      |  ^^^^^
+      |
+      = help: did you mean `method`?
+
+    error[W117]: 20 is no status that an answer ends with
+     --> flow.toml:6:63
+      |
+    6 | with = { url = "ftp://example.com/", metod = "GET", expect = [20] }
+      |  ^^
+      |
+      = help: write a number from 200 to 599, or a class such as "2xx"
+
+    error[W117]: `GTE` is no method that can be sent
+     --> flow.toml:9:48
+      |
+    9 | with = { url = "http://example.com/", method = "GTE", headers = { "X Key" = "1" } }
+      |  ^^^^^
+      |
+      = help: did you mean GET?
+
+    error[W117]: `X Key` is no name of a header
+     --> flow.toml:9:77
+      |
+    9 | with = { url = "http://example.com/", method = "GTE", headers = { "X Key" = "1" } }
+      |  ^^^
+      |
+      = help: name it with letters, digits and hyphens, or leave it out
+
+    error[W109]: there is no type `Nothing`
+      --> flow.toml:10:20
+       |
+    10 | outputs = { body = "Nothing", status = "string", more = "json" }
+       |  ^^^^^^^^^
+       |
+       = help: declare it under `[types]`, or use a built-in type such as string, number, json, file or list<…>
+
+    error[W116]: output `status` of stage `http` is `integer`
+      --> flow.toml:10:40
+       |
+    10 | outputs = { body = "Nothing", status = "string", more = "json" }
+       |  ^^^^^^^^
+       |
+       = help: leave the declaration out: the stage brings its own
+
+    error[W116]: stage `http` has no output `more`
+      --> flow.toml:10:50
+       |
+    10 | outputs = { body = "Nothing", status = "string", more = "json" }
+       |  ^^^^
+       |
+       = help: it has body, status, headers
+
+    error: flow.toml is not valid: 8 faults
+    "#);
 }
 
 #[test]
 fn the_stage_tells_what_it_takes() {
-    assert_snapshot!(Place::new().flow(&["stages", "http"]).exits(0), @"");
+    assert_snapshot!(Place::new().flow(&["stages", "http"]).exits(0), @r#"
+    exit: 0
+    --- stdout
+    http: Sends an HTTP request and takes the answer as a typed value or a file.
+
+    INPUTS
+      as the workflow declares them
+
+    OUTPUTS
+      body  json  or as declared  The answer's body: JSON, text for a `string`, its bytes for a `file`; with `T?` an empty one is absent.
+      status  integer  The status of the answer.
+      headers  map<string>  Its headers under lower-case names; several of one name are joined by a comma.
+
+    WITH
+      url  text  Where to: `http` or `https`, without credentials in it.
+      method  text  optional  GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS; GET by default, POST with a body.
+      headers  json  optional  A table of headers. They go to the URL's own origin alone; null leaves one out.
+      query  json  optional  A table of parameters for the URL. A list gives one for each element; null leaves one out.
+      json  json  optional  A JSON body.
+      body  text or value  optional  A body: text, or a reference: a file's bytes, a string as it is, anything else as JSON.
+      expect  list<json>  optional  Statuses that count as success, such as [200, 404] or ["2xx"]; 2xx by default.
+      allowed_hosts  list<string>  optional  Hosts besides the URL's own that redirects may go to: `cdn.example.com`, `*.example.com`, or `*` for any.
+
+    EXAMPLE
+      [nodes.slate]
+      stage  = "http"
+      with  = { url = "https://api.example.com/games", query = { date = "{{ run.date }}" }, headers = { Accept = "application/json" } }
+      timeout = "30s"
+      outputs.body = "Slate"
+    "#);
 }
