@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flow_core::error::{ErrorClass, StageError};
-use flow_core::json;
+use flow_core::json::{self, JsonFault};
 use flow_core::schema::Type;
 use flow_core::stage::{Context, Draft, Drafts, Job, OutputSlot, Progress};
 use reqwest::Response;
@@ -19,6 +19,8 @@ use super::{failure, shown};
 
 /// The most bytes of JSON or text, after decompression. Larger answers are files.
 const IN_MEMORY_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of JSON that are read faster than another thread could be asked to.
+const QUICK: usize = 256 * 1024;
 /// The least time between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 
@@ -100,10 +102,9 @@ impl Reader<'_> {
             return Ok(None);
         }
         let content_type = content_type.as_ref().and_then(|value| value.to_str().ok());
-        let value = match (is_text, self.slot.json_lines) {
-            (true, _) => Value::String(self.text(bytes, content_type)?),
-            (_, true) => self.json_lines(&bytes)?,
-            _ => self.json(&bytes, 0, content_type)?,
+        let value = match is_text {
+            true => Value::String(self.text(bytes, content_type)?),
+            false => self.json(bytes, content_type).await?,
         };
         Ok(Some(Draft::Value(value)))
     }
@@ -128,8 +129,9 @@ impl Reader<'_> {
         &mut self,
         received: u64,
     ) -> Result<Option<impl std::ops::Deref<Target = [u8]> + use<>>, StageError> {
-        let chunk = self.response.chunk().await;
-        chunk.map_err(|error| failure::of_body(self.request, self.settings, received, error))
+        let silence = |_elapsed| failure::of_silence(self.request, self.settings);
+        let chunk = tokio::time::timeout(self.settings.idle, self.response.chunk()).await;
+        chunk.map_err(silence)?.map_err(|error| failure::of_body(self.request, received, error))
     }
 
     fn malformed(&self, message: String) -> StageError {
@@ -150,50 +152,40 @@ impl Reader<'_> {
 
     // Values.
 
-    fn json(
-        &self,
-        bytes: &[u8],
-        before: usize,
-        content_type: Option<&str>,
-    ) -> Result<Value, StageError> {
-        json::parse(bytes).map_err(|fault| {
-            if before == 0 && bytes.iter().all(u8::is_ascii_whitespace) {
-                let declared = &self.slot.ty;
-                let mut error = self
-                    .malformed(format!("the answer has no body, and `{declared}` is declared"))
-                    .hint(format!("if it may be empty: outputs.body = \"{declared}?\""));
-                error.offset = Some(0);
-                error.found = Some("nothing".into());
-                return error;
+    async fn json(&self, bytes: Vec<u8>, content_type: Option<&str>) -> Result<Value, StageError> {
+        let lines = self.slot.json_lines;
+        let (bytes, parsed) = parse(bytes, lines).await?;
+        parsed.map_err(|(start, fault)| {
+            if !lines && bytes.iter().all(u8::is_ascii_whitespace) {
+                return self.empty();
             }
-            let (reason, offset) = (fault.reason, before + fault.offset);
+            let offset = start + fault.offset;
+            let reason = fault.reason;
             let message = format!("the body is not acceptable JSON: {reason} (at byte {offset})");
             let mut error = self.malformed(message);
             error.offset = Some(offset as u64);
-            error.found = Some(self.found(&bytes[fault.offset.min(bytes.len())..]));
+            error.found = Some(self.found(&bytes[offset.min(bytes.len())..]));
             if let Some(content_type) = content_type {
                 error.causes.push(format!("the server calls it {}", content_type.escape_debug()));
             }
-            error.causes.push(shown::excerpt(bytes, &self.request.sent));
+            error.causes.push(shown::excerpt(&bytes[start..], &self.request.sent));
             error.hint("take it as it is with outputs.body = \"string\" or \"file\"")
         })
+    }
+
+    fn empty(&self) -> StageError {
+        let declared = &self.slot.ty;
+        let mut error = self
+            .malformed(format!("the answer has no body, and `{declared}` is declared"))
+            .hint(format!("if it may be empty: outputs.body = \"{declared}?\""));
+        error.offset = Some(0);
+        error.found = Some("nothing".into());
+        error
     }
 
     fn found(&self, rest: &[u8]) -> String {
         let text = shown::excerpt(&rest[..rest.len().min(40)], &self.request.sent);
         if text.is_empty() { "the end".into() } else { format!("`{text}`") }
-    }
-
-    fn json_lines(&self, bytes: &[u8]) -> Result<Value, StageError> {
-        let mut list = Vec::new();
-        let mut before = 0;
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if !line.iter().all(u8::is_ascii_whitespace) {
-                list.push(self.json(line, before, None)?);
-            }
-            before += line.len();
-        }
-        Ok(Value::Array(list))
     }
 
     /// Text in the encoding that the server names; UTF-8 if it names none.
@@ -257,6 +249,41 @@ impl Reader<'_> {
         file.flush().await.map_err(failed)?;
         Ok(received)
     }
+}
+
+/// A value, or where the document with a fault starts, and the fault.
+type Parsed = Result<Value, (usize, JsonFault)>;
+
+/// Reads JSON, or JSON Lines as a list. Much of it is read on another thread: the driver's own has
+/// other things to do.
+async fn parse(bytes: Vec<u8>, lines: bool) -> Result<(Vec<u8>, Parsed), StageError> {
+    let quick = bytes.len() <= QUICK;
+    let read = move || {
+        let parsed = if lines { parse_lines(&bytes) } else { parse_one(&bytes) };
+        (bytes, parsed)
+    };
+    if quick {
+        return Ok(read());
+    }
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| StageError::new(ErrorClass::Panic, "read JSON", error.to_string()))
+}
+
+fn parse_one(bytes: &[u8]) -> Parsed {
+    json::parse(bytes).map_err(|fault| (0, fault))
+}
+
+fn parse_lines(bytes: &[u8]) -> Parsed {
+    let mut list = Vec::new();
+    let mut start = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            list.push(json::parse(line).map_err(|fault| (start, fault))?);
+        }
+        start += line.len();
+    }
+    Ok(Value::Array(list))
 }
 
 /// The character set of a content type.

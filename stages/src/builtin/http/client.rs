@@ -21,7 +21,7 @@ const IDLE_FOR: Duration = Duration::from_secs(15);
 pub(super) struct Settings {
     /// The longest time to a connection: name, TCP and TLS.
     pub(super) connect: Duration,
-    /// The longest time without a single byte, for attempts that have no `timeout`.
+    /// The longest time without a single byte from the server, for attempts without `timeout`.
     pub(super) idle: Duration,
     /// Certificates that are trusted besides those of the machine.
     pub(super) roots: Vec<CertificateDer<'static>>,
@@ -102,7 +102,6 @@ fn build(settings: &Settings, config: ClientConfig, idle: usize) -> Result<Clien
         .tls_backend_preconfigured(config)
         .user_agent(concat!("flow/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.connect)
-        .read_timeout(settings.idle)
         .pool_max_idle_per_host(idle)
         .pool_idle_timeout(IDLE_FOR)
         .referer(false)

@@ -80,10 +80,16 @@ async fn ask(clients: &Clients, request: &Request, hop: &Hop) -> Result<Response
         })?;
     }
     let settings = clients.settings();
-    client
-        .execute(message)
-        .await
-        .map_err(|error| failure::of_transport(request, &hop.url, settings, error))
+    let sends_file = request.body.as_ref().is_some_and(|body| hop.with_body && body.is_file());
+    let answer = client.execute(message);
+    let answer = if sends_file {
+        // While a file is sent there is nothing to be heard.
+        answer.await
+    } else {
+        let silence = |_elapsed| failure::of_silence(request, settings);
+        tokio::time::timeout(settings.idle, answer).await.map_err(silence)?
+    };
+    answer.map_err(|error| failure::of_transport(request, &hop.url, settings, error))
 }
 
 fn headers(request: &Request, hop: &Hop) -> HeaderMap {

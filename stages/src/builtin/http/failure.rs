@@ -81,7 +81,7 @@ pub(super) fn of_transport(
     let failed = if error.is_connect() {
         unsent(of_connect(request, url, settings, &error))
     } else {
-        of_lost(request, settings, &error)
+        of_lost(request, &error)
     };
     with_causes(request, failed, &error)
 }
@@ -114,10 +114,7 @@ fn of_connect(
 }
 
 /// The connection was lost, or what came was no HTTP.
-fn of_lost(request: &Request, settings: &Settings, error: &reqwest::Error) -> StageError {
-    if error.is_timeout() {
-        return of_silence(request, settings);
-    }
+fn of_lost(request: &Request, error: &reqwest::Error) -> StageError {
     let Some(http) = find::<hyper::Error>(error) else {
         return match find::<io::Error>(error) {
             Some(cause) if is_loss(cause) => lost(request),
@@ -142,7 +139,8 @@ fn lost(request: &Request) -> StageError {
     of(request, ErrorClass::Network, "the connection was lost before the answer")
 }
 
-fn of_silence(request: &Request, settings: &Settings) -> StageError {
+/// The server says nothing.
+pub(super) fn of_silence(request: &Request, settings: &Settings) -> StageError {
     let limit = format_duration(settings.idle);
     of(request, ErrorClass::Timeout, format!("the server sent nothing for {limit}"))
         .hint("set `timeout` of the node, so that the next attempt comes sooner")
@@ -163,17 +161,10 @@ fn is_loss(error: &io::Error) -> bool {
 }
 
 /// The failure of an answer whose head came and whose body did not come whole.
-pub(super) fn of_body(
-    request: &Request,
-    settings: &Settings,
-    received: u64,
-    error: reqwest::Error,
-) -> StageError {
+pub(super) fn of_body(request: &Request, received: u64, error: reqwest::Error) -> StageError {
     let error = error.without_url();
     let lost = |e: &io::Error| is_loss(e) && e.kind() != io::ErrorKind::UnexpectedEof;
-    let failed = if error.is_timeout() {
-        of_silence(request, settings)
-    } else if find::<io::Error>(&error).is_some_and(lost) {
+    let failed = if find::<io::Error>(&error).is_some_and(lost) {
         let message = format!("the connection was lost after {received} bytes of the body");
         of(request, ErrorClass::Network, message)
     } else if error.is_decode() && find::<hyper::Error>(&error).is_none() {

@@ -63,6 +63,11 @@ impl Outgoing {
         })
     }
 
+    /// Whether sending it may take long.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.content, Content::File(_))
+    }
+
     /// Puts the body and its length into a request.
     pub(super) async fn put_into(&self, request: &mut reqwest::Request) -> Result<(), StageError> {
         match &self.content {

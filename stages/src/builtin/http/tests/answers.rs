@@ -101,6 +101,7 @@ async fn json_lines_become_a_list() {
     assert_eq!(value(&drafts, "body"), &json!([{ "a": 1 }, [2]]));
     insta::assert_snapshot!(told(run("1\n2\n{\n").await), @r#"
     malformed: GET http://127.0.0.1:[port]/: the body is not acceptable JSON: EOF while parsing an object (at byte 6)
+    cause: the server calls it application/x-ndjson
     cause: {
     hint: take it as it is with outputs.body = "string" or "file"
     status 200, port body, offset 6, found the end
@@ -249,4 +250,15 @@ async fn bytes_after_the_end_belong_to_no_answer() {
         let drafts = stage.run(&TestContext::new(), job).await.expect("an answer");
         assert_eq!(value(&drafts, "body"), &json!(1));
     }
+}
+
+#[tokio::test]
+async fn a_large_value_is_read_as_a_small_one_is() {
+    let list = |length: usize, end: &str| format!("[{}1{end}", "1,".repeat(length));
+    let whole = ok("application/json", &list(200_000, "]"));
+    let Some(Draft::Value(value)) = body_of(Type::Json, whole).await else { panic!("no value") };
+    assert_eq!(value.as_array().map(Vec::len), Some(200_001));
+    let server = Server::saying([ok("application/json", &list(200_000, "}"))]);
+    let error = get(server.url("/")).await.expect_err("it is no list");
+    assert_eq!((error.class, error.offset), (ErrorClass::Malformed, Some(400_002)));
 }
