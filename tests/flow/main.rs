@@ -6,6 +6,7 @@ mod examples;
 mod failures;
 mod harness;
 mod house;
+mod http;
 mod ports;
 mod resume;
 mod run;

@@ -73,7 +73,7 @@ fn ports(ports: &Ports, paint: Paint) -> String {
         vec![
             Cell::plain(&port.name),
             Cell::painted(&port.ty.to_string(), |text| paint.busy(text)),
-            Cell::painted(if port.optional { "optional" } else { "" }, |text| paint.dim(text)),
+            Cell::painted(port_note(port), |text| paint.dim(text)),
             Cell::plain(port.doc),
         ]
     };
@@ -82,6 +82,14 @@ fn ports(ports: &Ports, paint: Paint) -> String {
         Ports::Fixed(all) => table::render(&all.iter().map(row).collect::<Vec<_>>(), 2),
         Ports::Declared => "  as the workflow declares them\n".into(),
         Ports::DeclaredOne => "  exactly one, as the workflow declares it\n".into(),
+    }
+}
+
+fn port_note(port: &PortSpec) -> &'static str {
+    match (port.optional, port.retypable) {
+        (true, _) => "optional",
+        (_, true) => "or as declared",
+        _ => "",
     }
 }
 
@@ -136,6 +144,7 @@ fn ports_object(ports: &Ports) -> Value {
                     "name": port.name,
                     "type": port.ty.to_string(),
                     "optional": port.optional,
+                    "retypable": port.retypable,
                     "doc": port.doc,
                 })
             })

@@ -34,16 +34,16 @@ fn render_field(
 ) -> Result<Value, String> {
     match field {
         CompiledField::Plain(value) => Ok(value.clone()),
-        CompiledField::Text(t) => t.render(scope, compose).map(Value::String),
+        CompiledField::Text(t) => t.render(scope, &mut compose_json).map(Value::String),
         CompiledField::Shell(t) => t.render_shell(scope, compose).map(Value::String),
-        CompiledField::Stdin(t) => t.render_json(scope, compose),
+        CompiledField::Stdin(t) => t.render_json(scope, &mut compose_json),
         CompiledField::TextMap(map) => map
             .iter()
             .map(|(k, t)| Ok((k.clone(), Value::String(t.render(scope, compose)?))))
             .collect::<Result<Map<_, _>, String>>()
             .map(Value::Object),
         CompiledField::Argv(parts) => render_argv(parts, scope, compose),
-        CompiledField::Json(json) => render_json(json, scope, compose),
+        CompiledField::Json(json) => render_json(json, scope, &mut compose_json),
     }
 }
 
@@ -139,6 +139,14 @@ pub fn compose_symbolic(value: &Value) -> Result<String, String> {
     Ok(match artifact_path(value) {
         Some(path) => path.to_owned(),
         None => format!("json:{}", json::digest(value)),
+    })
+}
+
+/// What stands for a composite value in text that no program takes as an argument: its JSON.
+fn compose_json(value: &Value) -> Result<String, String> {
+    Ok(match artifact_path(value) {
+        Some(path) => path.to_owned(),
+        None => String::from_utf8_lossy(&json::canonical(value)).into_owned(),
     })
 }
 

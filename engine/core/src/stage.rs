@@ -25,6 +25,8 @@ pub struct PortSpec {
     pub ty: Type,
     /// Whether the workflow may leave an input unbound.
     pub optional: bool,
+    /// Whether the workflow may declare another type for an output; `ty` is that of an undeclared one.
+    pub retypable: bool,
     /// What it carries, as a sentence.
     pub doc: &'static str,
 }

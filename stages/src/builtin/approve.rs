@@ -24,6 +24,7 @@ impl ApproveStage {
                 name: "decision".into(),
                 ty: decision(),
                 optional: false,
+                retypable: false,
                 doc: "The answer.",
             }]),
             config: vec![

@@ -2,6 +2,7 @@
 
 mod approve;
 pub mod command;
+mod http;
 mod jq;
 mod noop;
 mod sleep;
@@ -18,6 +19,7 @@ pub(crate) use jq::{ROLE_NAME as FILTER_ROLE, serve as serve_filter};
 pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
     catalog
         .with(command::CommandStage::new(spawner.clone()))
+        .with(http::HttpStage::new())
         .with(jq::JqStage::new(spawner.clone()))
         .with(noop::NoopStage::new())
         .with(sleep::SleepStage::new())

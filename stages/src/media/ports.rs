@@ -13,12 +13,13 @@ use crate::process::Command;
 
 /// A port that must be bound, or is always there.
 pub(super) fn port(name: &str, ty: Type, doc: &'static str) -> PortSpec {
-    PortSpec { name: name.to_owned(), ty, optional: false, doc }
+    PortSpec { name: name.to_owned(), ty, optional: false, retypable: false, doc }
 }
 
 /// An input that the workflow may leave out.
 pub(super) fn optional_port(name: &str, ty: Type, doc: &'static str) -> PortSpec {
-    PortSpec { name: name.to_owned(), ty: ty.optional(), optional: true, doc }
+    let name = name.to_owned();
+    PortSpec { name, ty: ty.optional(), optional: true, retypable: false, doc }
 }
 
 /// A field of `with` that may be left out.

@@ -15,6 +15,7 @@ pub(crate) struct TestContext {
     side: PathBuf,
     cancel: watch::Sender<Option<CancelReason>>,
     seen: Mutex<Seen>,
+    acts: bool,
 }
 
 /// What a stage told its context.
@@ -49,7 +50,13 @@ impl TestContext {
             side,
             cancel: watch::Sender::new(None),
             seen: Mutex::new(Seen::default()),
+            acts: false,
         }
+    }
+
+    /// The context of a node that has said that it acts on the world.
+    pub(crate) fn acting() -> Self {
+        Self { acts: true, ..Self::new() }
     }
 
     /// Asks the attempt to stop.
@@ -90,6 +97,9 @@ impl Context for TestContext {
     }
     fn idempotency_key(&self) -> &str {
         "key-1"
+    }
+    fn effect(&self) -> bool {
+        self.acts
     }
     fn scratch(&self) -> &Path {
         &self.scratch

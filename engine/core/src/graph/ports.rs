@@ -48,7 +48,7 @@ pub(super) fn output_ports(
                     None => faults.push(no_such_output(node, name, def.span.clone(), fixed)),
                     Some(spec) => {
                         let own = ports.iter().find(|p| p.name == *name).map(|p| p.ty.clone());
-                        if own.as_ref() != Some(&spec.ty) && spec.ty != Type::Json {
+                        if own.as_ref() != Some(&spec.ty) && !spec.retypable {
                             faults.push(
                                 Diagnostic::error(
                                     codes::BAD_OUTPUTS,

@@ -354,6 +354,8 @@ fn stopped(
             stderr_tail: detail.stderr_tail,
             exit_code: detail.exit_code,
             signal: detail.signal,
+            provider: detail.provider,
+            unsent: detail.unsent,
             ..StageError::new(class, detail.operation, message)
         },
         None => StageError::new(class, operation, message),

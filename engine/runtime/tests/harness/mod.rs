@@ -145,7 +145,7 @@ fn spec(name: &'static str, outputs: Ports) -> StageSpec {
 fn catalog(script: &Arc<Script>) -> Catalog {
     let scripted =
         |name, outputs| Scripted { spec: spec(name, outputs), script: Arc::clone(script) };
-    let decision = PortSpec { name: "decision".into(), ty: Type::Json, optional: false, doc: "" };
+    let decision = PortSpec { name: "decision".into(), ty: Type::Json, optional: false, retypable: false, doc: "" };
     let question = Wait::Answer { message: "go on?".into(), choices: Vec::new() };
     Catalog::new()
         .with(scripted("script", Ports::Declared))
