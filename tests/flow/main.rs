@@ -7,6 +7,7 @@ mod house;
 mod ports;
 mod resume;
 mod run;
+mod secrets;
 mod show;
 mod signals;
 mod streams;

@@ -125,6 +125,22 @@ impl Params {
         if faults.is_empty() { Ok(Self(values)) } else { Err(Failure::Params(faults)) }
     }
 
+    /// The values that are no files.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.iter().filter_map(|(name, value)| match value {
+            ParamValue::Value(value) => Some((name, value)),
+            ParamValue::File(_) => None,
+        })
+    }
+
+    /// The files.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&String, &Path)> {
+        self.0.iter().filter_map(|(name, value)| match value {
+            ParamValue::Value(_) => None,
+            ParamValue::File(path) => Some((name, path.as_path())),
+        })
+    }
+
     /// Stores the files among them.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ pub mod inbox;
 mod leftovers;
 mod losses;
 pub mod runner;
+pub mod secrets;
 pub mod wiring;
 
 pub use bus::{Observer, Passing};
@@ -22,3 +23,4 @@ pub use inbox::Word;
 pub use runner::{
     Control, Opened, RunError, Runner, file_artifact, open, record_word, replay, start,
 };
+pub use secrets::Secrets;

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use super::folder::Folder;
 use super::{Surroundings, gate, media_type, scope, store_error};
+use crate::secrets::Secrets;
 
 /// JSON of more bytes than this is refused before it is read into memory.
 const JSON_MAX: u64 = 256 * 1024 * 1024;
@@ -51,6 +52,7 @@ pub(super) async fn outputs(
         side: folder.side(),
         moved: BTreeMap::new(),
         stored: false,
+        secrets: Arc::clone(&around.secrets),
         admitted: Admitted { outputs: Outputs::new(), payloads: Vec::new(), warnings: Vec::new() },
     };
     let ports = node.outputs.clone();
@@ -77,6 +79,7 @@ pub(super) fn values(
         side: None,
         moved: BTreeMap::new(),
         stored: false,
+        secrets: Arc::default(),
         admitted: Admitted { outputs: Outputs::new(), payloads: Vec::new(), warnings: Vec::new() },
     };
     gate.run(&node.outputs, drafts)
@@ -89,11 +92,16 @@ struct Gate {
     /// Files that were taken already: two ports may name one file.
     moved: BTreeMap<PathBuf, (Digest, u64)>,
     stored: bool,
+    /// What no payload may have in it.
+    secrets: Arc<Secrets>,
     admitted: Admitted,
 }
 
 impl Gate {
     fn run(mut self, ports: &[OutputPort], mut drafts: Drafts) -> Result<Admitted, Refused> {
+        for port in ports {
+            self.refuse_secrets_in(port, drafts.get(&port.name))?;
+        }
         for port in ports {
             self.port(port, drafts.remove(&port.name))?;
         }
@@ -114,6 +122,8 @@ impl Gate {
             Some(draft) => self.value(port, draft)?,
             None => Value::Null,
         };
+        // Once more as a value: JSON can write a text in more ways than are sought.
+        self.refuse_secret(port, self.secrets.find_in_value(&value))?;
         let warnings = gate("output", &port.name, &port.ty, &value)?;
         self.admitted.warnings.extend(warnings);
         if value.is_null() && port.ty.is_optional() {
@@ -126,6 +136,43 @@ impl Gate {
         };
         self.admitted.outputs.insert(port.name.clone(), payload);
         Ok(())
+    }
+
+    /// Looks into everything that is at hand before any of it is read, so that no message about what
+    /// was found shows a part of a secret, and before any of it is stored. Files are looked into
+    /// when they are taken.
+    fn refuse_secrets_in(&self, port: &OutputPort, draft: Option<&Draft>) -> Result<(), Refused> {
+        let found = match draft {
+            Some(Draft::Bytes(bytes) | Draft::Lines(bytes)) => self.secrets.find(bytes),
+            Some(Draft::Value(value)) => self.secrets.find_in_value(value),
+            Some(Draft::Path(_) | Draft::Paths(_)) | None => None,
+        };
+        self.refuse_secret(port, found)
+    }
+
+    /// Looks into a file or folder, and at its name.
+    fn refuse_secret_at(&self, port: &OutputPort, path: &Path) -> Result<(), Refused> {
+        if self.secrets.is_empty() {
+            return Ok(());
+        }
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        self.refuse_secret(port, self.secrets.find(name))?;
+        let found = self.secrets.find_in_path(path).map_err(|e| io(port, path, &e))?;
+        self.refuse_secret(port, found)
+    }
+
+    fn refuse_secret(&self, port: &OutputPort, secret: Option<&str>) -> Result<(), Refused> {
+        let Some(secret) = secret else { return Ok(()) };
+        let message = format!("output `{}` has the secret `{secret}` in it", port.name);
+        let mut error = refuse(port, message);
+        error.expected = Some("a payload without secrets, because payloads are stored".into());
+        error.found = Some(format!("the secret `{secret}`, plain or encoded"));
+        error.pointer = None;
+        error.hint = Some(format!(
+            "nothing of it is stored: leave the secret out of what the node writes, and read \
+             `{{{{ secrets.{secret} }}}}` where it is needed"
+        ));
+        Err(error)
     }
 
     fn json_payload(&mut self, ty: String, value: &Value) -> Result<PayloadRef, Refused> {
@@ -186,7 +233,9 @@ impl Gate {
                 ),
             ));
         }
-        std::fs::read(&path).map_err(|e| io(port, &path, &e))
+        let bytes = std::fs::read(&path).map_err(|e| io(port, &path, &e))?;
+        self.refuse_secret(port, self.secrets.find(&bytes))?;
+        Ok(bytes)
     }
 
     /// Puts artifacts in the place of the paths that a value has where its type says `file` or
@@ -311,6 +360,7 @@ impl Gate {
             }
             None => {
                 check_kind(port, &base, &relative, Kind::File).map_err(|e| at(e, pointer))?;
+                self.refuse_secret_at(port, &path).map_err(|e| at(e, pointer))?;
                 let media_type =
                     media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
                 let taken = self.store.put_file(&path, Adopt::Move).map_err(failed)?;
@@ -325,6 +375,7 @@ impl Gate {
 
     fn dir(&mut self, port: &OutputPort, path: &Path, pointer: &str) -> Result<Value, Refused> {
         let path = self.open(port, path, Kind::Dir).map_err(|e| at(e, pointer))?;
+        self.refuse_secret_at(port, &path).map_err(|e| at(e, pointer))?;
         let (digest, size) = self.store.put_dir(&path).map_err(|error| match &error {
             flow_core::store::StoreError::Io { source, .. }
                 if source.kind() == std::io::ErrorKind::InvalidInput =>

@@ -196,7 +196,8 @@ impl Harness {
             .build()
             .unwrap();
         let (_keep, control) = tokio::sync::mpsc::unbounded_channel();
-        let runner = Runner { store, clock: Arc::new(SystemClock::start()) };
+        let runner =
+            Runner { store, clock: Arc::new(SystemClock::start()), secrets: Arc::default() };
         runtime.block_on(runner.drive(opened, vec![Box::new(self.notes.clone())], control))
     }
 
