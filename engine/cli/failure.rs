@@ -78,7 +78,7 @@ pub(crate) enum Failure {
     #[error("{} missing, so nothing was started", match .0.len() { 1 => "something that the workflow needs is".into(), n => format!("{n} things that the workflow needs are") })]
     Missing(Vec<MissingTool>),
     /// The record of the run would show secrets.
-    #[error("a secret would be recorded with the run, so nothing was started")]
+    #[error("a secret would be recorded with the run, so nothing was done")]
     Recorded(Vec<String>),
     /// Secrets cannot be hidden.
     #[error(transparent)]

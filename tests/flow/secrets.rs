@@ -5,7 +5,7 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 
-use super::harness::{Done, Place, send, wait_until};
+use super::harness::{Done, Place, send};
 
 /// Its base64 has `+` and `/` in it, its URL and JSON forms differ from it, and it has no part that
 /// anything else could have.
@@ -153,17 +153,21 @@ fn blabber(nodes: &str) -> Place {
 fn a_program_gets_a_secret_by_env_and_stdin_and_nothing_shows_it() {
     let place = blabber(
         r#"
-[nodes.env]
+[nodes.by_env]
 stage = "command"
 uses = ["blab.py"]
 with = { argv = ["python3", "blab.py"], env = { TOKEN = "{{ secrets.token }}" } }
-[nodes.stdin]
+[nodes.by_stdin]
 stage = "command"
 uses = ["blab.py"]
 with = { argv = ["python3", "blab.py"], stdin = "{{ secrets.token }}" }
 [nodes.digest]
 stage = "command"
 with = { shell = "printf %s \"$TOKEN\" | sha256sum | cut -c1-64", env = { TOKEN = "{{ secrets.token }}" } }
+outputs = { sum = "string" }
+[nodes.same_name]
+stage = "command"
+with = { shell = "printf %s \"$CANARY\" | sha256sum | cut -c1-64", env = { CANARY = "{{ secrets.token }}" } }
 outputs = { sum = "string" }
 [nodes.inherits]
 stage = "command"
@@ -185,7 +189,9 @@ outputs = { argv = "string" }
     let mut sum = Command::new("sha256sum");
     std::fs::write(place.path("expected"), CANARY).unwrap();
     let sum = sum.arg(place.path("expected")).output().unwrap().stdout;
-    assert_eq!(output("digest").trim_matches(['"', '\n']).as_bytes(), &sum[..64]);
+    for node in ["digest", "same_name"] {
+        assert_eq!(output(node).trim_matches(['"', '\n']).as_bytes(), &sum[..64], "{node}");
+    }
     assert_eq!(output("inherits").trim_matches(['"', '\n']), "nothing\\n0".replace("\\n", "\n"));
 }
 
@@ -222,7 +228,10 @@ with = { argv = ["true"], env = { TOKEN = "{{ secrets.token | int }}" } }
         [&done, &resumed, &again, &again_json].into_iter().chain(&words).collect();
     assert_eq!(leaks(&place, &said), Vec::<String>::new());
     assert!(done.stderr.contains("│ *** end"), "{done}");
-    assert!(done.stderr.contains("its scratch folder had a secret in it, and is not kept"), "{done}");
+    assert!(
+        done.stderr.contains("its scratch folder had a secret in it, and is not kept"),
+        "{done}"
+    );
 }
 
 #[test]
@@ -271,14 +280,38 @@ outputs = {{ {outputs} }}
     };
     let cases = [
         ("text", "printf %s \"$TOKEN\"", "out = \"string\""),
-        ("json", "printf '{\"a\": [\"%s\"]}' \"$(printf %s \"$TOKEN\" | base64 -w0)\"", "out = \"json\""),
+        (
+            "json",
+            "printf '{\"a\": [\"%s\"]}' \"$(printf %s \"$TOKEN\" | base64 -w0)\"",
+            "out = \"json\"",
+        ),
         ("broken", "printf '{\"a\": %s' \"$TOKEN\"", "out = \"json\""),
-        ("escaped", r#"python3 -c 'import os; print("\"" + "".join("\\u%04x" % ord(c) for c in os.environ["TOKEN"]) + "\"")'"#, "out = \"json\""),
-        ("lines", "echo '\"x\"'; printf %s \"$TOKEN\" | od -An -v -tx1 | tr -d ' \\n' | sed 's/.*/\"&\"/'", "out = { type = \"list<string>\", from = \"stdout\", format = \"jsonl\" }"),
-        ("file", "{ head -c 3000000 /dev/zero; python3 blab.py; } > out.bin", "out = { type = \"file\", path = \"out.bin\" }"),
+        (
+            "escaped",
+            r#"python3 -c 'import os; print("\"" + "".join("\\u%04x" % ord(c) for c in os.environ["TOKEN"]) + "\"")'"#,
+            "out = \"json\"",
+        ),
+        (
+            "lines",
+            "echo '\"x\"'; printf %s \"$TOKEN\" | od -An -v -tx1 | tr -d ' \\n' | sed 's/.*/\"&\"/'",
+            "out = { type = \"list<string>\", from = \"stdout\", format = \"jsonl\" }",
+        ),
+        (
+            "file",
+            "{ head -c 3000000 /dev/zero; python3 blab.py; } > out.bin",
+            "out = { type = \"file\", path = \"out.bin\" }",
+        ),
         ("spooled", "head -c 3000000 /dev/zero | tr '\\0' a; python3 blab.py", "out = \"file\""),
-        ("folder", "mkdir -p out/deep; python3 blab.py > out/deep/x", "out = { type = \"dir\", path = \"out\" }"),
-        ("name", "mkdir -p out; touch \"out/$(printf %s \"$TOKEN\" | base64 -w0 | tr / _)\"", "out = { type = \"list<file>\", path = \"out/*\" }"),
+        (
+            "folder",
+            "mkdir -p out/deep; python3 blab.py > out/deep/x",
+            "out = { type = \"dir\", path = \"out\" }",
+        ),
+        (
+            "name",
+            "mkdir -p out; touch \"out/$(printf %s \"$TOKEN\" | base64 -w0 | tr / _)\"",
+            "out = { type = \"list<file>\", path = \"out/*\" }",
+        ),
     ];
     let nodes: String = cases.iter().map(|(name, shell, out)| node(name, shell, out)).collect();
     let place = blabber(&format!(
@@ -294,7 +327,10 @@ outputs = {{ {outputs} }}
         assert_eq!(error["class"], "validation", "{node:#}");
         assert_eq!(error["port"], if node["id"] == "value" { "v" } else { "out" });
         assert_eq!(error["retryable"], false);
-        assert!(error["message"].as_str().unwrap().contains("has the secret `token` in it"), "{node:#}");
+        assert!(
+            error["message"].as_str().unwrap().contains("has the secret `token` in it"),
+            "{node:#}"
+        );
         assert!(error["hint"].as_str().unwrap().starts_with("nothing of it is stored"), "{node:#}");
     }
     let mut stored = 0;
@@ -327,7 +363,17 @@ with = { argv = ["no-such-program"], stdin = "{{ secrets.file }}{{ secrets.folde
     );
     let mut command = place.command(&["run", "flow.toml"]);
     command.env("EMPTY_VARIABLE", "").env("SHORT_VARIABLE", "xyz");
-    assert_snapshot!(place.finish(command), @"");
+    assert_snapshot!(place.finish(command), @r#"
+    exit: 1
+    --- stderr
+    error[E0202]: 6 things that the workflow needs are missing, so nothing was started
+      - secret `absent`: the variable NO_SUCH_VARIABLE is not set (needed by a, b): export NO_SUCH_VARIABLE=…, or declare `optional = true` if the nodes can do without it
+      - secret `empty`: the variable EMPTY_VARIABLE is empty (needed by a): export EMPTY_VARIABLE=…, or declare `optional = true` if the nodes can do without it
+      - secret `short`: the variable SHORT_VARIABLE has only 3 bytes, and could not be told from other text (needed by a): use a secret of at least 4 bytes
+      - secret `file`: the file no-such-file is not there (needed by b): write the value to no-such-file, beside the workflow, or declare `optional = true` if the nodes can do without it
+      - secret `folder`: the file . is not a file (needed by b): name a file with the value in it
+      - no-such-program (needed by b): install `no-such-program`, add its folder to PATH, or say where it is: `[tools]` no-such-program = "/path/to/no-such-program"
+    "#);
     assert!(!place.path("ran").exists() && !place.path(".flow").exists());
     place.flow(&["run", "flow.toml", "--only", "first"]).exits(0);
 }
@@ -345,7 +391,7 @@ outputs = { out = "string" }
 "#,
     );
     place.flow(&["run", "flow.toml"]).exits(0);
-    assert!(place.flow(&["output", "latest"]).stdout.contains("[][anonymous]"));
+    assert!(place.flow(&["output", "latest", "a"]).stdout.contains("[][anonymous]"));
 }
 
 #[test]
@@ -393,7 +439,16 @@ with = { argv = ["echo", "{{ env.OTHER }}", "{{ params.who }}"], env = { T = "{{
     place.write("used", CANARY);
     let mut command = armed(&place, &["run", "flow.toml", "--param", &format!("who=x{CANARY}y")]);
     command.env("OTHER", CANARY);
-    assert_snapshot!(place.finish(command), @"");
+    assert_snapshot!(place.finish(command), @"
+    exit: 3
+    --- stderr
+    error: a secret would be recorded with the run, so nothing was done
+      - parameter `who`: the secret `token`
+      - the file of parameter `data`: the secret `token`
+      - `used`, which is in `uses`: the secret `token`
+      - `env.OTHER`: the secret `token`
+    help: take the value out there, and read it with {{ secrets.NAME }} in `with`
+    ");
     assert!(!place.path(".flow").exists());
 }
 
@@ -410,5 +465,9 @@ with = { message = "May I use {{ secrets.token }}?" }
     let words = all_words(&place);
     let said: Vec<&Done> = [&done].into_iter().chain(&words).collect();
     assert_eq!(leaks(&place, &said), Vec::<String>::new());
-    wait_until("the run waits", || place.show("latest")["status"] == "waiting");
+    let asked = |done: &&Done| format!("{done}").contains("May I use ***?");
+    assert!(said.iter().any(asked), "{done}");
+    let said = armed(&place, &["approve", "latest", "ask", "--comment", CANARY]);
+    assert!(place.finish(said).exits(3).stderr.contains("what is said: the secret `token`"));
+    run(&place, &["approve", "latest", "ask", "--comment", "yes"]).exits(0);
 }

@@ -60,7 +60,8 @@ pub(super) fn drive_with(
     let graph = Arc::clone(opened.state().graph());
     bug::during(run.as_str());
     let shared: Arc<dyn Store> = store.clone();
-    let log = LogFiles::open(&store.logs_dir(), Arc::clone(&secrets)).map(|files| Arc::new(Mutex::new(files)));
+    let log = LogFiles::open(&store.logs_dir(), Arc::clone(&secrets))
+        .map(|files| Arc::new(Mutex::new(files)));
     let log = log.map_err(|source| Failure::Write { path: store.logs_dir(), source })?;
     tracing_lines::install(run.as_str(), Arc::clone(&log), Arc::clone(&secrets));
     let observers = observers(env, &shared, run, &opened, log);

@@ -315,9 +315,26 @@ fn fresh_root(around: &Surroundings, name: &str) -> Result<(PathBuf, bool), Box<
         .scratch(&around.run, name)
         .map_err(|e| store_error("make a scratch folder", &e))?;
     if let Some(parent) = root.parent() {
-        around.spare.parent.get_or_init(|| parent.to_owned());
+        around.spare.parent.get_or_init(|| {
+            sweep(around, parent, &root);
+            parent.to_owned()
+        });
     }
     Ok((root, false))
+}
+
+/// Removes folders with a secret in them that a process left behind which died before it could
+/// look. Called before this process has any but `own`.
+fn sweep(around: &Surroundings, parent: &Path, own: &Path) {
+    if around.secrets.is_empty() {
+        return;
+    }
+    let folders = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    for folder in folders.map(|entry| entry.path()).filter(|path| path != own) {
+        if !matches!(around.secrets.find_in_path(&folder), Ok(None)) {
+            remove(&folder);
+        }
+    }
 }
 
 /// Whether nothing but the empty list of inputs is in the folder of an attempt.

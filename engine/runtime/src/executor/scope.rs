@@ -141,11 +141,11 @@ impl Scopes {
         let mut written = 0_u32;
         let mut compose = |value: &Value| match (artifact_path(value), &self.side) {
             (Some(path), _) => Ok(path.to_owned()),
-            (None, Some(_)) if around.secrets.find_in_value(value).is_some() => {
-                Err("a list or record in a text is written to a file, and this one has a secret in \
+            (None, Some(_)) if around.secrets.find_in_value(value).is_some() => Err(
+                "a list or record in a text is written to a file, and this one has a secret in \
                      it: give the secret alone"
-                    .into())
-            }
+                    .into(),
+            ),
             (None, Some(side)) => {
                 written += 1;
                 write_argument(side, written, value)

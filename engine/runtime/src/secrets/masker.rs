@@ -46,9 +46,8 @@ impl Masker {
             return Ok(None);
         }
         // The one kind whose memory grows with the forms alone.
-        let automaton = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(all.keys())?;
+        let automaton =
+            AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(all.keys())?;
         let mut begins = [false; 256];
         let mut longest = 0;
         for form in all.keys() {
@@ -169,13 +168,7 @@ pub(crate) struct StreamMasker {
 
 impl StreamMasker {
     pub(super) fn new(masker: Option<Arc<Masker>>) -> Self {
-        Self {
-            masker,
-            held: Vec::new(),
-            covered: 0,
-            masked: false,
-            squeezer: Squeezer::default(),
-        }
+        Self { masker, held: Vec::new(), covered: 0, masked: false, squeezer: Squeezer::default() }
     }
 
     /// Takes the next piece, and hands on what is known to be safe.

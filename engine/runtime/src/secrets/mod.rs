@@ -141,7 +141,11 @@ impl fmt::Debug for Secrets {
 fn escape_controls(text: &str) -> String {
     let escape = |c: char| c.is_control() && c != '\n' && c != '\t';
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if escape(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if escape(c) {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
         out
     })
 }
