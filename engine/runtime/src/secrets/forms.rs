@@ -43,6 +43,8 @@ fn spellings(secret: &str) -> BTreeSet<String> {
     if secret.contains('\n') {
         spellings.insert(secret.replace("\r\n", "\n"));
         spellings.insert(secret.replace("\r\n", "\n").replace('\n', "\r\n"));
+        // Right after a long word its first line end is taken for one of an encoder.
+        spellings.insert(secret.replace("\r\n", "\n").replacen('\n', "", 1));
         // The first and last line of a key in PEM form are the same for all keys.
         let lines = secret.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         spellings.extend(lines.filter(|line| line.len() >= LINE_MIN).map(str::to_owned));

@@ -20,6 +20,10 @@ const READ_BYTES: usize = 256 * 1024;
 /// The end of a secret at the beginning of a text that was cut off: from this many bytes on.
 const END_MIN: usize = 4;
 
+/// The beginning of a secret at the end of all output, such as that of a program that was killed:
+/// from this many bytes on.
+const BEGINNING_MIN: usize = 8;
+
 /// Knows the forms of all secrets. It has no `Debug`, which would show them.
 pub(super) struct Masker {
     automaton: AhoCorasick,
@@ -59,19 +63,23 @@ impl Masker {
 
     /// The text with every secret in it masked.
     pub(super) fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let ranges = self.ranges(&Squeezer::default().squeeze(text.as_bytes()));
-        if ranges.is_empty() {
-            return Cow::Borrowed(text);
+        masked(text, self.ranges(&Squeezer::default().squeeze(text.as_bytes())))
+    }
+
+    /// As [`Masker::mask`], for the last of a stream.
+    fn mask_last<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        masked(text, self.last_ranges(&Squeezer::default().squeeze(text.as_bytes())))
+    }
+
+    /// As [`Masker::ranges`], with a secret that was cut off by the end.
+    fn last_ranges(&self, squeezed: &Squeezed) -> Vec<Range<usize>> {
+        let mut ranges = self.ranges(squeezed);
+        if let (Some(at), Some(last)) = (self.open_end(squeezed), squeezed.places.last())
+            && last + 1 - at >= BEGINNING_MIN
+        {
+            join(&mut ranges, at..last + 1);
         }
-        let mut out = Vec::with_capacity(text.len());
-        let mut at = 0;
-        for range in ranges {
-            out.extend_from_slice(&text.as_bytes()[at..range.start]);
-            out.extend_from_slice(MASK);
-            at = range.end;
-        }
-        out.extend_from_slice(&text.as_bytes()[at..]);
-        Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+        ranges
     }
 
     /// The end of a longer text: it may begin in the middle of a secret.
@@ -81,9 +89,9 @@ impl Masker {
             let most = form.len().saturating_sub(1).min(head.bytes.len());
             (END_MIN..=most).rev().find(|length| form.ends_with(&head.bytes[..*length]))
         });
-        let Some(length) = cut.max() else { return self.mask(text).into_owned() };
+        let Some(length) = cut.max() else { return self.mask_last(text).into_owned() };
         let rest = &text.as_bytes()[head.places[length - 1] + 1..];
-        format!("***{}", self.mask(&String::from_utf8_lossy(rest)))
+        format!("***{}", self.mask_last(&String::from_utf8_lossy(rest)))
     }
 
     /// The number of a secret that is in these bytes.
@@ -144,6 +152,22 @@ impl Masker {
     }
 }
 
+/// The text with a mask for each range.
+fn masked(text: &str, ranges: Vec<Range<usize>>) -> Cow<'_, str> {
+    if ranges.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    for range in ranges {
+        out.extend_from_slice(&text.as_bytes()[at..range.start]);
+        out.extend_from_slice(MASK);
+        at = range.end;
+    }
+    out.extend_from_slice(&text.as_bytes()[at..]);
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
 /// Adds a range that ends after all others.
 fn join(ranges: &mut Vec<Range<usize>>, mut range: Range<usize>) {
     while let Some(last) = ranges.last().filter(|last| last.end >= range.start) {
@@ -187,7 +211,7 @@ impl StreamMasker {
         let Some(masker) = self.masker.clone() else { return };
         let all = std::mem::take(&mut self.held);
         let squeezed = self.squeezer.clone().squeeze(&all);
-        self.hand_on(&all, &masker.ranges(&squeezed), all.len(), sink);
+        self.hand_on(&all, &masker.last_ranges(&squeezed), all.len(), sink);
     }
 
     /// Hands on the first `safe` bytes of `all`, masked.
@@ -278,6 +302,14 @@ mod tests {
         assert_eq!(out, b"a line\nthe next: ");
         stream.write(b"afe\n", &mut |bytes| out.extend_from_slice(bytes));
         assert_eq!(out, b"a line\nthe next: hunter2safe\n");
+    }
+
+    #[test]
+    fn a_secret_that_the_end_cuts_off_is_masked() {
+        let masker = masker(&["correct-horse-battery"]);
+        assert_eq!(streamed(&masker, &[b"a correct-hor"]).0, "a ***");
+        assert_eq!(streamed(&masker, &[b"it is correct"]).0, "it is correct");
+        assert_eq!(masker.mask_end("se-battery, correct-hor"), "***, ***");
     }
 
     #[test]
