@@ -68,7 +68,13 @@ struct HeadlineStage(StageSpec);
 
 impl HeadlineStage {
     fn new() -> Self {
-        let port = |name: &str, ty, doc| PortSpec { name: name.into(), ty, optional: false, doc };
+        let port = |name: &str, ty, doc| PortSpec {
+            name: name.into(),
+            ty,
+            optional: false,
+            retypable: false,
+            doc,
+        };
         Self(StageSpec {
             name: "sports.headline",
             // Raised when the same game gives another headline: results are then made anew.
@@ -194,7 +200,8 @@ fn run(store: Arc<dyn Store>) -> Result<BTreeMap<String, Value>, Box<dyn Error>>
     let id = RunId::new("example")?;
     let opened =
         flow_runtime::start(&store, id.clone(), Arc::clone(&graph), manifest.clone(), WORKFLOW)?;
-    let runner = Runner { store: Arc::clone(&store), clock: Arc::new(SystemClock::start()) };
+    let clock = Arc::new(SystemClock::start());
+    let runner = Runner { store: Arc::clone(&store), clock, secrets: Arc::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // The sending side is how a program would interrupt the run.
     let (_keep, control) = tokio::sync::mpsc::unbounded_channel();

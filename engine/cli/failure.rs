@@ -11,6 +11,7 @@ use flow_core::error::StageError;
 use flow_core::schema::Severity;
 use flow_core::store::StoreError;
 use flow_runtime::RunError;
+use flow_runtime::secrets::SecretsTooLarge;
 use flow_workflows::LoadError;
 
 use crate::prepare::{MissingTool, ParamFault};
@@ -76,6 +77,12 @@ pub(crate) enum Failure {
     /// The machine lacks what stages need.
     #[error("{} missing, so nothing was started", match .0.len() { 1 => "something that the workflow needs is".into(), n => format!("{n} things that the workflow needs are") })]
     Missing(Vec<MissingTool>),
+    /// The record of the run would show secrets.
+    #[error("a secret would be recorded with the run, so nothing was done")]
+    Recorded(Vec<String>),
+    /// Secrets cannot be hidden.
+    #[error(transparent)]
+    Secrets(SecretsTooLarge),
     /// There is no such run.
     #[error("there is no run `{wanted}`")]
     NoRun { wanted: String, nearest: Vec<String> },
@@ -183,6 +190,17 @@ impl Failure {
                 details: missing.iter().map(ToString::to_string).collect(),
                 ..verdict(1, None)
             },
+            Self::Recorded(places) => Verdict {
+                details: places.clone(),
+                ..verdict(
+                    3,
+                    Some(
+                        "take the value out there, and read it with {{ secrets.NAME }} in `with`"
+                            .into(),
+                    ),
+                )
+            },
+            Self::Secrets(_) => verdict(3, Some("declare fewer or smaller secrets".into())),
             Self::NoRun { nearest, .. } => {
                 let near = nearest.join(", ");
                 let help = if near.is_empty() { env.command(&["runs"]) } else { near };

@@ -10,6 +10,7 @@ mod http;
 mod ports;
 mod resume;
 mod run;
+mod secrets;
 mod show;
 mod signals;
 mod streams;

@@ -12,6 +12,7 @@ use super::word::{Delivered, deliver};
 use crate::args::CancelArgs;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
+use crate::prepare;
 use crate::report::tell;
 use crate::session::{Session, find_run};
 
@@ -33,9 +34,11 @@ pub(crate) fn run(args: &CancelArgs, env: &Session) -> Result<Exit, Failure> {
     if history.holder.is_none() {
         let shared: Arc<dyn Store> = store.clone();
         let graph = Arc::clone(history.state.graph());
+        // Nodes with `always` still run; one whose secret is missing fails, and the run ends all the same.
+        let (secrets, _) = prepare::read_secrets(&graph, |_| false)?;
         let manifest = history.manifest;
         let opened = flow_runtime::open(&shared, &run, graph, manifest.clone())?;
-        drive_with(env, &store, &run, manifest, opened, Some(Control::Cancel))?;
+        drive_with(env, &store, &run, manifest, opened, secrets, Some(Control::Cancel))?;
         return Ok(Exit::SUCCEEDED);
     }
     let ended = |state: &flow_core::run::RunState| matches!(state.phase(), RunPhase::Finished(_));

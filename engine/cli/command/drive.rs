@@ -8,7 +8,7 @@ use flow_core::run::Ending;
 use flow_core::run::event::RunEnd;
 use flow_core::run::manifest::Manifest;
 use flow_core::store::Store;
-use flow_runtime::{Control, Observer, Opened, RunError, Runner, SystemClock};
+use flow_runtime::{Control, Observer, Opened, RunError, Runner, Secrets, SystemClock};
 use flow_store::DiskStore;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -38,8 +38,9 @@ pub(super) fn drive(
     run: &RunId,
     manifest: Manifest,
     opened: Opened,
+    secrets: Arc<Secrets>,
 ) -> Result<Exit, Failure> {
-    drive_with(env, store, run, manifest, opened, None)
+    drive_with(env, store, run, manifest, opened, secrets, None)
 }
 
 /// As [`drive`], with a word that is said to the run at once.
@@ -52,17 +53,19 @@ pub(super) fn drive_with(
     run: &RunId,
     manifest: Manifest,
     opened: Opened,
+    secrets: Arc<Secrets>,
     word: Option<Control>,
 ) -> Result<Exit, Failure> {
     let since = Timestamp::now();
     let graph = Arc::clone(opened.state().graph());
     bug::during(run.as_str());
     let shared: Arc<dyn Store> = store.clone();
-    let log = LogFiles::open(&store.logs_dir()).map(|files| Arc::new(Mutex::new(files)));
+    let log = LogFiles::open(&store.logs_dir(), Arc::clone(&secrets))
+        .map(|files| Arc::new(Mutex::new(files)));
     let log = log.map_err(|source| Failure::Write { path: store.logs_dir(), source })?;
-    tracing_lines::install(run.as_str(), Arc::clone(&log));
+    tracing_lines::install(run.as_str(), Arc::clone(&log), Arc::clone(&secrets));
     let observers = observers(env, &shared, run, &opened, log);
-    let ending = block_on(env, &shared, opened, observers, word)?;
+    let ending = block_on(env, &shared, opened, observers, secrets, word)?;
     if let Ending::StoreFailed(error) = ending {
         return Err(Failure::StoreStopped(error));
     }
@@ -106,10 +109,12 @@ fn block_on(
     store: &Arc<dyn Store>,
     opened: Opened,
     observers: Vec<Box<dyn Observer>>,
+    secrets: Arc<Secrets>,
     word: Option<Control>,
 ) -> Result<Ending, Failure> {
     let runtime = runtime()?;
-    let runner = Runner { store: Arc::clone(store), clock: Arc::new(SystemClock::start()) };
+    let clock = Arc::new(SystemClock::start());
+    let runner = Runner { store: Arc::clone(store), clock, secrets };
     let (sender, receiver) = mpsc::unbounded_channel();
     if let Some(word) = word {
         // The receiver is right here.

@@ -8,7 +8,7 @@ use flow_core::run::RunState;
 use flow_core::run::event::{Outputs, outputs_json};
 use flow_core::stage::CancelReason;
 use flow_core::store::{InlinePayload, Store};
-use flow_runtime::{Trial, TrialResult};
+use flow_runtime::{Secrets, Trial, TrialResult};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
@@ -35,13 +35,15 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
     let lock = store.open_run(&run)?;
     let task = target::task(&history.state, target)?;
     check_inputs(&history.state, task, env, run.as_str())?;
-    let missing = prepare::missing(history.state.graph(), |id| id == task.node);
+    let graph = history.state.graph();
+    let (secrets, mut missing) = prepare::read_secrets(graph, |id| id == task.node)?;
+    missing.extend(prepare::missing(graph, |id| id == task.node));
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }
     bug::during(run.as_str());
     let shared: Arc<dyn Store> = store.clone();
-    let (result, signal) = try_it(&history, &shared, task)?;
+    let (result, signal) = try_it(&history, &shared, task, secrets)?;
     drop(lock);
     let report = Report { env, store: store.as_ref(), history: &history, task, result };
     if env.json {
@@ -77,6 +79,7 @@ fn try_it(
     history: &History,
     store: &Arc<dyn Store>,
     task: TaskId,
+    secrets: Arc<Secrets>,
 ) -> Result<(TrialResult, Option<&'static str>), Failure> {
     let runtime = runtime()?;
     let (sender, cancel) = watch::channel(None);
@@ -88,6 +91,7 @@ fn try_it(
             &history.manifest,
             &history.state,
             task,
+            secrets,
             cancel,
         );
         tokio::pin!(trial);

@@ -13,7 +13,7 @@ use super::word::{Delivered, deliver, named};
 use crate::args::ResolveArgs;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
-use crate::prepare::{ParamFault, output_value};
+use crate::prepare::{ParamFault, output_value, read_secrets};
 use crate::report::tell;
 use crate::report::text::clean;
 use crate::session::{Session, find_run};
@@ -72,6 +72,7 @@ fn outputs(
     task: TaskId,
 ) -> Result<BTreeMap<String, Value>, Failure> {
     let ports = &state.graph().node(task.node).outputs;
+    let (secrets, _) = read_secrets(state.graph(), |_| false)?;
     let mut values = BTreeMap::new();
     let mut faults = Vec::new();
     for (name, word) in &args.outputs {
@@ -80,6 +81,13 @@ fn outputs(
             faults.push(ParamFault { name: name.clone(), reason });
             continue;
         };
+        let path = std::path::Path::new(word);
+        if port.ty.is_artifact()
+            && let Ok(Some(secret)) = secrets.find_in_path(path)
+        {
+            let place = format!("the file of output `{name}`: the secret `{secret}`");
+            return Err(Failure::Recorded(vec![place]));
+        }
         match output_value(store, &port.ty, word) {
             Ok(value) => {
                 values.insert(name.clone(), value);

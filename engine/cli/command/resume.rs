@@ -28,7 +28,8 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
         return Err(StoreError::Held { run, holder }.into());
     }
     let graph = Arc::clone(history.state.graph());
-    let missing = prepare::missing(&graph, |id| may_run(&history.state, id));
+    let (secrets, mut missing) = prepare::read_secrets(&graph, |id| may_run(&history.state, id))?;
+    missing.extend(prepare::missing(&graph, |id| may_run(&history.state, id)));
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
     if args.no_wait {
         opened.leave_waits();
     }
-    drive(env, &store, &run, manifest, opened)
+    drive(env, &store, &run, manifest, opened, secrets)
 }
 
 /// What there is to say of a run that cannot go on.

@@ -29,10 +29,13 @@ pub(crate) fn run(args: &RunArgs, env: &Session) -> Result<Exit, Failure> {
     };
     let given = Given::read(&args.params, args.params_file.as_deref())?;
     let params = Params::resolve(&graph, &given)?;
-    let missing = prepare::missing(&graph, |id| wanted.binary_search(&id).is_ok());
+    let is_wanted = |id| wanted.binary_search(&id).is_ok();
+    let (secrets, mut missing) = prepare::read_secrets(&graph, is_wanted)?;
+    missing.extend(prepare::missing(&graph, is_wanted));
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }
+    prepare::check_recorded(&secrets, &workflow, &params)?;
     let store = env.create_store()?;
     let limits =
         Limits { only: args.only.clone(), max_parallel: args.max_parallel, fresh: args.fresh };
@@ -43,7 +46,7 @@ pub(crate) fn run(args: &RunArgs, env: &Session) -> Result<Exit, Failure> {
     if args.no_wait {
         opened.leave_waits();
     }
-    drive(env, &store, &run, manifest, opened)
+    drive(env, &store, &run, manifest, opened, secrets)
 }
 
 /// The id that was asked for, or a fresh one: ids grow with time.

@@ -12,6 +12,7 @@ use flow_store::DiskStore;
 
 use crate::failure::Failure;
 use crate::history::History;
+use crate::prepare;
 use crate::session::Session;
 
 /// How long to watch whether a process takes a word, and how often.
@@ -41,6 +42,11 @@ pub(super) fn deliver(
     done: impl Fn(&RunState) -> bool,
 ) -> Result<Delivered, Failure> {
     let run = history.run();
+    // Words are recorded, and lie in the run's inbox before that.
+    let (secrets, _) = prepare::read_secrets(history.state.graph(), |_| false)?;
+    if let Some(secret) = secrets.find(&word.to_message()) {
+        return Err(Failure::Recorded(vec![format!("what is said: the secret `{secret}`")]));
+    }
     let shared: Arc<dyn Store> = store.clone();
     if history.holder.is_none() {
         match flow_runtime::open(

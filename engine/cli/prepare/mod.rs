@@ -5,6 +5,7 @@ mod changes;
 mod param_files;
 mod params;
 mod preflight;
+mod secrets;
 mod uses;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::failure::{Failure, Faults};
 pub(crate) use changes::changes;
 pub(crate) use params::{Given, ParamFault, Params, output_value};
 pub(crate) use preflight::{MissingTool, missing};
+pub(crate) use secrets::{check_recorded, read as read_secrets};
 
 /// A workflow file that can run.
 pub(crate) struct Workflow {

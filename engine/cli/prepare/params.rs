@@ -127,6 +127,18 @@ impl Params {
         if faults.is_empty() { Ok(Self(values)) } else { Err(Failure::Params(faults)) }
     }
 
+    /// The values, with paths where files and folders will be.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.iter().map(|(name, param)| (name, &param.value))
+    }
+
+    /// The files and folders.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&String, &Path)> {
+        self.0
+            .iter()
+            .flat_map(|(name, param)| param.files.iter().map(move |file| (name, &*file.path)))
+    }
+
     /// Stores the files among them.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use flow_core::error::StageError;
 use flow_core::id::RunId;
 use flow_core::run::Recorded;
 use flow_core::run::event::{Event, TaskRef};
-use flow_runtime::{Observer, Passing};
+use flow_runtime::{Observer, Passing, Secrets};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -23,14 +23,15 @@ use super::human::in_short;
 pub(crate) struct LogFiles {
     pipeline: File,
     errors: File,
+    secrets: Arc<Secrets>,
 }
 
 impl LogFiles {
     /// Opens the files in `dir`, which is made if it is not there.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, secrets: Arc<Secrets>) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let open = |name| OpenOptions::new().create(true).append(true).open(dir.join(name));
-        Ok(Self { pipeline: open("pipeline.log")?, errors: open("errors.log")? })
+        Ok(Self { pipeline: open("pipeline.log")?, errors: open("errors.log")?, secrets })
     }
 
     fn write(&mut self, all: &[u8], errors: &[u8]) {
@@ -47,9 +48,11 @@ pub(crate) type SharedLog = Arc<Mutex<LogFiles>>;
 
 /// Writes one line at once.
 pub(crate) fn write_line(log: &SharedLog, line: &Value, is_error: bool) {
-    let bytes = format!("{line}\n").into_bytes();
-    let errors: &[u8] = if is_error { &bytes } else { &[] };
-    log.lock().unwrap_or_else(PoisonError::into_inner).write(&bytes, errors);
+    let mut files = log.lock().unwrap_or_else(PoisonError::into_inner);
+    // The engine's own words may quote anything; events were masked before they were recorded.
+    let line = format!("{}\n", files.secrets.mask(&line.to_string()));
+    let errors = if is_error { line.as_bytes() } else { &[] };
+    files.write(line.as_bytes(), errors);
 }
 
 /// Logs the events of a run.

@@ -2,7 +2,9 @@
 //! the same form as those of events.
 
 use std::fmt;
+use std::sync::Arc;
 
+use flow_runtime::Secrets;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
@@ -15,8 +17,8 @@ use super::tell;
 use super::text::clean;
 
 /// Sends the engine's words to the log files, and warnings to stderr too.
-pub(crate) fn install(run: &str, log: SharedLog) {
-    let layer = Words { run: run.to_owned(), log };
+pub(crate) fn install(run: &str, log: SharedLog, secrets: Arc<Secrets>) {
+    let layer = Words { run: run.to_owned(), log, secrets };
     let filter = tracing_subscriber::filter::LevelFilter::INFO;
     // A second subscriber in one process would be a mistake that costs only these words.
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok();
@@ -25,6 +27,7 @@ pub(crate) fn install(run: &str, log: SharedLog) {
 struct Words {
     run: String,
     log: SharedLog,
+    secrets: Arc<Secrets>,
 }
 
 impl<S: Subscriber> Layer<S> for Words {
@@ -48,7 +51,8 @@ impl<S: Subscriber> Layer<S> for Words {
         if level == Level::WARN {
             let rest: Vec<String> =
                 fields.rest.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-            tell(&format!("warning: {}\n", clean(&format!("{}{}", fields.message, rest.concat()))));
+            let words = format!("{}{}", fields.message, rest.concat());
+            tell(&format!("warning: {}\n", clean(&self.secrets.mask(&words))));
         }
     }
 }

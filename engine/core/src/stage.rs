@@ -137,8 +137,9 @@ pub struct OutputSlot {
     pub path: Option<PathBuf>,
 }
 
-/// One attempt's work, fully rendered.
-#[derive(Debug, Clone)]
+/// One attempt's work, fully rendered. `Debug` shows no value of `config`, which may have secrets
+/// in it.
+#[derive(Clone)]
 pub struct Job {
     /// `with`, rendered: `Argv` is a list of strings, `Duration` a number of milliseconds.
     pub config: Value,
@@ -151,6 +152,18 @@ pub struct Job {
     /// Top-level paths of the scratch folder that hold what came in: an output's glob never
     /// matches them.
     pub reserved: Vec<String>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fields = self.config.as_object().map(|map| map.keys().collect::<Vec<_>>());
+        f.debug_struct("Job")
+            .field("config", &fields.unwrap_or_default())
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a stage hands to the gate for one output port. The gate reads it by the port's type,

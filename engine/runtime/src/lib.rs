@@ -10,6 +10,7 @@ pub mod inbox;
 mod leftovers;
 mod losses;
 pub mod runner;
+pub mod secrets;
 pub mod testing;
 pub mod wiring;
 
@@ -23,3 +24,4 @@ pub use inbox::Word;
 pub use runner::{
     Control, Opened, RunError, Runner, file_artifact, open, record_word, replay, start,
 };
+pub use secrets::Secrets;

@@ -19,6 +19,7 @@ use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::dispatcher::Dispatcher;
 use crate::executor::Surroundings;
+use crate::secrets::Secrets;
 
 /// A word from outside to a run in progress.
 #[derive(Debug, Clone)]
@@ -171,6 +172,8 @@ pub struct Runner {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What no record may show.
+    pub secrets: Arc<Secrets>,
 }
 
 impl Runner {
@@ -195,6 +198,7 @@ impl Runner {
             bus: Some(bus.clone()),
             spare: crate::executor::SpareFolders::default(),
             clock: Arc::clone(&self.clock),
+            secrets: Arc::clone(&self.secrets),
         };
         let first = match opened.state.invocation() {
             0 => vec![Event::RunStarted {

@@ -288,6 +288,7 @@ impl StageTest {
             bus: Some(bus),
             spare: SpareFolders::default(),
             clock: Arc::new(crate::SystemClock::start()),
+            secrets: Arc::default(),
         };
         let work = self.assignment(&around)?;
         let begin = |_: Beginning| {

@@ -98,7 +98,7 @@ impl Context for TestContext {
     fn idempotency_key(&self) -> &str {
         "key-1"
     }
-    fn effect(&self) -> bool {
+    fn has_effect(&self) -> bool {
         self.acts
     }
     fn scratch(&self) -> &Path {

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::folder::Folder;
 use super::{Surroundings, gate, media_type, scope, store_error};
+use crate::secrets::Secrets;
 
 /// JSON of more bytes than this is refused before it is read into memory.
 const JSON_MAX: u64 = 256 * 1024 * 1024;
@@ -47,6 +48,7 @@ pub(super) async fn outputs(
         });
     }
     let mut gate = Gate::new(&around.store, folder.work(), folder.side());
+    gate.secrets = Arc::clone(&around.secrets);
     let ports = node.outputs.clone();
     gate.adopt = if ports.iter().any(|p| p.ty.holds_folders()) { Adopt::Copy } else { Adopt::Move };
     let small = drafts.values().all(|d| matches!(d, Draft::Value(_)))
@@ -78,6 +80,8 @@ pub(super) struct Gate {
     /// Files that were taken already: two ports may name one file.
     moved: BTreeMap<PathBuf, (Digest, u64)>,
     stored: bool,
+    /// What no payload may have in it.
+    secrets: Arc<Secrets>,
     admitted: Admitted,
 }
 
@@ -91,11 +95,15 @@ impl Gate {
             side,
             moved: BTreeMap::new(),
             stored: false,
+            secrets: Arc::default(),
             admitted: Admitted { outputs, payloads, warnings },
         }
     }
 
     fn run(mut self, ports: &[OutputPort], mut drafts: Drafts) -> Result<Admitted, Refused> {
+        for port in ports {
+            self.refuse_secrets_in(port, drafts.get(&port.name))?;
+        }
         for port in ports {
             self.port(port, drafts.remove(&port.name))?;
         }
@@ -116,6 +124,8 @@ impl Gate {
             Some(draft) => self.value(port, draft)?,
             None => Value::Null,
         };
+        // Once more as a value: JSON can write a text in more ways than are sought.
+        self.refuse_secret(port, self.secrets.find_in_value(&value))?;
         let warnings = gate("output", &port.name, &port.ty, &value)?;
         self.admitted.warnings.extend(warnings);
         if value.is_null() && port.ty.is_optional() {
@@ -128,6 +138,43 @@ impl Gate {
         };
         self.admitted.outputs.insert(port.name.clone(), payload);
         Ok(())
+    }
+
+    /// Looks into everything that is at hand before any of it is read, so that no message about what
+    /// was found shows a part of a secret, and before any of it is stored. Files are looked into
+    /// when they are taken.
+    fn refuse_secrets_in(&self, port: &OutputPort, draft: Option<&Draft>) -> Result<(), Refused> {
+        let found = match draft {
+            Some(Draft::Bytes(bytes) | Draft::Lines(bytes)) => self.secrets.find(bytes),
+            Some(Draft::Value(value)) => self.secrets.find_in_value(value),
+            Some(Draft::Path(_) | Draft::Paths(_)) | None => None,
+        };
+        self.refuse_secret(port, found)
+    }
+
+    /// Looks into a file or folder, and at its name.
+    fn refuse_secret_at(&self, port: &OutputPort, path: &Path) -> Result<(), Refused> {
+        if self.secrets.is_empty() {
+            return Ok(());
+        }
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        self.refuse_secret(port, self.secrets.find(name))?;
+        let found = self.secrets.find_in_path(path).map_err(|e| io(port, path, &e))?;
+        self.refuse_secret(port, found)
+    }
+
+    fn refuse_secret(&self, port: &OutputPort, secret: Option<&str>) -> Result<(), Refused> {
+        let Some(secret) = secret else { return Ok(()) };
+        let message = format!("output `{}` has the secret `{secret}` in it", port.name);
+        let mut error = refuse(port, message);
+        error.expected = Some("a payload without secrets, because payloads are stored".into());
+        error.found = Some(format!("the secret `{secret}`, plain or encoded"));
+        error.pointer = None;
+        error.hint = Some(format!(
+            "nothing of it is stored: leave the secret out of what the node writes, and read \
+             `{{{{ secrets.{secret} }}}}` where it is needed"
+        ));
+        Err(error)
     }
 
     fn json_payload(&mut self, ty: String, value: &Value) -> Result<PayloadRef, Refused> {
@@ -199,7 +246,9 @@ impl Gate {
                 ),
             ));
         }
-        std::fs::read(&path).map_err(|e| io(port, &path, &e))
+        let bytes = std::fs::read(&path).map_err(|e| io(port, &path, &e))?;
+        self.refuse_secret(port, self.secrets.find(&bytes))?;
+        Ok(bytes)
     }
 
     fn file_of_bytes(
@@ -275,6 +324,7 @@ impl Gate {
             }
             None => {
                 check_kind(port, &base, &relative, Kind::File).map_err(|e| at(e, pointer, &ty))?;
+                self.refuse_secret_at(port, &path).map_err(|e| at(e, pointer, &ty))?;
                 let media_type =
                     media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
                 let taken = self.store.put_file(&path, self.adopt).map_err(failed)?;
@@ -294,6 +344,7 @@ impl Gate {
         pointer: &str,
     ) -> Result<Value, Refused> {
         let found = self.open(port, path, Kind::Dir).map_err(|e| at(e, pointer, &Type::Dir))?;
+        self.refuse_secret_at(port, &found).map_err(|e| at(e, pointer, &Type::Dir))?;
         let (digest, size) = self.store.put_dir(&found).map_err(|error| match &error {
             StoreError::Io { path: inside, source, .. }
                 if source.kind() == std::io::ErrorKind::InvalidInput =>

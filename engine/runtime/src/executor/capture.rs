@@ -1,14 +1,23 @@
-//! Captured output of programs: appended to files of the run, opened with the first byte, capped.
+//! Captured output of programs: secrets in it are masked, and the rest is appended to files of the
+//! run, opened with the first byte, capped.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
+
+use crate::secrets::StreamMasker;
 
 /// Bytes of one stream that are kept.
 const CAP: u64 = 64 * 1024 * 1024;
 
 /// One captured stream of an attempt.
 pub(super) struct Capture {
+    kept: Kept,
+    masker: StreamMasker,
+}
+
+/// What is kept of it.
+struct Kept {
     path: PathBuf,
     file: Option<File>,
     written: u64,
@@ -16,13 +25,31 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, file: None, written: 0, capped: false }
+    pub(super) fn new(path: PathBuf, masker: StreamMasker) -> Self {
+        Self { kept: Kept { path, file: None, written: 0, capped: false }, masker }
     }
 
+    /// Takes what came; `follow` gets what is kept.
+    pub(super) fn take(&mut self, bytes: &[u8], follow: &mut dyn FnMut(&[u8])) {
+        self.masker.write(bytes, &mut |safe| {
+            self.kept.append(safe);
+            follow(safe);
+        });
+    }
+
+    /// Takes the end.
+    pub(super) fn finish(&mut self, follow: &mut dyn FnMut(&[u8])) {
+        self.masker.finish(&mut |safe| {
+            self.kept.append(safe);
+            follow(safe);
+        });
+    }
+}
+
+impl Kept {
     /// Keeps bytes up to the cap, and then a mark. Output that cannot be kept does not fail the
     /// attempt: what the program made is checked elsewhere.
-    pub(super) fn append(&mut self, bytes: &[u8]) {
+    fn append(&mut self, bytes: &[u8]) {
         if self.capped || bytes.is_empty() {
             return;
         }

@@ -1,7 +1,7 @@
 //! What a stage may ask of the engine.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_core::run::event::{TaskRef, Warning};
 use flow_core::stage::{BoxFuture, CancelReason, Context, ProcessId, Progress, Stream};
@@ -12,6 +12,7 @@ use super::capture::Capture;
 use super::folder::Folder;
 use super::{Assignment, Surroundings, capture_path};
 use crate::bus::{Bus, Passing};
+use crate::secrets::Secrets;
 
 /// The context of one attempt.
 pub(super) struct AttemptContext {
@@ -35,6 +36,7 @@ pub(super) struct AttemptContext {
     stdout: Mutex<Capture>,
     stderr: Mutex<Capture>,
     warnings: Mutex<Vec<Warning>>,
+    secrets: Arc<Secrets>,
 }
 
 impl AttemptContext {
@@ -50,7 +52,7 @@ impl AttemptContext {
         let context = Self::new(around, assignment, folder, idempotency_key, process, outer);
         let capture = |stream| {
             let path = capture_file(around, assignment, stream, "probe-");
-            Mutex::new(Capture::new(path))
+            Mutex::new(Capture::new(path, around.secrets.stream()))
         };
         Self { stdout: capture(Stream::Stdout), stderr: capture(Stream::Stderr), ..context }
     }
@@ -67,8 +69,10 @@ impl AttemptContext {
             true => format!("rerun-{}-", std::process::id()),
             false => String::new(),
         };
-        let capture =
-            |stream| Mutex::new(Capture::new(capture_file(around, assignment, stream, &prefix)));
+        let capture = |stream| {
+            let path = capture_file(around, assignment, stream, &prefix);
+            Mutex::new(Capture::new(path, around.secrets.stream()))
+        };
         Self {
             run: around.run.to_string(),
             task: assignment.task.clone(),
@@ -88,6 +92,7 @@ impl AttemptContext {
             stdout: capture(Stream::Stdout),
             stderr: capture(Stream::Stderr),
             warnings: Mutex::default(),
+            secrets: Arc::clone(&around.secrets),
         }
     }
 
@@ -104,6 +109,28 @@ impl AttemptContext {
     /// Resolves when the driver wants it to stop at once.
     pub(super) async fn killed(&self) {
         wanted(self.outer.clone(), |reason| reason == CancelReason::Killed).await;
+    }
+
+    /// Hands on what was held back of captured output: nothing more comes.
+    pub(super) fn end_of_output(&self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            self.captured(stream).finish(&mut |bytes| self.pass_output(stream, bytes));
+        }
+    }
+
+    fn captured(&self, stream: Stream) -> MutexGuard<'_, Capture> {
+        let capture = match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        };
+        capture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass_output(&self, stream: Stream, bytes: &[u8]) {
+        if let Some(bus) = &self.bus {
+            let (task, attempt) = (self.task.clone(), self.attempt);
+            bus.pass(Passing::Log { task, attempt, stream, bytes: bytes.to_vec() });
+        }
     }
 
     /// Warnings of the stage itself.
@@ -206,8 +233,13 @@ impl Context for AttemptContext {
         })
     }
 
-    fn progress(&self, progress: Progress) {
+    fn withheld_env(&self) -> &[String] {
+        self.secrets.variables()
+    }
+
+    fn progress(&self, mut progress: Progress) {
         if let Some(bus) = &self.bus {
+            self.secrets.mask_in_place(&mut progress.message);
             bus.pass(Passing::Progress {
                 task: self.task.clone(),
                 attempt: self.attempt,
@@ -217,22 +249,15 @@ impl Context for AttemptContext {
     }
 
     fn capture(&self, stream: Stream, bytes: &[u8]) {
-        let capture = match stream {
-            Stream::Stdout => &self.stdout,
-            Stream::Stderr => &self.stderr,
-        };
-        capture.lock().unwrap_or_else(PoisonError::into_inner).append(bytes);
-        if let Some(bus) = &self.bus {
-            let (task, attempt) = (self.task.clone(), self.attempt);
-            bus.pass(Passing::Log { task, attempt, stream, bytes: bytes.to_vec() });
-        }
+        self.captured(stream).take(bytes, &mut |bytes| self.pass_output(stream, bytes));
     }
 
     fn process_started(&self, process: ProcessId) {
         (self.process)(process);
     }
 
-    fn warn(&self, message: String) {
+    fn warn(&self, mut message: String) {
+        self.secrets.mask_in_place(&mut message);
         let warning = Warning { port: None, pointer: None, message };
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
@@ -261,19 +261,40 @@ impl Folder {
         if is_untouched(&root) { around.spare.give(root) } else { remove(&root) }
     }
 
-    /// Keeps the folder after a failure, and says where it is.
-    pub(super) fn keep(&self, mut error: Box<StageError>) -> Box<StageError> {
-        if let Some(work) = self.work()
-            && error.class != ErrorClass::Cancelled
-        {
-            let kept = format!("its scratch folder is kept: {}", work.display());
-            error.hint = Some(match error.hint.take() {
-                Some(hint) => format!("{hint}; {kept}"),
-                None => kept,
-            });
-        }
+    /// Keeps the folder after a failure, and says where it is. A folder with a secret in it is not
+    /// kept.
+    pub(super) async fn keep(
+        &self,
+        around: &Surroundings,
+        mut error: Box<StageError>,
+    ) -> Box<StageError> {
+        let (Some(root), Some(work)) = (&self.root, self.work()) else { return error };
+        let said = if secret_in(around, root).await {
+            remove(root);
+            "its scratch folder had a secret in it, and is not kept".to_owned()
+        } else if error.class == ErrorClass::Cancelled {
+            return error;
+        } else {
+            format!("its scratch folder is kept: {}", work.display())
+        };
+        error.hint = Some(match error.hint.take() {
+            Some(hint) => format!("{hint}; {said}"),
+            None => said,
+        });
         error
     }
+}
+
+/// Whether a folder has a secret in it, or something that cannot be looked at.
+async fn secret_in(around: &Surroundings, root: &Path) -> bool {
+    if around.secrets.is_empty() {
+        return false;
+    }
+    let (secrets, root) = (Arc::clone(&around.secrets), root.to_owned());
+    let looked = tokio::task::spawn_blocking(move || {
+        secrets.find_in_path(&root).map_or(true, |found| found.is_some())
+    });
+    looked.await.unwrap_or(true)
 }
 
 /// A folder of this name; whether its parts are there already.
@@ -291,9 +312,26 @@ fn fresh_root(around: &Surroundings, name: &str) -> Result<(PathBuf, bool), Box<
         .scratch(&around.run, name)
         .map_err(|e| store_error("make a scratch folder", &e))?;
     if let Some(parent) = root.parent() {
-        around.spare.parent.get_or_init(|| parent.to_owned());
+        around.spare.parent.get_or_init(|| {
+            sweep(around, parent, &root);
+            parent.to_owned()
+        });
     }
     Ok((root, false))
+}
+
+/// Removes folders with a secret in them that a process left behind which died before it could
+/// look. Called before this process has any but `own`.
+fn sweep(around: &Surroundings, parent: &Path, own: &Path) {
+    if around.secrets.is_empty() {
+        return;
+    }
+    let folders = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    for folder in folders.map(|entry| entry.path()).filter(|path| path != own) {
+        if !matches!(around.secrets.find_in_path(&folder), Ok(None)) {
+            remove(&folder);
+        }
+    }
 }
 
 /// Whether nothing but the empty list of inputs is in the folder of an attempt.

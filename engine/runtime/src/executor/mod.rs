@@ -41,6 +41,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::bus::Bus;
 use crate::clock::Clock;
+use crate::secrets::Secrets;
 use crate::wiring::Wire;
 use context::AttemptContext;
 use folder::Folder;
@@ -71,6 +72,7 @@ pub(crate) struct Surroundings {
     pub(crate) bus: Option<Bus>,
     pub(crate) spare: SpareFolders,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 /// One attempt, as plain data.
@@ -139,7 +141,7 @@ pub(crate) async fn execute_node(
     let work = attempt(around, assignment, line, started, &mut begun);
     match guarded(work).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Failed { error, begun },
+        Ok(Err(error)) => Outcome::Failed { error: around.secrets.mask_error(error), begun },
         Err(panic) => {
             let node = around.graph.node(assignment.node);
             let stage = node.variant(assignment.variant).stage.spec().name;
@@ -149,7 +151,7 @@ pub(crate) async fn execute_node(
                 format!("the stage panicked: {panic}"),
             )
             .hint("this is a bug of the stage; please report it with this message");
-            Outcome::Failed { error: Box::new(error), begun: true }
+            Outcome::Failed { error: around.secrets.mask_error(Box::new(error)), begun: true }
         }
     }
 }
@@ -229,7 +231,7 @@ async fn attempt(
         Scopes::real(around, node, work, assignment, &inputs, item.as_ref(), &folder, &idempotency)
             .map_err(unsent)?;
     let job = Job {
-        config: real.render(work).map_err(unsent)?,
+        config: real.render(around, work).map_err(unsent)?,
         inputs: real.inputs(),
         outputs: real.outputs(node),
         timeout: assignment.timeout,
@@ -240,11 +242,11 @@ async fn attempt(
     }
     let context =
         AttemptContext::new(around, assignment, &folder, idempotency, line.process, cancel);
-    let drafts =
-        run_stage(work, &context, job, assignment).await.map_err(|error| folder.keep(error))?;
-    folder.check_inputs(around).map_err(|error| folder.keep(error))?;
-    let mut admitted =
-        admit::outputs(around, node, &folder, drafts).await.map_err(|error| folder.keep(error))?;
+    let made = make(around, node, work, &folder, &context, job, assignment).await;
+    let mut admitted = match made {
+        Ok(admitted) => admitted,
+        Err(error) => return Err(folder.keep(around, error).await),
+    };
     admitted.warnings.extend(context.take_warnings());
     folder.remove(around);
     Ok(Outcome::Succeeded {
@@ -254,6 +256,23 @@ async fn attempt(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         warnings: admitted.warnings,
     })
+}
+
+/// Runs the stage, and holds what it made to the declared outputs.
+async fn make(
+    around: &Surroundings,
+    node: &Node,
+    work: &Work,
+    folder: &Folder,
+    context: &AttemptContext,
+    job: Job,
+    assignment: &Assignment,
+) -> Result<admit::Admitted, Box<StageError>> {
+    let drafts = run_stage(work, context, job, assignment).await;
+    context.end_of_output();
+    let drafts = drafts?;
+    folder.check_inputs(around)?;
+    admit::outputs(around, node, folder, drafts).await
 }
 
 /// What a stage that does not work waits for.
@@ -272,7 +291,10 @@ fn waits(
             // An instant that has passed is no wait.
             (Some(left.unwrap_or(Duration::ZERO)), None)
         }
-        Wait::Answer { message, choices } => {
+        Wait::Answer { mut message, mut choices } => {
+            // What is asked is recorded and shown.
+            around.secrets.mask_in_place(&mut message);
+            choices.iter_mut().for_each(|choice| around.secrets.mask_in_place(choice));
             (node.policy.timeout, Some(Question { message, choices }))
         }
     };

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
 use super::{Assignment, Line, LoadFault, Surroundings, execute_node, value_at};
+use crate::secrets::Secrets;
 use crate::wiring::wire;
 
 /// What came of a trial.
@@ -53,6 +54,7 @@ pub async fn try_once(
     manifest: &Manifest,
     state: &RunState,
     task: TaskId,
+    secrets: Arc<Secrets>,
     cancel: watch::Receiver<Option<CancelReason>>,
 ) -> TrialResult {
     let graph = Arc::clone(state.graph());
@@ -66,6 +68,7 @@ pub async fn try_once(
         bus: None,
         spare: super::SpareFolders::default(),
         clock: Arc::new(crate::clock::SystemClock::start()),
+        secrets,
     };
     let assignment = Assignment { beside: true, ..assignment(state, manifest, task, attempt) };
     let begin = |_: super::Beginning| {

@@ -10,7 +10,7 @@ use flow_core::stage::Job;
 use super::context::AttemptContext;
 use super::folder::Folder;
 use super::scope::Scopes;
-use super::{Assignment, Line, Surroundings, admit, load, run_stage};
+use super::{Assignment, Line, Surroundings, admit, load, make};
 
 /// The exit code of a probe that says: it did not happen.
 const NOT_DONE: i32 = 1;
@@ -34,7 +34,7 @@ pub(crate) async fn probe_node(
             duration_ms: 0,
         }
     };
-    match ask(around, assignment, line).await {
+    match ask(around, assignment, line).await.map_err(|error| around.secrets.mask_error(error)) {
         Ok(Some(admitted)) => Outcome::Probed {
             happened: Some(true),
             outputs: admitted.outputs,
@@ -72,7 +72,7 @@ async fn ask(
     let real =
         Scopes::real(around, node, work, assignment, &inputs, item.as_ref(), &folder, &intent)?;
     let job = Job {
-        config: real.render(work)?,
+        config: real.render(around, work)?,
         inputs: real.inputs(),
         outputs: real.outputs(node),
         timeout,
@@ -80,10 +80,11 @@ async fn ask(
     };
     let context =
         AttemptContext::for_probe(around, assignment, &folder, intent, line.process, line.cancel);
-    let drafts =
-        run_stage(work, &context, job, assignment).await.map_err(|error| folder.keep(error))?;
-    let admitted =
-        admit::outputs(around, node, &folder, drafts).await.map_err(|error| folder.keep(error))?;
-    folder.remove(around);
-    Ok(Some(admitted))
+    match make(around, node, work, &folder, &context, job, assignment).await {
+        Ok(admitted) => {
+            folder.remove(around);
+            Ok(Some(admitted))
+        }
+        Err(error) => Err(folder.keep(around, error).await),
+    }
 }

@@ -62,6 +62,7 @@ impl Scopes {
             "workflow".into(),
             json!({ "name": around.graph.name(), "dir": "workflow-dir" }),
         );
+        names.insert("secrets".into(), around.secrets.placeholders(&node.secrets));
         if let Some(item) = item {
             names.insert("item".into(), symbolic(item));
         }
@@ -106,6 +107,7 @@ impl Scopes {
             "workflow".into(),
             json!({ "name": around.graph.name(), "dir": around.graph.dir().to_string_lossy() }),
         );
+        names.insert("secrets".into(), around.secrets.values(&node.secrets));
         if let Some(item) = item {
             folder.place_all(around, item, "item")?;
             names.insert("item".into(), folder.with_paths(item));
@@ -126,7 +128,11 @@ impl Scopes {
 
     /// `with`, rendered for the attempt. A composite in text becomes a JSON file beside the
     /// working folder.
-    pub(super) fn render(&self, work: &Work) -> Result<Value, Box<StageError>> {
+    pub(super) fn render(
+        &self,
+        around: &Surroundings,
+        work: &Work,
+    ) -> Result<Value, Box<StageError>> {
         if !work.has_templates {
             // Durations and the like are compiled, so the plain form is rendered too.
             return render(&work.config, &self.scope, &mut |_| Err(String::new()))
@@ -135,6 +141,11 @@ impl Scopes {
         let mut written = 0_u32;
         let mut compose = |value: &Value| match (artifact_path(value), &self.side) {
             (Some(path), _) => Ok(path.to_owned()),
+            (None, Some(_)) if around.secrets.find_in_value(value).is_some() => Err(
+                "a list or record in a text is written to a file, and this one has a secret in \
+                     it: give the secret alone"
+                    .into(),
+            ),
             (None, Some(side)) => {
                 written += 1;
                 write_argument(side, written, value)

@@ -145,7 +145,13 @@ fn spec(name: &'static str, outputs: Ports) -> StageSpec {
 fn catalog(script: &Arc<Script>) -> Catalog {
     let scripted =
         |name, outputs| Scripted { spec: spec(name, outputs), script: Arc::clone(script) };
-    let decision = PortSpec { name: "decision".into(), ty: Type::Json, optional: false, retypable: false, doc: "" };
+    let decision = PortSpec {
+        name: "decision".into(),
+        ty: Type::Json,
+        optional: false,
+        retypable: false,
+        doc: "",
+    };
     let question = Wait::Answer { message: "go on?".into(), choices: Vec::new() };
     Catalog::new()
         .with(scripted("script", Ports::Declared))
@@ -256,7 +262,8 @@ impl Harness {
             .build()
             .unwrap();
         let (_keep, control) = tokio::sync::mpsc::unbounded_channel();
-        let runner = Runner { store, clock: Arc::new(SystemClock::start()) };
+        let runner =
+            Runner { store, clock: Arc::new(SystemClock::start()), secrets: Arc::default() };
         runtime.block_on(runner.drive(opened, vec![Box::new(self.notes.clone())], control))
     }
 

@@ -257,7 +257,8 @@ fn add_wishes(headers: &mut HeaderMap, job: &Job) {
 /// The key by which a service knows a request that it has had before: sent where the node has
 /// said that it acts on the world.
 fn idempotency_key(context: &dyn Context, method: &Method) -> Option<HeaderValue> {
-    let acts = context.has_effect() && !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let acts =
+        context.has_effect() && !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     acts.then(|| HeaderValue::from_str(context.idempotency_key()).ok()).flatten()
 }
 

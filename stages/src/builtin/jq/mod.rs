@@ -116,6 +116,7 @@ impl JqStage {
             .operation(OPERATION)
             .keep_stdout();
         command.quiet = true;
+        command.env_remove = context.withheld_env().iter().map(Into::into).collect();
         let finished = self.spawner.run(context, command).await.map_err(as_filter_failure)?;
         let bytes = finished.stdout.bytes().map_err(|e| StageError::from_io(OPERATION, &e))?;
         let last_line = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();

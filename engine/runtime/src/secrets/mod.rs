@@ -1,0 +1,151 @@
+//! Secrets: values that reach a stage and nothing else. They are read once per invocation and live
+//! in memory alone; whatever the engine writes, shows or sends goes past them first.
+
+mod forms;
+mod masker;
+mod search;
+mod squeeze;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use flow_core::error::StageError;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
+
+use masker::Masker;
+
+pub(crate) use masker::StreamMasker;
+
+/// A secret of fewer bytes would be found everywhere.
+pub const SECRET_MIN: usize = 4;
+
+/// The largest secret, in bytes: a chain of certificates fits.
+pub const SECRET_MAX: usize = 16 * 1024;
+
+/// The secrets of a workflow as they are in this invocation.
+#[derive(Default)]
+pub struct Secrets {
+    /// Values by name; none for an optional secret that is absent. One that must be there and is not
+    /// has no entry: a template that reads it fails.
+    values: BTreeMap<String, Option<SecretString>>,
+    /// Names in the order of the masker's numbers.
+    masked: Vec<String>,
+    /// Variables of the environment that no program inherits.
+    variables: Vec<String>,
+    masker: Option<Arc<Masker>>,
+}
+
+/// Why secrets cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("the secrets are too large to be recognised in what programs write")]
+pub struct SecretsTooLarge(#[source] aho_corasick::BuildError);
+
+impl Secrets {
+    /// Takes in all declared secrets that have a value or need none, and the variables that all of
+    /// them are read from.
+    ///
+    /// # Errors
+    /// [`SecretsTooLarge`], which takes more than a thousand large ones.
+    pub fn new(
+        values: BTreeMap<String, Option<SecretString>>,
+        variables: Vec<String>,
+    ) -> Result<Self, SecretsTooLarge> {
+        let present = || values.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let masker = Masker::new(present().map(|(_, value)| value.expose_secret()))
+            .map_err(SecretsTooLarge)?
+            .map(Arc::new);
+        let masked = present().map(|(name, _)| name.clone()).collect();
+        Ok(Self { values, masked, variables, masker })
+    }
+
+    /// Whether there is nothing to hide.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.masker.is_none()
+    }
+
+    /// Variables of the environment that no program inherits.
+    pub(crate) fn variables(&self) -> &[String] {
+        &self.variables
+    }
+
+    /// The values of these secrets, for the templates of an attempt: null where one is absent.
+    pub(crate) fn values(&self, names: &[String]) -> Value {
+        self.each(names, |_, value| json!(value.expose_secret()))
+    }
+
+    /// What stands for these secrets in keys: their names, and whether they are there.
+    pub(crate) fn placeholders(&self, names: &[String]) -> Value {
+        self.each(names, |name, _| json!(format!("secret:{name}")))
+    }
+
+    fn each(&self, names: &[String], text: impl Fn(&str, &SecretString) -> Value) -> Value {
+        let value = |name: &String| {
+            let value = self.values.get(name)?.as_ref();
+            Some((name.clone(), value.map_or(Value::Null, |value| text(name, value))))
+        };
+        Value::Object(names.iter().filter_map(value).collect::<Map<_, _>>())
+    }
+
+    /// The text with `***` in the place of every secret, in whatever form.
+    #[must_use]
+    pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.masker.as_ref().map_or(Cow::Borrowed(text), |masker| masker.mask(text))
+    }
+
+    /// A failure without secrets in any of its texts.
+    #[must_use]
+    pub fn mask_error(&self, mut error: Box<StageError>) -> Box<StageError> {
+        let Some(masker) = &self.masker else { return error };
+        let tail = masker.mask_end(&error.stderr_tail);
+        error.stderr_tail = tail;
+        let texts = [&mut error.operation, &mut error.message];
+        texts.into_iter().for_each(|text| self.mask_in_place(text));
+        error.causes.iter_mut().for_each(|text| self.mask_in_place(text));
+        error.argv.iter_mut().for_each(|text| self.mask_in_place(text));
+        let maybe = [
+            &mut error.hint,
+            &mut error.pointer,
+            &mut error.expected,
+            &mut error.found,
+            &mut error.provider,
+            &mut error.request_id,
+        ];
+        maybe.into_iter().flatten().for_each(|text| self.mask_in_place(text));
+        error
+    }
+
+    /// Masks a text that is kept.
+    pub(crate) fn mask_in_place(&self, text: &mut String) {
+        if let Cow::Owned(masked) = self.mask(text) {
+            *text = masked;
+        }
+    }
+
+    /// A masker for a stream.
+    pub(crate) fn stream(&self) -> StreamMasker {
+        StreamMasker::new(self.masker.clone())
+    }
+}
+
+impl fmt::Debug for Secrets {
+    /// Names only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.values.keys()).finish()
+    }
+}
+
+/// The text as the last words of a program are shown: control characters as escapes.
+fn escape_controls(text: &str) -> String {
+    let escape = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if escape(c) {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
+        out
+    })
+}
