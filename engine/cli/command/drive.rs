@@ -55,6 +55,42 @@ pub(super) fn drive_with(
     word: Option<Control>,
 ) -> Result<Exit, Failure> {
     let since = Timestamp::now();
+    let (ending, history) = drive_to_end(env, store, run, manifest, opened, word)?;
+    tell_end(env, store.as_ref(), &history, since)?;
+    Ok(exit_of(&ending))
+}
+
+/// As [`drive`], for a command whose one result is told by itself: with `--json` nothing of the
+/// run goes to stdout.
+///
+/// # Errors
+/// As [`drive`].
+pub(super) fn drive_quietly(
+    env: &Session,
+    store: &Arc<DiskStore>,
+    run: &RunId,
+    manifest: Manifest,
+    opened: Opened,
+) -> Result<(Ending, History), Failure> {
+    let since = Timestamp::now();
+    let silent = env.json.then(|| env.silent());
+    let to = silent.as_ref().unwrap_or(env);
+    let (ending, history) = drive_to_end(to, store, run, manifest, opened, None)?;
+    if !env.json {
+        tell_end(env, store.as_ref(), &history, since)?;
+    }
+    Ok((ending, history))
+}
+
+/// Drives a run and reads what it came to.
+fn drive_to_end(
+    env: &Session,
+    store: &Arc<DiskStore>,
+    run: &RunId,
+    manifest: Manifest,
+    opened: Opened,
+    word: Option<Control>,
+) -> Result<(Ending, History), Failure> {
     let graph = Arc::clone(opened.state().graph());
     bug::during(run.as_str());
     let shared: Arc<dyn Store> = store.clone();
@@ -69,13 +105,17 @@ pub(super) fn drive_with(
     let records = shared.read_run(run)?;
     let state = flow_runtime::replay(&graph, &manifest, &records);
     let history = History::new(run, manifest, state, &records, None);
-    tell_end(env, shared.as_ref(), &history, since)?;
-    Ok(match ending {
+    Ok((ending, history))
+}
+
+/// The exit code of a run that ended so for this process.
+pub(super) fn exit_of(ending: &Ending) -> Exit {
+    match ending {
         Ending::Finished(RunEnd::Succeeded) => Exit::SUCCEEDED,
-        Ending::Interrupted(signal) => Exit::interrupted(&signal),
+        Ending::Interrupted(signal) => Exit::interrupted(signal),
         Ending::Waiting => Exit::WAITING,
         _ => Exit::FAILED,
-    })
+    }
 }
 
 /// Who watches the run.

@@ -14,6 +14,7 @@ mod runs;
 mod show;
 mod signals;
 mod stages;
+mod update;
 mod validate;
 mod word;
 

@@ -4,6 +4,7 @@
 mod changes;
 mod params;
 mod preflight;
+mod update;
 mod uses;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use serde_json::Value;
 use crate::failure::{Failure, Faults};
 
 pub(crate) use changes::changes;
+pub(crate) use update::{Update, gone, shown};
 pub(crate) use params::{Given, ParamFault, Params, output_value};
 pub(crate) use preflight::{MissingTool, missing};
 
@@ -107,11 +109,29 @@ pub(crate) fn recorded(
     text: &str,
     catalog: &Catalog,
 ) -> Result<Arc<Graph>, Failure> {
+    Examined::of(parsed(manifest, text), catalog).workflow().map(|workflow| workflow.graph)
+}
+
+/// The definition that a run recorded, before it is checked.
+///
+/// # Errors
+/// As [`recorded`].
+pub(crate) fn recorded_definition(manifest: &Manifest, text: &str) -> Result<Definition, Failure> {
+    let Loaded { definition, diagnostics, source, .. } = parsed(manifest, text);
+    definition.ok_or_else(|| Failure::Workflow(Box::new(Faults { diagnostics, source })))
+}
+
+fn parsed(manifest: &Manifest, text: &str) -> Loaded {
     let path = &manifest.workflow_path;
     let name = format!("{} (as recorded)", path.display());
-    let dir = path.parent().unwrap_or(path).to_owned();
-    let loaded = flow_workflows::parse(&name, text, dir);
-    Examined::of(loaded, catalog).workflow().map(|workflow| workflow.graph)
+    flow_workflows::parse(&name, text, path.parent().unwrap_or(path).to_owned())
+}
+
+/// Reads the variables that only this graph's templates read; those on record stay as they are.
+pub(crate) fn add_env(manifest: &mut Manifest, graph: &Graph) {
+    for (name, value) in read_env(graph) {
+        manifest.env.entry(name).or_insert(value);
+    }
 }
 
 /// What a run is limited to.
