@@ -1,10 +1,12 @@
 //! The built binary, driven as a user drives it. One file per theme.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends where it stands")]
 
+mod change;
 mod failures;
 mod harness;
 mod house;
 mod ports;
+mod rerun;
 mod resume;
 mod run;
 mod show;

@@ -26,9 +26,9 @@ use serde_json::Value;
 use crate::failure::{Failure, Faults};
 
 pub(crate) use changes::changes;
-pub(crate) use update::{Update, gone, shown};
 pub(crate) use params::{Given, ParamFault, Params, output_value};
 pub(crate) use preflight::{MissingTool, missing};
+pub(crate) use update::{Update, gone, shown};
 
 /// A workflow file that can run.
 pub(crate) struct Workflow {

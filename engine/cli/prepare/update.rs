@@ -161,9 +161,8 @@ fn is_alike(node: &Node, other: &Node) -> bool {
     let outputs = |node: &Node| -> Vec<(String, String)> {
         node.outputs.iter().map(|port| (port.name.clone(), port.ty.to_string())).collect()
     };
-    let inputs = |node: &Node| -> Vec<String> {
-        node.inputs.iter().map(|port| port.name.clone()).collect()
-    };
+    let inputs =
+        |node: &Node| -> Vec<String> { node.inputs.iter().map(|port| port.name.clone()).collect() };
     node.work.stage.spec().name == other.work.stage.spec().name
         && config(node) == config(other)
         && node.uses == other.uses

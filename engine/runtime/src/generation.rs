@@ -66,11 +66,7 @@ pub fn recorded_generation(
 }
 
 /// The bytes of a later manifest. If there is none of this digest, the first one was changed.
-fn later(
-    store: &dyn Store,
-    run: &RunId,
-    digest: &Digest,
-) -> Result<(String, Vec<u8>), StoreError> {
+fn later(store: &dyn Store, run: &RunId, digest: &Digest) -> Result<(String, Vec<u8>), StoreError> {
     let name = later_manifest(digest);
     let reason = || "it is not the manifest that the run recorded".to_owned();
     match store.run_file(run, &name) {

@@ -63,14 +63,26 @@ mod tests {
         let after = json!({ "a": [1, 3, { "x/y": "new" }], "c": null, "d": true });
         let told = |limit| -> Vec<String> {
             let all = differences(&before, &after, limit);
-            all.into_iter().map(|d| format!("{} {:?} {:?}", d.pointer, d.before.map(Value::to_string), d.after.map(Value::to_string))).collect()
+            all.into_iter()
+                .map(|d| {
+                    format!(
+                        "{} {:?} {:?}",
+                        d.pointer,
+                        d.before.map(Value::to_string),
+                        d.after.map(Value::to_string)
+                    )
+                })
+                .collect()
         };
-        assert_eq!(told(9), [
-            r#"/a/1 Some("2") Some("3")"#,
-            r#"/a/2/x~1y Some("\"old\"") Some("\"new\"")"#,
-            r#"/b Some("1") None"#,
-            r#"/d None Some("true")"#,
-        ]);
+        assert_eq!(
+            told(9),
+            [
+                r#"/a/1 Some("2") Some("3")"#,
+                r#"/a/2/x~1y Some("\"old\"") Some("\"new\"")"#,
+                r#"/b Some("1") None"#,
+                r#"/d None Some("true")"#,
+            ]
+        );
         assert_eq!(told(2).len(), 2);
         assert!(differences(&before, &before, 9).is_empty());
     }

@@ -201,7 +201,10 @@ fn refuse_other_ports(env: &Session, history: &History, node: &Node) -> Result<(
     }
     let command = env.command(&["resume", history.run().as_str(), "--update"]);
     Err(Failure::state(
-        format!("the outputs of `{}` are declared otherwise in the run, so it cannot adopt these", node.name),
+        format!(
+            "the outputs of `{}` are declared otherwise in the run, so it cannot adopt these",
+            node.name
+        ),
         format!("adopt the whole file: {command}"),
     ))
 }
@@ -215,14 +218,27 @@ mod tests {
     #[test]
     fn a_setting_is_json_unless_text_stood_there() {
         let table = [
-            ("shell", "5", json!({ "shell": "5", "n": 1, "argv": ["a", "b"], "x": "{{ inputs.x }}" })),
+            (
+                "shell",
+                "5",
+                json!({ "shell": "5", "n": 1, "argv": ["a", "b"], "x": "{{ inputs.x }}" }),
+            ),
             ("n", "5", json!({ "shell": "s", "n": 5, "argv": ["a", "b"], "x": "{{ inputs.x }}" })),
             ("x", "[1]", json!({ "shell": "s", "n": 1, "argv": ["a", "b"], "x": [1] })),
-            ("argv.1", "c", json!({ "shell": "s", "n": 1, "argv": ["a", "c"], "x": "{{ inputs.x }}" })),
-            ("env.A", "yes", json!({ "shell": "s", "n": 1, "argv": ["a", "b"], "x": "{{ inputs.x }}", "env": { "A": "yes" } })),
+            (
+                "argv.1",
+                "c",
+                json!({ "shell": "s", "n": 1, "argv": ["a", "c"], "x": "{{ inputs.x }}" }),
+            ),
+            (
+                "env.A",
+                "yes",
+                json!({ "shell": "s", "n": 1, "argv": ["a", "b"], "x": "{{ inputs.x }}", "env": { "A": "yes" } }),
+            ),
         ];
         for (path, word, expected) in table {
-            let mut config = json!({ "shell": "s", "n": 1, "argv": ["a", "b"], "x": "{{ inputs.x }}" });
+            let mut config =
+                json!({ "shell": "s", "n": 1, "argv": ["a", "b"], "x": "{{ inputs.x }}" });
             place(&mut config, path, word, false).expect("it fits");
             assert_eq!(config, expected, "{path}={word}");
         }

@@ -45,7 +45,8 @@ impl Earlier {
         key: &Digest,
     ) -> impl Iterator<Item = &'a TaskRef> {
         let known = self.0.get(key).map_or(&[][..], Vec::as_slice);
-        let siblings = known.iter().rev().filter(move |other| other.node == task.node && *other != task);
+        let siblings =
+            known.iter().rev().filter(move |other| other.node == task.node && *other != task);
         let gone = known.iter().rev().filter(move |other| graph.find(&other.node).is_none());
         std::iter::once(task).chain(siblings).chain(gone)
     }
@@ -128,10 +129,11 @@ mod tests {
     fn a_result_is_looked_for_under_its_own_name_first_and_never_under_that_of_another_node() {
         let graph = two_nodes();
         let key = Digest::of(b"key");
-        let records: Vec<Recorded> = [item("a", "0"), item("a", "1"), item("b", "0"), TaskRef::node("gone")]
-            .into_iter()
-            .map(|task| reused(task, key))
-            .collect();
+        let records: Vec<Recorded> =
+            [item("a", "0"), item("a", "1"), item("b", "0"), TaskRef::node("gone")]
+                .into_iter()
+                .map(|task| reused(task, key))
+                .collect();
         let earlier = Earlier::of(&records);
         let own = item("a", "1");
         let asked: Vec<String> =

@@ -12,7 +12,9 @@ use flow_core::run::manifest::Manifest;
 use flow_core::run::{Ending, Event, Recorded};
 use flow_core::stage::{BoxFuture, Context, Draft, Drafts, Job, Ports, Stage, StageSpec};
 use flow_core::store::Store;
-use flow_runtime::{Observer, RunError, Runner, SystemClock, open, start};
+use flow_runtime::{
+    Observer, RunError, Runner, SystemClock, open, record_generation, recorded_generation, start,
+};
 use flow_store::MemoryStore;
 use serde_json::json;
 
@@ -88,9 +90,18 @@ impl Observer for Notes {
     }
 }
 
+fn graph(text: &str, catalog: &Catalog) -> Arc<Graph> {
+    let loaded = flow_workflows::parse("test.toml", text, "/".into());
+    assert!(loaded.is_valid(), "{:?}", loaded.diagnostics);
+    Arc::new(check(&loaded.definition.unwrap(), catalog).unwrap_or_else(|f| panic!("{f:?}")))
+}
+
 /// A workflow with its script and its store.
 pub(crate) struct Harness {
     graph: Arc<Graph>,
+    /// The text of the workflow.
+    text: String,
+    catalog: Catalog,
     store: Arc<MemoryStore>,
     script: Arc<Script>,
     notes: Notes,
@@ -111,12 +122,10 @@ impl Harness {
             example: "",
         };
         let catalog = Catalog::new().with(Scripted { spec, script: Arc::clone(&script) });
-        let loaded = flow_workflows::parse("test.toml", text, "/".into());
-        assert!(loaded.is_valid(), "{:?}", loaded.diagnostics);
-        let graph =
-            check(&loaded.definition.unwrap(), &catalog).unwrap_or_else(|f| panic!("{f:?}"));
         Self {
-            graph: Arc::new(graph),
+            graph: graph(text, &catalog),
+            text: text.to_owned(),
+            catalog,
             store: Arc::new(MemoryStore::new().unwrap()),
             script,
             notes: Notes::default(),
@@ -143,7 +152,7 @@ impl Harness {
         Manifest {
             flow_version: "test".into(),
             workflow_path: "/test.toml".into(),
-            definition: flow_core::digest::Digest::of(b""),
+            definition: flow_core::digest::Digest::of(self.text.as_bytes()),
             params: BTreeMap::new(),
             param_paths: BTreeMap::new(),
             uses: BTreeMap::new(),
@@ -166,7 +175,8 @@ impl Harness {
 
     pub(crate) fn try_run(&self) -> Result<Ending, RunError> {
         let store: Arc<dyn Store> = self.store.clone();
-        let opened = start(&store, self.run.clone(), Arc::clone(&self.graph), self.manifest(), "")?;
+        let graph = Arc::clone(&self.graph);
+        let opened = start(&store, self.run.clone(), graph, self.manifest(), &self.text)?;
         self.drive(store, opened)
     }
 
@@ -182,6 +192,26 @@ impl Harness {
         }
         let opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest())?;
         self.drive(store, opened)
+    }
+
+    /// Puts another text in force and drives the run.
+    pub(crate) fn try_update(&mut self, text: &str) -> Result<Ending, RunError> {
+        let store: Arc<dyn Store> = self.store.clone();
+        let (before, recorded) = (Arc::clone(&self.graph), self.manifest());
+        let mut opened = open(&store, &self.run, before, recorded)?;
+        (self.graph, self.text) = (graph(text, &self.catalog), text.to_owned());
+        let digest = record_generation(store.as_ref(), &self.run, &self.manifest(), text, &[])?;
+        opened.update(Arc::clone(&self.graph), self.manifest(), digest)?;
+        self.drive(store, opened)
+    }
+
+    /// Whether the run goes by the latest text. A text that it does not go by is as good as none.
+    pub(crate) fn is_updated(&self) -> bool {
+        let records = self.store.read_run(&self.run).unwrap();
+        let (manifest, text) =
+            recorded_generation(self.store.as_ref(), &self.run, &records).unwrap();
+        assert_eq!(manifest.definition, flow_core::digest::Digest::of(text.as_bytes()));
+        text == self.text
     }
 
     fn drive(
