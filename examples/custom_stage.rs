@@ -201,7 +201,7 @@ fn run(store: Arc<dyn Store>) -> Result<BTreeMap<String, Value>, Box<dyn Error>>
     let opened =
         flow_runtime::start(&store, id.clone(), Arc::clone(&graph), manifest.clone(), WORKFLOW)?;
     let clock = Arc::new(SystemClock::start());
-    let runner = Runner { store: Arc::clone(&store), clock, secrets: Arc::default() };
+    let runner = Runner { store: Arc::clone(&store), clock };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // The sending side is how a program would interrupt the run.
     let (_keep, control) = tokio::sync::mpsc::unbounded_channel();

@@ -126,6 +126,15 @@ pub(crate) struct InitArgs {
 pub(crate) struct ResumeArgs {
     /// The run: an id, a unique prefix, or `latest`
     pub(crate) run: String,
+    /// Adopt what changed on the disk: the workflow file, `uses`, files of parameters
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Go on with this workflow file; implies --update
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Set a parameter to a new value; implies --update; may be repeated
+    #[arg(long = "param", value_name = "K=V", value_parser = key_value)]
+    pub(crate) params: Vec<(String, String)>,
     /// Leave with exit code 7 when only waiting is left
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -196,6 +205,27 @@ pub(crate) struct RerunArgs {
     pub(crate) run: String,
     /// The node, or 'NODE[KEY]' for one item
     pub(crate) node: String,
+    /// Use another value: inputs.PORT=VALUE or with.KEY=VALUE; may be repeated
+    #[arg(long = "set", value_name = "WHAT=VALUE", value_parser = key_value)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Take the node as the workflow file has it now, and what it uses from the disk
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// As --update, with this workflow file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Keep the scratch folder, and say where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Make this result the run's own
+    #[arg(long)]
+    pub(crate) adopt: bool,
+    /// With --adopt: run what depends on it, as far as its inputs change
+    #[arg(long)]
+    pub(crate) downstream: bool,
+    /// Allow a node with `effect`, which acts on the outside world
+    #[arg(long)]
+    pub(crate) allow_effect: bool,
 }
 
 #[derive(Debug, ClapArgs)]

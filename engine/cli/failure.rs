@@ -71,6 +71,9 @@ pub(crate) enum Failure {
     /// Outputs that were given have faults.
     #[error("{} refused", if .0.len() == 1 { "an output is".into() } else { format!("{} outputs are", .0.len()) })]
     Outputs(Vec<ParamFault>),
+    /// Values of `--set` have faults.
+    #[error("{} of --set {} refused", if .0.len() == 1 { "a value" } else { "values" }, if .0.len() == 1 { "is" } else { "are" })]
+    Settings(Vec<ParamFault>),
     /// The file of parameters has no table of values.
     #[error("cannot read parameters from {}: {reason}", path.display())]
     ParamsFile { path: PathBuf, reason: String },
@@ -181,6 +184,10 @@ impl Failure {
             Self::Outputs(faults) => Verdict {
                 details: faults.iter().map(ToString::to_string).collect(),
                 ..verdict(2, Some("give an output with --output PORT=VALUE".into()))
+            },
+            Self::Settings(faults) => Verdict {
+                details: faults.iter().map(ToString::to_string).collect(),
+                ..verdict(3, Some("write --set inputs.PORT=VALUE or --set with.KEY=VALUE".into()))
             },
             Self::ParamsFile { .. } => {
                 verdict(3, Some("write a TOML or JSON table with a value for each name".into()))

@@ -8,10 +8,10 @@ use flow_core::error::StageError;
 use flow_core::graph::Graph;
 use flow_core::id::RunId;
 use flow_core::run::event::{Event, RunEnd};
-use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest};
+use flow_core::run::manifest::Manifest;
 use flow_core::run::state::RunPhase;
 use flow_core::run::{Recorded, RunState};
-use flow_core::store::{Store, StoreError};
+use flow_core::store::Store;
 use jiff::Timestamp;
 
 use crate::args::RunStatus;
@@ -112,7 +112,7 @@ impl History {
     pub(crate) fn read(store: &dyn Store, run: &RunId, catalog: &Catalog) -> Result<Self, Failure> {
         let holder = store.holder(run)?;
         let records = store.read_run(run)?;
-        let (manifest, graph) = record(store, run, catalog)?;
+        let (manifest, graph) = record(store, run, &records, catalog)?;
         let state = flow_runtime::replay(&graph, &manifest, &records);
         Ok(Self::new(run, manifest, state, &records, holder))
     }
@@ -134,12 +134,10 @@ impl History {
         if state.only_waits() {
             outline.status = RunStatus::Waiting;
         }
-        // A run that was just created has no records yet.
-        if outline.workflow.is_empty() {
-            state.graph().name().clone_into(&mut outline.workflow);
-            outline.started_at = Some(manifest.started_at);
-            outline.params = serde_json::json!(manifest.params);
-        }
+        // They are those in force, and a run that was just created has no records yet.
+        state.graph().name().clone_into(&mut outline.workflow);
+        outline.params = serde_json::json!(manifest.params);
+        outline.started_at = outline.started_at.or(Some(manifest.started_at));
         Self { outline, manifest, state, holder }
     }
 
@@ -197,28 +195,17 @@ pub(crate) fn load_fault(fault: flow_runtime::LoadFault) -> Box<StageError> {
     }
 }
 
-/// The recorded manifest and graph of a run.
+/// The manifest and graph that the records of a run have put in force.
 ///
 /// # Errors
 /// As [`History::read`].
 pub(crate) fn record(
     store: &dyn Store,
     run: &RunId,
+    records: &[Recorded],
     catalog: &Catalog,
 ) -> Result<(Manifest, Arc<Graph>), Failure> {
-    let damaged = |name: &str, reason: String| StoreError::Damaged {
-        path: store.run_dir(run).join(name),
-        offset: 0,
-        reason,
-    };
-    let manifest: Manifest = serde_json::from_slice(&store.run_file(run, MANIFEST_FILE)?)
-        .map_err(|error| damaged(MANIFEST_FILE, error.to_string()))?;
-    let text = String::from_utf8(store.run_file(run, DEFINITION_FILE)?)
-        .map_err(|error| damaged(DEFINITION_FILE, error.to_string()))?;
-    if flow_core::digest::Digest::of(text.as_bytes()) != manifest.definition {
-        let reason = "it is not the workflow that the run recorded".to_owned();
-        return Err(damaged(DEFINITION_FILE, reason).into());
-    }
+    let (manifest, text) = flow_runtime::recorded_generation(store, run, records)?;
     let graph = prepare::recorded(&manifest, &text, catalog)?;
     Ok((manifest, graph))
 }

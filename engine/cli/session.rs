@@ -62,6 +62,18 @@ impl Session {
         }
     }
 
+    /// The same, telling failures alone, and nothing on stdout.
+    pub(crate) fn silent(&self) -> Self {
+        Self {
+            out: Arc::clone(&self.out),
+            stdout: self.stdout,
+            stderr: self.stderr,
+            json: false,
+            verbosity: Verbosity::Quiet,
+            store: self.store.clone(),
+        }
+    }
+
     /// All stages, with a new starter of programs that starts with the first of them.
     pub(crate) fn catalog(&self) -> Catalog {
         flow_stages::catalog(Spawner::new())

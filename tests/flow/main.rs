@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends where it stands")]
 
 mod authors;
+mod change;
 mod examples;
 mod failures;
 mod harness;
 mod house;
 mod http;
 mod ports;
+mod rerun;
 mod resume;
 mod run;
 mod secrets;

@@ -37,8 +37,9 @@ pub(crate) fn run(args: &CancelArgs, env: &Session) -> Result<Exit, Failure> {
         // Nodes with `always` still run; one whose secret is missing fails, and the run ends all the same.
         let (secrets, _) = prepare::read_secrets(&graph, |_| false)?;
         let manifest = history.manifest;
-        let opened = flow_runtime::open(&shared, &run, graph, manifest.clone())?;
-        drive_with(env, &store, &run, manifest, opened, secrets, Some(Control::Cancel))?;
+        let mut opened = flow_runtime::open(&shared, &run, graph, manifest.clone())?;
+        opened.keep_secrets(secrets);
+        drive_with(env, &store, &run, manifest, opened, Some(Control::Cancel))?;
         return Ok(Exit::SUCCEEDED);
     }
     let ended = |state: &flow_core::run::RunState| matches!(state.phase(), RunPhase::Finished(_));

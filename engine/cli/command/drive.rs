@@ -8,7 +8,7 @@ use flow_core::run::Ending;
 use flow_core::run::event::RunEnd;
 use flow_core::run::manifest::Manifest;
 use flow_core::store::Store;
-use flow_runtime::{Control, Observer, Opened, RunError, Runner, Secrets, SystemClock};
+use flow_runtime::{Control, Observer, Opened, RunError, Runner, SystemClock};
 use flow_store::DiskStore;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -38,9 +38,8 @@ pub(super) fn drive(
     run: &RunId,
     manifest: Manifest,
     opened: Opened,
-    secrets: Arc<Secrets>,
 ) -> Result<Exit, Failure> {
-    drive_with(env, store, run, manifest, opened, secrets, None)
+    drive_with(env, store, run, manifest, opened, None)
 }
 
 /// As [`drive`], with a word that is said to the run at once.
@@ -53,32 +52,72 @@ pub(super) fn drive_with(
     run: &RunId,
     manifest: Manifest,
     opened: Opened,
-    secrets: Arc<Secrets>,
     word: Option<Control>,
 ) -> Result<Exit, Failure> {
     let since = Timestamp::now();
+    let (ending, history) = drive_to_end(env, store, run, manifest, opened, word)?;
+    tell_end(env, store.as_ref(), &history, since)?;
+    Ok(exit_of(&ending))
+}
+
+/// As [`drive`], for a command whose one result is told by itself: with `--json` nothing of the
+/// run goes to stdout.
+///
+/// # Errors
+/// As [`drive`].
+pub(super) fn drive_quietly(
+    env: &Session,
+    store: &Arc<DiskStore>,
+    run: &RunId,
+    manifest: Manifest,
+    opened: Opened,
+) -> Result<(Ending, History), Failure> {
+    let since = Timestamp::now();
+    let silent = env.json.then(|| env.silent());
+    let to = silent.as_ref().unwrap_or(env);
+    let (ending, history) = drive_to_end(to, store, run, manifest, opened, None)?;
+    if !env.json {
+        tell_end(env, store.as_ref(), &history, since)?;
+    }
+    Ok((ending, history))
+}
+
+/// Drives a run and reads what it came to.
+fn drive_to_end(
+    env: &Session,
+    store: &Arc<DiskStore>,
+    run: &RunId,
+    manifest: Manifest,
+    opened: Opened,
+    word: Option<Control>,
+) -> Result<(Ending, History), Failure> {
     let graph = Arc::clone(opened.state().graph());
     bug::during(run.as_str());
     let shared: Arc<dyn Store> = store.clone();
+    let secrets = Arc::clone(opened.secrets());
     let log = LogFiles::open(&store.logs_dir(), Arc::clone(&secrets))
         .map(|files| Arc::new(Mutex::new(files)));
     let log = log.map_err(|source| Failure::Write { path: store.logs_dir(), source })?;
-    tracing_lines::install(run.as_str(), Arc::clone(&log), Arc::clone(&secrets));
+    tracing_lines::install(run.as_str(), Arc::clone(&log), secrets);
     let observers = observers(env, &shared, run, &opened, log);
-    let ending = block_on(env, &shared, opened, observers, secrets, word)?;
+    let ending = block_on(env, &shared, opened, observers, word)?;
     if let Ending::StoreFailed(error) = ending {
         return Err(Failure::StoreStopped(error));
     }
     let records = shared.read_run(run)?;
     let state = flow_runtime::replay(&graph, &manifest, &records);
     let history = History::new(run, manifest, state, &records, None);
-    tell_end(env, shared.as_ref(), &history, since)?;
-    Ok(match ending {
+    Ok((ending, history))
+}
+
+/// The exit code of a run that ended so for this process.
+pub(super) fn exit_of(ending: &Ending) -> Exit {
+    match ending {
         Ending::Finished(RunEnd::Succeeded) => Exit::SUCCEEDED,
-        Ending::Interrupted(signal) => Exit::interrupted(&signal),
+        Ending::Interrupted(signal) => Exit::interrupted(signal),
         Ending::Waiting => Exit::WAITING,
         _ => Exit::FAILED,
-    })
+    }
 }
 
 /// Who watches the run.
@@ -109,12 +148,10 @@ fn block_on(
     store: &Arc<dyn Store>,
     opened: Opened,
     observers: Vec<Box<dyn Observer>>,
-    secrets: Arc<Secrets>,
     word: Option<Control>,
 ) -> Result<Ending, Failure> {
     let runtime = runtime()?;
-    let clock = Arc::new(SystemClock::start());
-    let runner = Runner { store: Arc::clone(store), clock, secrets };
+    let runner = Runner { store: Arc::clone(store), clock: Arc::new(SystemClock::start()) };
     let (sender, receiver) = mpsc::unbounded_channel();
     if let Some(word) = word {
         // The receiver is right here.

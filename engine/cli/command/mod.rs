@@ -16,6 +16,7 @@ mod schema;
 mod show;
 mod signals;
 mod stages;
+mod update;
 mod validate;
 mod word;
 

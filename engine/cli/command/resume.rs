@@ -10,6 +10,7 @@ use flow_core::store::{Store, StoreError};
 use jiff::Timestamp;
 
 use super::drive::{drive, tell_end};
+use super::update;
 use crate::args::ResumeArgs;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
@@ -21,6 +22,9 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
     let run = find_run(store.as_ref(), &args.run)?;
     let catalog = env.catalog();
     let history = History::read(store.as_ref(), &run, &catalog)?;
+    if args.update || args.file.is_some() || !args.params.is_empty() {
+        return update::run(args, env, &store, history);
+    }
     if let Some(exit) = settled(env, store.as_ref(), &history)? {
         return Ok(exit);
     }
@@ -41,13 +45,18 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
         drop(opened);
         return self::run(args, env);
     }
-    for note in prepare::changes(&manifest) {
+    let changes = prepare::changes(&manifest);
+    let way = (!changes.is_empty()).then(|| {
+        format!("adopt what changed with: {}", env.command(&["resume", run.as_str(), "--update"]))
+    });
+    for note in changes.into_iter().chain(way) {
         opened.note(note);
     }
     if args.no_wait {
         opened.leave_waits();
     }
-    drive(env, &store, &run, manifest, opened, secrets)
+    opened.keep_secrets(secrets);
+    drive(env, &store, &run, manifest, opened)
 }
 
 /// What there is to say of a run that cannot go on.
@@ -57,15 +66,18 @@ fn settled(env: &Session, store: &dyn Store, history: &History) -> Result<Option
             tell_end(env, store, history, Timestamp::now())?;
             Ok(Some(Exit::SUCCEEDED))
         }
-        Some(RunEnd::Cancelled) => Err(Failure::state(
-            format!("run {} is cancelled", history.run()),
-            format!(
-                "start a new one: {}",
-                env.command(&["run", &history.manifest.workflow_path.display().to_string()])
-            ),
-        )),
+        Some(RunEnd::Cancelled) => Err(cancelled(env, history)),
         Some(RunEnd::Failed) | None => Ok(None),
     }
+}
+
+/// A cancelled run has ended for good.
+pub(super) fn cancelled(env: &Session, history: &History) -> Failure {
+    let file = history.manifest.workflow_path.display().to_string();
+    Failure::state(
+        format!("run {} is cancelled", history.run()),
+        format!("start a new one: {}", env.command(&["run", &file])),
+    )
 }
 
 /// Whether anything of a node may still run.

@@ -46,7 +46,8 @@ pub(crate) fn run(args: &RunArgs, env: &Session) -> Result<Exit, Failure> {
     if args.no_wait {
         opened.leave_waits();
     }
-    drive(env, &store, &run, manifest, opened, secrets)
+    opened.keep_secrets(secrets);
+    drive(env, &store, &run, manifest, opened)
 }
 
 /// The id that was asked for, or a fresh one: ids grow with time.

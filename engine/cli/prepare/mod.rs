@@ -6,6 +6,7 @@ mod param_files;
 mod params;
 mod preflight;
 mod secrets;
+mod update;
 mod uses;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub(crate) use changes::changes;
 pub(crate) use params::{Given, ParamFault, Params, output_value};
 pub(crate) use preflight::{MissingTool, missing};
 pub(crate) use secrets::{check_recorded, read as read_secrets};
+pub(crate) use update::{Update, gone, shown};
 
 /// A workflow file that can run.
 pub(crate) struct Workflow {
@@ -110,14 +112,33 @@ pub(crate) fn recorded(
     text: &str,
     catalog: &Catalog,
 ) -> Result<Arc<Graph>, Failure> {
+    Examined::of(parsed(manifest, text), catalog).workflow().map(|workflow| workflow.graph)
+}
+
+/// The definition that a run recorded, before it is checked.
+///
+/// # Errors
+/// As [`recorded`].
+pub(crate) fn recorded_definition(manifest: &Manifest, text: &str) -> Result<Definition, Failure> {
+    let Loaded { definition, diagnostics, source, .. } = parsed(manifest, text);
+    definition.ok_or_else(|| Failure::Workflow(Box::new(Faults { diagnostics, source })))
+}
+
+fn parsed(manifest: &Manifest, text: &str) -> Loaded {
     let path = &manifest.workflow_path;
     let name = format!("{} (as recorded)", path.display());
     let dir = path.parent().unwrap_or(path).to_owned();
-    let loaded = flow_workflows::parse_with(&name, text, dir, &|path| {
+    flow_workflows::parse_with(&name, text, dir, &|path| {
         let text = manifest.schemas.get(path).cloned();
         text.ok_or_else(|| "it is not recorded with the run".to_owned())
-    });
-    Examined::of(loaded, catalog).workflow().map(|workflow| workflow.graph)
+    })
+}
+
+/// Reads the variables that only this graph's templates read; those on record stay as they are.
+pub(crate) fn add_env(manifest: &mut Manifest, graph: &Graph) {
+    for (name, value) in read_env(graph) {
+        manifest.env.entry(name).or_insert(value);
+    }
 }
 
 /// What a run is limited to.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flow_core::diagnostic::nearest;
 use flow_core::graph::{Graph, Param};
 use flow_core::json;
+use flow_core::run::manifest::Manifest;
 use flow_core::schema::{Severity, Type, validate};
 use flow_core::store::Store;
 use serde_json::{Map, Value};
@@ -54,6 +55,36 @@ impl Given {
             given.table_dir = path.parent().unwrap_or(Path::new("")).to_owned();
         }
         Ok(given)
+    }
+
+    /// What a run that is updated goes by: words, else what is on record, unless that was the
+    /// default then; defaults are those of the new file.
+    pub(crate) fn again(
+        words: &[(String, String)],
+        manifest: &Manifest,
+        before: &Graph,
+        now: &Graph,
+    ) -> Self {
+        let mut given = Self { words: words.to_vec(), ..Self::default() };
+        for (name, value) in &manifest.params {
+            let path = manifest.param_paths.get(name);
+            let default = before.params().get(name).and_then(|param| param.default.as_ref());
+            let was_default = match (path, default) {
+                (Some(path), Some(Value::String(text))) => {
+                    std::path::absolute(before.dir().join(text)).is_ok_and(|full| full == *path)
+                }
+                (None, default) => default.unwrap_or(&Value::Null) == value,
+                (Some(_), _) => false,
+            };
+            if !was_default && now.params().contains_key(name) {
+                let value = path.map_or_else(
+                    || value.clone(),
+                    |path| Value::String(path.to_string_lossy().into_owned()),
+                );
+                given.table.insert(name.clone(), value);
+            }
+        }
+        given
     }
 
     /// What was given for a parameter.

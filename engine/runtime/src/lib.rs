@@ -2,10 +2,12 @@
 //! the observers, and acts. Which stages there are, how the store keeps its promises and who
 //! watches is none of its business.
 
+mod adopt;
 pub mod bus;
 pub mod clock;
 mod dispatcher;
 mod executor;
+mod generation;
 pub mod inbox;
 mod leftovers;
 mod losses;
@@ -14,12 +16,14 @@ pub mod secrets;
 pub mod testing;
 pub mod wiring;
 
+pub use adopt::record_adopted;
 pub use bus::{Observer, Passing};
 pub use clock::{Clock, SystemClock};
 pub use executor::{
-    Answer, LoadFault, Trial, TrialResult, admit_outputs, capture_path, input_values, try_once,
-    value_at,
+    Answer, LoadFault, Trial, TrialPlan, TrialResult, admit_outputs, capture_path, input_values,
+    try_once, value_at,
 };
+pub use generation::{record_generation, recorded_generation};
 pub use inbox::Word;
 pub use runner::{
     Control, Opened, RunError, Runner, file_artifact, open, record_word, replay, start,

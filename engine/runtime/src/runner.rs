@@ -8,7 +8,7 @@ use flow_core::graph::Graph;
 use flow_core::id::TaskId;
 use flow_core::id::{NodeId, RunId};
 use flow_core::payload::{Artifact, DIR_MEDIA_TYPE};
-use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest};
+use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest, in_force};
 use flow_core::run::state::{Phase, Tasks};
 use flow_core::run::{Ending, Event, Recorded, RunState};
 use flow_core::schema::Type;
@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::dispatcher::Dispatcher;
-use crate::executor::Surroundings;
+use crate::executor::{Earlier, Surroundings};
+use crate::generation::manifest_bytes;
 use crate::secrets::Secrets;
 
 /// A word from outside to a run in progress.
@@ -54,6 +55,10 @@ pub struct Opened {
     pub(crate) notes: Vec<String>,
     /// Nodes whose results are open again, with all that depends on them.
     pub(crate) invalidated: Vec<Arc<str>>,
+    /// Whether another manifest and definition are in force from here on.
+    pub(crate) updated: bool,
+    /// Values that are given to stages and hidden in all that is written.
+    pub(crate) secrets: Arc<Secrets>,
     /// Facts that are recorded when the run is taken up.
     pub(crate) first: (Vec<Event>, Vec<InlinePayload>),
 }
@@ -65,9 +70,41 @@ impl Opened {
         &self.state
     }
 
+    /// Gives the run its secrets, as this invocation reads them.
+    pub fn keep_secrets(&mut self, secrets: Arc<Secrets>) {
+        self.secrets = secrets;
+    }
+
+    /// The secrets of this invocation.
+    #[must_use]
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
     /// Makes this process leave when only waiting is left.
     pub fn leave_waits(&mut self) {
         self.state.leave_waits();
+    }
+
+    /// Puts another definition and manifest in force, whose digest [`record_generation`] gave. All
+    /// nodes are open again: a result is taken where its key is what it was. Nothing of this holds
+    /// before the resumption is on record, and then all of it does.
+    ///
+    /// # Errors
+    /// A journal that cannot be read.
+    ///
+    /// [`record_generation`]: crate::record_generation
+    pub fn update(
+        &mut self,
+        graph: Arc<Graph>,
+        manifest: Manifest,
+        digest: Digest,
+    ) -> Result<(), StoreError> {
+        self.state = replay(&graph, &manifest, &self.journal.replay()?);
+        (self.manifest, self.manifest_digest) = (Arc::new(manifest), digest);
+        self.updated = true;
+        self.invalidate(&graph.ids().collect::<Vec<_>>());
+        Ok(())
     }
 
     /// Opens the results of nodes again: each is taken where its key is what it was, and made anew
@@ -113,6 +150,8 @@ pub fn start(
         state,
         notes: Vec::new(),
         invalidated: Vec::new(),
+        updated: false,
+        secrets: Arc::default(),
         first: (Vec::new(), Vec::new()),
     })
 }
@@ -131,14 +170,20 @@ pub fn open(
     let records = journal.replay()?;
     crate::leftovers::end_leftovers(&records);
     let state = replay(&graph, &manifest, &records);
+    let manifest_digest = match in_force(&records) {
+        Some(digest) => digest,
+        None => Digest::of(&manifest_bytes(&manifest)?),
+    };
     Ok(Opened {
         run: run.clone(),
-        manifest_digest: Digest::of(&manifest_bytes(&manifest)?),
+        manifest_digest,
         manifest: Arc::new(manifest),
         journal,
         state,
         notes: Vec::new(),
         invalidated: Vec::new(),
+        updated: false,
+        secrets: Arc::default(),
         first: (Vec::new(), Vec::new()),
     })
 }
@@ -158,22 +203,12 @@ fn fresh_state(graph: &Arc<Graph>, manifest: &Manifest) -> RunState {
     RunState::new(Arc::clone(graph), only, manifest.max_parallel)
 }
 
-fn manifest_bytes(manifest: &Manifest) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec_pretty(manifest).map_err(|e| StoreError::Io {
-        operation: "encode",
-        path: MANIFEST_FILE.into(),
-        source: e.into(),
-    })
-}
-
 /// Drives runs.
 pub struct Runner {
     /// Where runs are kept.
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What no record may show.
-    pub secrets: Arc<Secrets>,
 }
 
 impl Runner {
@@ -197,8 +232,12 @@ impl Runner {
             manifest: Arc::clone(&opened.manifest),
             bus: Some(bus.clone()),
             spare: crate::executor::SpareFolders::default(),
+            earlier: match opened.state.reuses() || !opened.invalidated.is_empty() {
+                true => Earlier::of(&opened.journal.replay()?),
+                false => Earlier::default(),
+            },
             clock: Arc::clone(&self.clock),
-            secrets: Arc::clone(&self.secrets),
+            secrets: Arc::clone(&opened.secrets),
         };
         let first = match opened.state.invocation() {
             0 => vec![Event::RunStarted {
@@ -221,7 +260,11 @@ impl Runner {
 impl Runner {
     /// What is recorded when a run is taken up: that it is, and which results must be made again.
     fn resumption(&self, opened: &Opened) -> Result<Vec<Event>, RunError> {
-        let lost = crate::losses::lost_tasks(self.store.as_ref(), &opened.run, &opened.state)?;
+        // Whoever looks for an earlier result looks whether its bytes are there.
+        let lost = match opened.updated {
+            true => std::collections::BTreeMap::new(),
+            false => crate::losses::lost_tasks(self.store.as_ref(), &opened.run, &opened.state)?,
+        };
         let mut notes = opened.notes.clone();
         let mut losses = Vec::new();
         for (task, reason) in lost {

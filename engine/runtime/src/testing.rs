@@ -287,6 +287,7 @@ impl StageTest {
             manifest: Arc::new(manifest),
             bus: Some(bus),
             spare: SpareFolders::default(),
+            earlier: crate::executor::Earlier::default(),
             clock: Arc::new(crate::SystemClock::start()),
             secrets: Arc::default(),
         };

@@ -57,6 +57,7 @@ impl RunState {
             Event::FellBack { task, variant, error, .. } => {
                 self.change(task, |t| {
                     t.last_error = Some(Arc::new(error.as_ref().clone()));
+                    t.tried.extend(t.key);
                     t.variant = *variant;
                     t.used = 0;
                     t.phase = Phase::Ready;
@@ -86,9 +87,11 @@ impl RunState {
                     self.waiting.insert(id);
                 }
             }
-            Event::Succeeded { task, key, outputs, duration_ms, .. } => {
+            Event::Succeeded { task, attempt, key, outputs, duration_ms, .. } => {
                 let done = Done { key: *key, outputs: outputs.clone(), duration_ms: *duration_ms };
                 self.end(task, Phase::Succeeded(Arc::new(done)), ts, false);
+                // A result that was adopted from a trial has no start on record.
+                self.change(task, |t| t.attempts = t.attempts.max(*attempt));
             }
             Event::Reused { task, key, outputs, .. } => {
                 let done = Done { key: *key, outputs: outputs.clone(), duration_ms: 0 };
@@ -128,12 +131,10 @@ impl RunState {
     fn end(&mut self, task: &TaskRef, phase: Phase, ts: Timestamp, reused: bool) {
         let Some(id) = self.find(task) else { return };
         let invocation = self.invocation;
-        let node = self.graph.node(id.node);
-        let (accepted, always) = (node.optional, node.always);
-        let failed = matches!(phase, Phase::Failed(_));
         let done = matches!(phase, Phase::Succeeded(_) | Phase::Skipped(_));
-        // Whatever came of a node that always runs, the next one of its kind runs too.
-        let lets_on = done || (id.item.is_none() && ((failed && accepted) || always));
+        let (fails, lets_on) = (self.fails_run(id, &phase), self.lets_on(id, &phase));
+        let Some(before) = self.task(id).map(|task| task.phase.clone()) else { return };
+        let (had_failed, had_let_on) = (self.fails_run(id, &before), self.lets_on(id, &before));
         let Some(task) = self.task_mut(id) else { return };
         task.phase = phase;
         task.finished_at = Some(ts);
@@ -148,23 +149,38 @@ impl RunState {
         }
         match id.item {
             None => {
-                if failed && !accepted {
-                    self.failed += 1;
-                }
-                if lets_on {
+                // A result may take the place of another end, when it is adopted.
+                self.failed = self.failed.saturating_sub(u32::from(had_failed)) + u32::from(fails);
+                if lets_on && !had_let_on {
                     self.release(id.node);
                 }
             }
             Some(index) => {
-                let drops = self.drops(id.node);
-                if lets_on || (failed && drops) {
+                if lets_on && !had_let_on {
                     self.release_item(id.node, index);
                 }
                 let node = &mut self.nodes[id.node.index()];
-                node.open_items = node.open_items.saturating_sub(1);
+                node.open_items = node.open_items.saturating_sub(u32::from(!before.is_over()));
                 self.note_gatherable(id.node);
             }
         }
+    }
+
+    /// Whether a whole task that ended so fails the run.
+    fn fails_run(&self, id: TaskId, phase: &Phase) -> bool {
+        matches!(phase, Phase::Failed(_)) && !self.graph.node(id.node).optional
+    }
+
+    /// Whether whatever waits for a task may go on once it is here.
+    fn lets_on(&self, id: TaskId, phase: &Phase) -> bool {
+        let node = self.graph.node(id.node);
+        let failed = matches!(phase, Phase::Failed(_));
+        let accepted = match id.item {
+            // Whatever came of a node that always runs, the next one of its kind runs too.
+            None => (failed && node.optional) || (node.always && phase.is_over()),
+            Some(_) => failed && self.drops(id.node),
+        };
+        accepted || matches!(phase, Phase::Succeeded(_) | Phase::Skipped(_))
     }
 
     pub(super) fn drops(&self, node: NodeId) -> bool {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::event::{Event, Recorded};
 use crate::digest::Digest;
 use crate::payload::Artifact;
 
@@ -14,6 +15,28 @@ use crate::payload::Artifact;
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Name of the recorded workflow file in the run's folder.
 pub const DEFINITION_FILE: &str = "workflow.toml";
+
+/// Name of a recorded manifest that took the place of the first one.
+#[must_use]
+pub fn later_manifest(manifest: &Digest) -> String {
+    format!("manifest-{manifest}.json")
+}
+
+/// Name of a recorded workflow file that took the place of the first one.
+#[must_use]
+pub fn later_definition(definition: &Digest) -> String {
+    format!("workflow-{definition}.toml")
+}
+
+/// The manifest that these records put in force last; `None` before the first record. What a run
+/// goes by is what its journal names, so a change takes hold with one record or not at all.
+#[must_use]
+pub fn in_force(records: &[Recorded]) -> Option<Digest> {
+    records.iter().rev().find_map(|recorded| match &recorded.event {
+        Event::RunStarted { manifest, .. } | Event::RunResumed { manifest, .. } => Some(*manifest),
+        _ => None,
+    })
+}
 
 /// The start of a run: everything besides the definition's text that its results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

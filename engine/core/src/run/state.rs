@@ -89,8 +89,24 @@ pub struct Task {
     pub variant: u32,
     /// The idempotency key of an effect that may have happened: kept until that is settled.
     pub intent: Option<Arc<str>>,
+    /// Keys of the works that failed before a fallback took their place.
+    pub tried: Vec<Digest>,
+    /// What came of it before its node was opened again, where that holds for the same key.
+    pub before: Option<Arc<Before>>,
     /// Same items of other nodes that have not ended.
     pub(super) item_waits: u32,
+}
+
+/// What came of a task before its node was opened again, beside a result: it counts as long as the
+/// key is what it was.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Before {
+    /// Keys of the works that failed before a fallback took their place.
+    pub tried: Vec<Digest>,
+    /// A failure that was accepted, with its key.
+    pub let_go: Option<(Digest, Arc<StageError>)>,
+    /// What it waited for.
+    pub awaited: Option<Arc<Awaited>>,
 }
 
 impl Task {
@@ -107,6 +123,8 @@ impl Task {
             last_error: None,
             variant: 0,
             intent: None,
+            tried: Vec::new(),
+            before: None,
             item_waits,
         }
     }
@@ -222,6 +240,7 @@ pub(super) struct Carried {
     pub(super) key: Option<crate::digest::Digest>,
     /// The failure that left its effect unknown.
     pub(super) unknown: Option<Arc<StageError>>,
+    pub(super) before: Option<Arc<Before>>,
 }
 
 /// A gate, as this process sees it.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::event::ItemRef;
-use super::state::{Carried, Phase, RunPhase, RunState, Task, Tasks, Whole};
+use super::state::{Before, Carried, Phase, RunPhase, RunState, Task, Tasks, Whole};
 use crate::error::ErrorClass;
 use crate::id::{NodeId, TaskId};
 
@@ -140,6 +140,7 @@ impl RunState {
     fn keep_and_clear(&mut self, id: NodeId) {
         let items = self.items(id).cloned();
         let is_fan = self.graph.node(id).fan.is_some();
+        let accepts = self.graph.node(id).optional || self.drops(id);
         let state = &mut self.nodes[id.index()];
         (state.whole, state.finished_at, state.running) = (Whole::Open, None, 0);
         state.parked.clear();
@@ -151,14 +152,14 @@ impl RunState {
         match old {
             Tasks::One(task) if !is_fan => {
                 ids.push(TaskId::whole(id));
-                state.tasks = Tasks::One(Task::carrying(&Carried::of(&task)));
+                state.tasks = Tasks::One(Task::carrying(&Carried::of(&task, accepts)));
             }
             Tasks::Items(tasks) if is_fan => {
                 for (index, task) in (0_u32..).zip(&tasks) {
                     ids.push(TaskId::item(id, index));
                     let key = items.as_ref().and_then(|items| items.get(index as usize));
                     let Some(key) = key.map(|item| Arc::clone(&item.key)) else { continue };
-                    self.carried.insert((id, key), Carried::of(task));
+                    self.carried.insert((id, key), Carried::of(task, accepts));
                 }
             }
             Tasks::One(_) | Tasks::Items(_) | Tasks::Unresolved => {}
@@ -304,12 +305,34 @@ impl RunState {
 }
 
 impl Carried {
-    fn of(task: &Task) -> Self {
+    fn of(task: &Task, accepts_failure: bool) -> Self {
         let unknown = match &task.phase {
             Phase::Unknown(error) => Some(Arc::clone(error)),
             _ => None,
         };
-        Self { attempts: task.attempts, intent: task.intent.clone(), key: task.key, unknown }
+        let (attempts, key) = (task.attempts, task.key);
+        let before = Before::of(task, accepts_failure).map(Arc::new);
+        Self { attempts, intent: task.intent.clone(), key, unknown, before }
+    }
+}
+
+impl Before {
+    fn of(task: &Task, accepts_failure: bool) -> Option<Self> {
+        let mut found = match (&task.before, &task.phase) {
+            // It has not had its turn since it was opened: what held then still does.
+            (Some(before), Phase::Pending | Phase::Ready) => Self::clone(before),
+            (Some(before), _) => Self { tried: before.tried.clone(), ..Self::default() },
+            (None, _) => Self::default(),
+        };
+        found.tried.extend(&task.tried);
+        match &task.phase {
+            Phase::Failed(error) if accepts_failure => {
+                found.let_go = task.key.map(|key| (key, Arc::clone(error)));
+            }
+            Phase::Awaiting(awaited) => found.awaited = Some(Arc::clone(awaited)),
+            _ => {}
+        }
+        (found != Self::default()).then_some(found)
     }
 }
 
@@ -321,7 +344,8 @@ impl Task {
         };
         let (attempts, intent) = (carried.attempts, carried.intent.clone());
         let (key, last_error) = (carried.key, carried.unknown.clone());
-        Self { phase, attempts, intent, key, last_error, ..Self::new(0) }
+        let before = carried.before.clone();
+        Self { phase, attempts, intent, key, last_error, before, ..Self::new(0) }
     }
 
     /// Prepares the task for another invocation; false if it stays as it is.

@@ -1,11 +1,9 @@
-//! Results that need not be made: the run's own after its definition changed, and those of other
-//! runs, computed once however many ask.
+//! Results of other runs that need not be made again, computed once however many ask.
 
 use std::time::Duration;
 
 use flow_core::digest::Digest;
 use flow_core::error::StageError;
-use flow_core::graph::Node;
 use flow_core::payload::each_artifact;
 use flow_core::policy::CachePolicy;
 use flow_core::run::Outcome;
@@ -15,7 +13,7 @@ use flow_core::stage::CancelReason;
 use flow_core::store::{Checkpoint, Hold, INLINE_MAX, InlinePayload, Store, StoreError};
 use tokio::sync::watch;
 
-use super::{Assignment, Surroundings, cancelled, store_error};
+use super::{Surroundings, cancelled, store_error};
 
 /// The first and the longest wait between two looks at a key that someone else computes.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -27,27 +25,6 @@ pub(super) enum Look {
     Hit(Outcome),
     /// None; whoever gets this computes it, and nobody else meanwhile.
     Miss(Box<dyn Hold>),
-}
-
-/// A result that this run made before its definition changed, if the key is the same.
-pub(super) fn own_result(
-    around: &Surroundings,
-    node: &Node,
-    assignment: &Assignment,
-    key: &Digest,
-) -> Result<Option<Outcome>, Box<StageError>> {
-    if !assignment.reuse || assignment.beside || node.always {
-        return Ok(None);
-    }
-    let store = around.store.as_ref();
-    let failed = |e: &StoreError| store_error("look for an earlier result", e);
-    let found = store.checkpoint(&around.run, &assignment.task, key).map_err(|e| failed(&e))?;
-    let Some(found) = found else { return Ok(None) };
-    if !outputs_are_there(store, &found).map_err(|e| failed(&e))? {
-        return Ok(None);
-    }
-    let outputs = found.outputs;
-    Ok(Some(Outcome::Reused { key: *key, outputs, payloads: Vec::new(), from: Origin::ThisRun }))
 }
 
 /// Looks for a result of any run. While someone else computes it, this waits; the wait ends with
@@ -113,7 +90,7 @@ fn inline_payloads(
 }
 
 /// Whether every byte of a result is there and undamaged.
-fn outputs_are_there(store: &dyn Store, found: &Checkpoint) -> Result<bool, StoreError> {
+pub(super) fn outputs_are_there(store: &dyn Store, found: &Checkpoint) -> Result<bool, StoreError> {
     match check_outputs(store, &found.run, &found.outputs) {
         Ok(()) => Ok(true),
         Err(StoreError::Missing { .. } | StoreError::Damaged { .. } | StoreError::NoRun(_)) => {

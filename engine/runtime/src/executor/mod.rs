@@ -9,6 +9,7 @@ mod artifacts;
 mod cache;
 mod capture;
 mod context;
+mod earlier;
 mod folder;
 mod items;
 mod load;
@@ -33,6 +34,7 @@ use flow_core::render::{compose_symbolic, render};
 use flow_core::run::Outcome;
 use flow_core::run::event::{Question, RunEnd, TaskRef};
 use flow_core::run::manifest::Manifest;
+use flow_core::run::state::Before;
 use flow_core::schema::{Severity, Type, validate};
 use flow_core::stage::{CancelReason, Job, OutputFrom, Stream, Wait};
 use flow_core::store::{Hold, Store, StoreError};
@@ -50,12 +52,13 @@ use scope::Scopes;
 pub(crate) use answer::answer_outputs;
 pub use answer::{Answer, admit_outputs};
 pub(crate) use cache::check_outputs;
+pub(crate) use earlier::Earlier;
 pub(crate) use folder::SpareFolders;
 pub(crate) use items::resolve_items;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
 pub(crate) use once::assignment;
-pub use once::{Trial, TrialResult, input_values, try_once};
+pub use once::{Trial, TrialPlan, TrialResult, input_values, try_once};
 pub(crate) use probe::probe_node;
 
 /// How long a stage may take to return after it was told to stop, over the grace period that it
@@ -71,6 +74,8 @@ pub(crate) struct Surroundings {
     pub(crate) zone: jiff::tz::TimeZone,
     pub(crate) bus: Option<Bus>,
     pub(crate) spare: SpareFolders,
+    /// Results of this run by key, where its nodes were opened again.
+    pub(crate) earlier: Earlier,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) secrets: Arc<Secrets>,
 }
@@ -95,6 +100,10 @@ pub(crate) struct Assignment {
     pub(crate) intent: Option<Arc<str>>,
     /// Whether a result of the run's own is taken where its key is the same.
     pub(crate) reuse: bool,
+    /// What came of it before its node was opened again.
+    pub(crate) before: Option<Arc<Before>>,
+    /// Whether its scratch folder stays after success too, and where it is noted.
+    pub(crate) keep: Option<Arc<std::sync::OnceLock<PathBuf>>>,
     /// How the run ends, for a node that always runs.
     pub(crate) closing: Option<RunEnd>,
 }
@@ -192,7 +201,8 @@ async fn attempt(
         return Ok(Outcome::Skipped { reason });
     }
     let key = key_of(around, node, work, &symbolic, &inputs)?;
-    if let Some(outcome) = cache::own_result(around, node, assignment, &key)? {
+    let taken = (inputs.as_slice(), item.as_ref());
+    if let Some(outcome) = earlier::outcome(around, node, assignment, taken, &key)? {
         return Ok(outcome);
     }
     let flight = match node.policy.cache {
@@ -227,6 +237,9 @@ async fn attempt(
     *begun = true;
     let unsent = |error: Box<StageError>| Box::new(StageError { unsent: true, ..*error });
     let folder = Folder::make(around, node, work, assignment, &inputs).map_err(unsent)?;
+    if let (Some(keep), Some(work)) = (&assignment.keep, folder.work()) {
+        keep.get_or_init(|| work);
+    }
     let real =
         Scopes::real(around, node, work, assignment, &inputs, item.as_ref(), &folder, &idempotency)
             .map_err(unsent)?;
@@ -238,7 +251,7 @@ async fn attempt(
         reserved: folder.reserved(),
     };
     if work.stage.waits() {
-        return waits(around, node, work, &job, key);
+        return waits(around, node, work, assignment, &job, key);
     }
     let context =
         AttemptContext::new(around, assignment, &folder, idempotency, line.process, cancel);
@@ -248,7 +261,9 @@ async fn attempt(
         Err(error) => return Err(folder.keep(around, error).await),
     };
     admitted.warnings.extend(context.take_warnings());
-    folder.remove(around);
+    if assignment.keep.is_none() {
+        folder.remove(around);
+    }
     Ok(Outcome::Succeeded {
         key,
         outputs: admitted.outputs,
@@ -280,10 +295,19 @@ fn waits(
     around: &Surroundings,
     node: &Node,
     work: &Work,
+    assignment: &Assignment,
     job: &Job,
     key: Digest,
 ) -> Result<Outcome, Box<StageError>> {
     let now = around.clock.now().wall;
+    let before = assignment.before.as_ref().and_then(|before| before.awaited.as_ref());
+    if let Some(awaited) = before.filter(|awaited| awaited.key == key) {
+        // The same wait goes on: an edit elsewhere does not lengthen it.
+        let whole = Duration::from_millis(awaited.delay_ms);
+        let left = |until| now.until(until).ok().and_then(|span| Duration::try_from(span).ok());
+        let delay = awaited.until.map(|until| left(until).unwrap_or_default().min(whole));
+        return Ok(Outcome::Waits { key, delay, question: awaited.question.clone() });
+    }
     let (delay, question) = match work.stage.wait(job).map_err(Box::new)? {
         Wait::For(delay) => (Some(delay), None),
         Wait::Until(instant) => {

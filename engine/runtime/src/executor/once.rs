@@ -1,11 +1,13 @@
 //! One attempt beside a run: the same steps with the recorded inputs, and nothing of it recorded.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
+use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::id::{RunId, TaskId};
-use flow_core::run::event::Outputs;
+use flow_core::run::event::{Outputs, Warning};
 use flow_core::run::manifest::Manifest;
 use flow_core::run::{Outcome, RunState};
 use flow_core::stage::CancelReason;
@@ -15,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Assignment, Line, LoadFault, Surroundings, execute_node, value_at};
 use crate::secrets::Secrets;
-use crate::wiring::wire;
+use crate::wiring::{Wire, wire};
 
 /// What came of a trial.
 #[derive(Debug)]
@@ -28,6 +30,10 @@ pub enum Trial {
         payloads: Vec<InlinePayload>,
         /// How long it took, in milliseconds.
         duration_ms: u64,
+        /// Digest of all that the result depends on.
+        key: Digest,
+        /// What was odd.
+        warnings: Vec<Warning>,
     },
     /// Its condition is false.
     Skipped {
@@ -45,6 +51,17 @@ pub struct TrialResult {
     pub attempt: u32,
     /// What came of it.
     pub outcome: Trial,
+    /// Its scratch folder, if it was to be kept and the stage had one.
+    pub folder: Option<PathBuf>,
+}
+
+/// How a trial differs from what the run would do.
+#[derive(Debug, Default)]
+pub struct TrialPlan {
+    /// Values for input ports, in the place of the recorded ones.
+    pub inputs: BTreeMap<String, Value>,
+    /// Whether the scratch folder stays after success too.
+    pub keep: bool,
 }
 
 /// Runs one task again with its recorded inputs, beside the run.
@@ -55,6 +72,7 @@ pub async fn try_once(
     state: &RunState,
     task: TaskId,
     secrets: Arc<Secrets>,
+    plan: &TrialPlan,
     cancel: watch::Receiver<Option<CancelReason>>,
 ) -> TrialResult {
     let graph = Arc::clone(state.graph());
@@ -67,10 +85,22 @@ pub async fn try_once(
         manifest: Arc::new(manifest.clone()),
         bus: None,
         spare: super::SpareFolders::default(),
+        earlier: super::Earlier::default(),
         clock: Arc::new(crate::clock::SystemClock::start()),
         secrets,
     };
-    let assignment = Assignment { beside: true, ..assignment(state, manifest, task, attempt) };
+    let folder = Arc::new(OnceLock::new());
+    let mut assignment = Assignment {
+        beside: true,
+        keep: plan.keep.then(|| Arc::clone(&folder)),
+        ..assignment(state, manifest, task, attempt)
+    };
+    let ports = &around.graph.node(task.node).inputs;
+    for (port, wire) in ports.iter().zip(&mut assignment.inputs) {
+        if let Some(value) = plan.inputs.get(&port.name) {
+            *wire = Wire::Value { value: value.clone(), path: Vec::new(), optional: true };
+        }
+    }
     let begin = |_: super::Beginning| {
         let (sender, receiver) = oneshot::channel();
         // The receiver is right here, so the word always arrives.
@@ -79,11 +109,12 @@ pub async fn try_once(
     };
     let line = Line { begin: Box::new(begin), process: Box::new(|_| {}), cancel };
     let outcome = match execute_node(&around, &assignment, line).await {
-        Outcome::Succeeded { outputs, payloads, duration_ms, .. } => {
-            Trial::Succeeded { outputs, payloads, duration_ms }
+        Outcome::Succeeded { outputs, payloads, duration_ms, key, warnings } => {
+            Trial::Succeeded { outputs, payloads, duration_ms, key, warnings }
         }
-        Outcome::Reused { outputs, .. } => {
-            Trial::Succeeded { outputs, payloads: Vec::new(), duration_ms: 0 }
+        Outcome::Reused { key, outputs, .. } => {
+            let (payloads, warnings) = (Vec::new(), Vec::new());
+            Trial::Succeeded { outputs, payloads, duration_ms: 0, key, warnings }
         }
         Outcome::Skipped { reason } => Trial::Skipped { reason },
         Outcome::Waits { .. } | Outcome::Probed { .. } => {
@@ -91,12 +122,12 @@ pub async fn try_once(
             let error = StageError::new(ErrorClass::Config, "run the stage again", message);
             Trial::Failed(Box::new(error.hint("approve it, or resume the run")))
         }
-        Outcome::Failed { mut error, .. } => {
+        Outcome::Failed { mut error, .. } | Outcome::LetGo { mut error } => {
             error.attempt = attempt;
             Trial::Failed(error)
         }
     };
-    TrialResult { attempt, outcome }
+    TrialResult { attempt, outcome, folder: folder.get().cloned() }
 }
 
 /// The work of one attempt, wired to what has ended so far.
@@ -125,6 +156,8 @@ pub(crate) fn assignment(
         variant: state.task(task).map_or(0, |t| t.variant),
         intent: state.task(task).and_then(|t| t.intent.clone()),
         reuse: state.reuses(),
+        before: state.task(task).and_then(|t| t.before.clone()),
+        keep: None,
         closing: state.closing(),
     }
 }

@@ -16,7 +16,10 @@ use flow_core::stage::{
     BoxFuture, Context, Draft, Drafts, Job, PortSpec, Ports, Stage, StageSpec, Wait,
 };
 use flow_core::store::Store;
-use flow_runtime::{Clock as _, Observer, RunError, Runner, SystemClock, Word, open, start};
+use flow_runtime::{
+    Clock as _, Observer, RunError, Runner, SystemClock, Word, open, record_generation,
+    recorded_generation, start,
+};
 use flow_store::MemoryStore;
 use serde_json::json;
 
@@ -173,9 +176,18 @@ impl Observer for Notes {
     }
 }
 
+fn graph(text: &str, catalog: &Catalog) -> Arc<Graph> {
+    let loaded = flow_workflows::parse("test.toml", text, "/".into());
+    assert!(loaded.is_valid(), "{:?}", loaded.diagnostics);
+    Arc::new(check(&loaded.definition.unwrap(), catalog).unwrap_or_else(|f| panic!("{f:?}")))
+}
+
 /// A workflow with its script and its store.
 pub(crate) struct Harness {
     graph: Arc<Graph>,
+    /// The text of the workflow.
+    text: String,
+    catalog: Catalog,
     store: Arc<MemoryStore>,
     script: Arc<Script>,
     notes: Notes,
@@ -186,12 +198,10 @@ impl Harness {
     pub(crate) fn new(text: &str) -> Self {
         let script = Arc::new(Script::default());
         let catalog = catalog(&script);
-        let loaded = flow_workflows::parse("test.toml", text, "/".into());
-        assert!(loaded.is_valid(), "{:?}", loaded.diagnostics);
-        let graph =
-            check(&loaded.definition.unwrap(), &catalog).unwrap_or_else(|f| panic!("{f:?}"));
         Self {
-            graph: Arc::new(graph),
+            graph: graph(text, &catalog),
+            text: text.to_owned(),
+            catalog,
             store: Arc::new(MemoryStore::new().unwrap()),
             script,
             notes: Notes::default(),
@@ -217,7 +227,7 @@ impl Harness {
     fn manifest(&self) -> Manifest {
         Manifest {
             max_parallel: self.graph.settings().max_parallel.unwrap_or(2),
-            ..Manifest::new("/test.toml".into(), "", jiff::Timestamp::UNIX_EPOCH)
+            ..Manifest::new("/test.toml".into(), &self.text, jiff::Timestamp::UNIX_EPOCH)
         }
     }
 
@@ -232,7 +242,8 @@ impl Harness {
 
     pub(crate) fn try_run(&self) -> Result<Ending, RunError> {
         let store: Arc<dyn Store> = self.store.clone();
-        let opened = start(&store, self.run.clone(), Arc::clone(&self.graph), self.manifest(), "")?;
+        let graph = Arc::clone(&self.graph);
+        let opened = start(&store, self.run.clone(), graph, self.manifest(), &self.text)?;
         self.drive(store, opened)
     }
 
@@ -250,6 +261,26 @@ impl Harness {
         self.drive(store, opened)
     }
 
+    /// Puts another text in force and drives the run.
+    pub(crate) fn try_update(&mut self, text: &str) -> Result<Ending, RunError> {
+        let store: Arc<dyn Store> = self.store.clone();
+        let (before, recorded) = (Arc::clone(&self.graph), self.manifest());
+        let mut opened = open(&store, &self.run, before, recorded)?;
+        (self.graph, self.text) = (graph(text, &self.catalog), text.to_owned());
+        let digest = record_generation(store.as_ref(), &self.run, &self.manifest(), text, &[])?;
+        opened.update(Arc::clone(&self.graph), self.manifest(), digest)?;
+        self.drive(store, opened)
+    }
+
+    /// Whether the run goes by the latest text. A text that it does not go by is as good as none.
+    pub(crate) fn is_updated(&self) -> bool {
+        let records = self.store.read_run(&self.run).unwrap();
+        let (manifest, text) =
+            recorded_generation(self.store.as_ref(), &self.run, &records).unwrap();
+        assert_eq!(manifest.definition, flow_core::digest::Digest::of(text.as_bytes()));
+        text == self.text
+    }
+
     fn drive(
         &self,
         store: Arc<dyn Store>,
@@ -262,8 +293,7 @@ impl Harness {
             .build()
             .unwrap();
         let (_keep, control) = tokio::sync::mpsc::unbounded_channel();
-        let runner =
-            Runner { store, clock: Arc::new(SystemClock::start()), secrets: Arc::default() };
+        let runner = Runner { store, clock: Arc::new(SystemClock::start()) };
         runtime.block_on(runner.drive(opened, vec![Box::new(self.notes.clone())], control))
     }
 

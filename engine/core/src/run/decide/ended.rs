@@ -112,6 +112,11 @@ pub(super) fn ended(
         Outcome::Skipped { reason } => {
             decision.events.push(Event::Skipped { task: name, reason });
         }
+        Outcome::LetGo { mut error } => {
+            let attempt = attempt - 1;
+            error.attempt = attempt;
+            decision.events.push(Event::Failed { task: name, attempt, error });
+        }
         Outcome::Failed { error, begun } => {
             failed(state, task, &name, attempt, error, begun, now, &mut decision);
         }

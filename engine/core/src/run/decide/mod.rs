@@ -161,6 +161,11 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// It failed before its node was opened again, that was accepted, and nothing has changed.
+    LetGo {
+        /// Why.
+        error: Box<StageError>,
+    },
     /// It failed.
     Failed {
         /// Why.

@@ -1,126 +1,37 @@
-//! `flow rerun`: runs one stage again with its recorded inputs, beside the run.
-
-use std::sync::Arc;
+//! How the outcome of a trial is told, beside what the run recorded.
 
 use flow_core::id::TaskId;
 use flow_core::payload::PayloadRef;
-use flow_core::run::RunState;
 use flow_core::run::event::{Outputs, outputs_json};
-use flow_core::stage::CancelReason;
 use flow_core::store::{InlinePayload, Store};
-use flow_runtime::{Secrets, Trial, TrialResult};
+use flow_runtime::{Trial, TrialResult};
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
 
-use super::drive::runtime;
-use super::signals::Signals;
+use super::differ::differences;
 use crate::args::RerunArgs;
-use crate::bug;
-use crate::failure::{Exit, Failure};
 use crate::history::History;
-use crate::prepare;
+use crate::prepare::shown;
+use crate::report::failure_block;
 use crate::report::human::name;
 use crate::report::text::{bytes, clean, duration};
 use crate::report::view::value_of;
-use crate::report::{failure_block, tell};
-use crate::session::{Session, find_run};
-use crate::target;
+use crate::session::Session;
 
-pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
-    let store = env.open_store()?;
-    let run = find_run(store.as_ref(), &args.run)?;
-    let history = History::read(store.as_ref(), &run, &env.catalog())?;
-    let target = target::node(&history.state, &args.node)?;
-    // Nobody may take the run up meanwhile: this attempt uses its folders. Refused while it is held.
-    let lock = store.open_run(&run)?;
-    let task = target::task(&history.state, target)?;
-    check_inputs(&history.state, task, env, run.as_str())?;
-    let graph = history.state.graph();
-    let (secrets, mut missing) = prepare::read_secrets(graph, |id| id == task.node)?;
-    missing.extend(prepare::missing(graph, |id| id == task.node));
-    if !missing.is_empty() {
-        return Err(Failure::Missing(missing));
-    }
-    bug::during(run.as_str());
-    let shared: Arc<dyn Store> = store.clone();
-    let (result, signal) = try_it(&history, &shared, task, secrets)?;
-    drop(lock);
-    let report = Report { env, store: store.as_ref(), history: &history, task, result };
-    if env.json {
-        env.out.line(&report.object().to_string());
-    } else {
-        tell(&report.text());
-    }
-    Ok(match (signal, &report.result.outcome) {
-        (Some(signal), _) => Exit::interrupted(signal),
-        (None, Trial::Failed(_)) => Exit::FAILED,
-        (None, Trial::Succeeded { .. } | Trial::Skipped { .. }) => Exit::SUCCEEDED,
-    })
-}
+/// So many differences of one payload are told.
+const DIFFERENCES_MAX: usize = 5;
 
-/// Refuses a task whose inputs are not there.
-fn check_inputs(state: &RunState, task: TaskId, env: &Session, run: &str) -> Result<(), Failure> {
-    let node = state.graph().node(task.node);
-    let present = |producer, take| state.is_present(producer, take, task.item);
-    let item = node.fan.as_ref().map(|fan| &fan.item);
-    let sources = node.inputs.iter().filter(|i| !i.ty.is_optional()).map(|i| &i.source);
-    if sources.chain(item).all(|source| source.is_satisfied(&present)) {
-        return Ok(());
-    }
-    let name = name(&state.task_ref(task));
-    Err(Failure::state(
-        format!("`{name}` cannot run yet: what it takes as input is not there"),
-        format!("go on with the run first: {}", env.command(&["resume", run])),
-    ))
-}
-
-/// Runs the attempt; signals stop it. The first of them is returned.
-fn try_it(
-    history: &History,
-    store: &Arc<dyn Store>,
-    task: TaskId,
-    secrets: Arc<Secrets>,
-) -> Result<(TrialResult, Option<&'static str>), Failure> {
-    let runtime = runtime()?;
-    let (sender, cancel) = watch::channel(None);
-    let done = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let trial = flow_runtime::try_once(
-            Arc::clone(store),
-            history.run(),
-            &history.manifest,
-            &history.state,
-            task,
-            secrets,
-            cancel,
-        );
-        tokio::pin!(trial);
-        let mut first = None;
-        loop {
-            tokio::select! {
-                result = &mut trial => return Ok((result, first)),
-                signal = signals.next() => {
-                    let reason = match first {
-                        None => CancelReason::Interrupted,
-                        Some(_) => CancelReason::Killed,
-                    };
-                    sender.send_replace(Some(reason));
-                    first = first.or(Some(signal));
-                }
-            }
-        }
-    });
-    runtime.shutdown_background();
-    done
-}
+/// Larger payloads are compared by digest alone.
+const COMPARED_MAX: u64 = 16 << 20;
 
 /// What came of it, beside what the run recorded.
-struct Report<'a> {
-    env: &'a Session,
-    store: &'a dyn Store,
-    history: &'a History,
-    task: TaskId,
-    result: TrialResult,
+pub(super) struct Report<'a> {
+    pub(super) env: &'a Session,
+    pub(super) store: &'a dyn Store,
+    pub(super) history: &'a History,
+    /// The task, as the run knows it.
+    pub(super) task: TaskId,
+    pub(super) result: TrialResult,
+    pub(super) args: &'a RerunArgs,
 }
 
 impl Report<'_> {
@@ -137,7 +48,7 @@ impl Report<'_> {
     }
 
     /// Whether the same came out as before.
-    fn is_same(&self) -> bool {
+    pub(super) fn is_same(&self) -> bool {
         let (new, _) = self.made();
         let digests = |outputs: &Outputs| -> Vec<(String, flow_core::digest::Digest)> {
             outputs.iter().map(|(port, payload)| (port.clone(), payload.digest)).collect()
@@ -147,7 +58,7 @@ impl Report<'_> {
         succeeded && recorded.is_some_and(|done| digests(&done.outputs) == digests(&new))
     }
 
-    fn object(&self) -> Value {
+    pub(super) fn object(&self) -> Value {
         let task = self.history.state.task_ref(self.task);
         let (status, error) = match &self.result.outcome {
             Trial::Succeeded { .. } => ("succeeded", None),
@@ -169,13 +80,10 @@ impl Report<'_> {
     /// Every port with its recorded and its new payload.
     fn ports(&self) -> Value {
         let run = self.history.run();
-        let (new, inline) = self.made();
+        let (new, _) = self.made();
         let recorded =
             outputs_json(&self.recorded(), &|payload| value_of(self.store, run, payload));
-        let new = outputs_json(&new, &|payload: &PayloadRef| {
-            let found = inline.iter().find(|(digest, _)| *digest == payload.digest);
-            found.and_then(|(_, bytes)| serde_json::from_slice(bytes).ok())
-        });
+        let new = outputs_json(&new, &|payload| self.new_value(payload));
         let mut ports = Map::new();
         for port in &self.history.state.graph().node(self.task.node).outputs {
             let one = json!({ "recorded": recorded.get(&port.name), "new": new.get(&port.name) });
@@ -184,11 +92,11 @@ impl Report<'_> {
         Value::Object(ports)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let paint = self.env.stderr;
         let name = name(&self.history.state.task_ref(self.task));
         let attempt = self.result.attempt;
-        match &self.result.outcome {
+        let mut text = match &self.result.outcome {
             Trial::Failed(error) => {
                 let next = self.env.command(&["rerun", self.history.run().as_str(), &name]);
                 failure_block::render(&name, error, Some(&next), paint)
@@ -202,14 +110,23 @@ impl Report<'_> {
                 out.push_str(&self.comparison());
                 out
             }
+        };
+        if let Some(folder) = &self.result.folder {
+            text.push_str(&format!("  its scratch folder: {}\n", folder.display()));
         }
+        text
     }
 
     fn comparison(&self) -> String {
         let paint = self.env.stderr;
         let (recorded, (new, _)) = (self.recorded(), self.made());
+        let (fate, adopts) = match (self.args.adopt, self.history.state.done(self.task)) {
+            (true, _) => ("the run takes this result for its own", true),
+            (false, Some(_)) => ("the run keeps its recorded result", false),
+            (false, None) => ("the run has no result of it; `flow resume` would make one", false),
+        };
         if self.history.state.done(self.task).is_none() {
-            return "  the run has no result of it; `flow resume` would make one\n".to_owned();
+            return format!("  {fate}\n");
         }
         let mut out = String::new();
         for port in &self.history.state.graph().node(self.task.node).outputs {
@@ -229,9 +146,45 @@ impl Report<'_> {
                 }
             };
             out.push_str(&format!("  {line}\n"));
+            out.push_str(&self.places(recorded.get(&port.name), new.get(&port.name)));
         }
-        out.push_str(&paint.dim("  the run keeps its recorded result"));
+        let fate = format!("  {fate}");
+        out.push_str(&if adopts { fate } else { paint.dim(&fate) });
         out.push('\n');
         out
+    }
+
+    /// The first places at which two JSON payloads differ.
+    fn places(&self, old: Option<&PayloadRef>, new: Option<&PayloadRef>) -> String {
+        let (Some(old), Some(new)) = (old, new) else { return String::new() };
+        let is_file = old.artifact.is_some() || new.artifact.is_some();
+        if old.digest == new.digest || is_file || old.size.max(new.size) > COMPARED_MAX {
+            return String::new();
+        }
+        let before = value_of(self.store, self.history.run(), old);
+        let (Some(before), Some(after)) = (before, self.new_value(new)) else {
+            return String::new();
+        };
+        let side = |value: Option<&Value>| value.map_or("absent".to_owned(), |v| clean(&shown(v)));
+        let found = differences(&before, &after, DIFFERENCES_MAX + 1);
+        let mut out = String::new();
+        for place in found.iter().take(DIFFERENCES_MAX) {
+            let pointer = if place.pointer.is_empty() { "the whole" } else { &place.pointer };
+            let (before, after) = (side(place.before), side(place.after));
+            out.push_str(&format!("      {}: {before} → {after}\n", clean(pointer)));
+        }
+        if found.len() > DIFFERENCES_MAX {
+            out.push_str("      …\n");
+        }
+        out
+    }
+
+    /// The value of a payload that the trial made.
+    fn new_value(&self, payload: &PayloadRef) -> Option<Value> {
+        let (_, inline) = self.made();
+        match inline.iter().find(|(digest, _)| *digest == payload.digest) {
+            Some((_, bytes)) => serde_json::from_slice(bytes).ok(),
+            None => value_of(self.store, self.history.run(), payload),
+        }
     }
 }
