@@ -81,6 +81,8 @@ codes! {
     NODES_AS_LIST = "W034";
     /// A text is not a rate.
     RATE = "W035";
+    /// A workflow file inside another one cannot be read, or contains itself.
+    NESTED_FILE = "W050";
 }
 
 #[cfg(test)]

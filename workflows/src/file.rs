@@ -1,5 +1,6 @@
 //! From a path to text: size, encoding, and where the file lives.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,10 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
         return Ok(refused(&name, String::new(), dir, too_large()));
     }
     match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(crate::parse(&name, text, dir)),
+        Ok(text) => {
+            let folder = dir.clone();
+            Ok(crate::parse_with(&name, text, dir, &|path| read_text(&folder.join(path))))
+        }
         Err(error) => {
             // The replacement character of the first bad byte stands exactly at its offset,
             // because everything before it is valid.
@@ -46,11 +50,30 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The text of a file that belongs to a workflow file.
+fn read_text(path: &Path) -> Result<String, String> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
+        _ => format!("{}: {error}", path.display()),
+    };
+    // Opening a FIFO would wait for its other end.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("{} is not a file", path.display()));
+    }
+    let bytes = read(path).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("{} is larger than 64 MiB", path.display()));
+    }
+    String::from_utf8(bytes).or_else(|_| Err(format!("{} is not UTF-8 text", path.display())))
+}
+
 fn refused(name: &str, text: String, dir: PathBuf, fault: Diagnostic) -> Loaded {
     Loaded {
         definition: None,
         complete: false,
         diagnostics: vec![fault],
+        files: BTreeMap::new(),
+        run_settings: Vec::new(),
         source: Source { name: name.to_owned(), text: text.into(), dir },
     }
 }

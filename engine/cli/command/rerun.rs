@@ -59,9 +59,10 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
 /// Refuses a task whose inputs are not there.
 fn check_inputs(state: &RunState, task: TaskId, env: &Session, run: &str) -> Result<(), Failure> {
     let node = state.graph().node(task.node);
-    let present = |producer, take| state.is_present(producer, take, task.item);
+    let present = |producer, port: &str, take| state.has_output(producer, port, take, task.item);
     let item = node.fan.as_ref().map(|fan| &fan.item);
-    let sources = node.inputs.iter().filter(|i| !i.ty.is_optional()).map(|i| &i.source);
+    let inputs = node.inputs.iter().chain(node.params.iter().flatten());
+    let sources = inputs.filter(|i| !i.ty.is_optional()).map(|i| &i.source);
     if sources.chain(item).all(|source| source.is_satisfied(&present)) {
         return Ok(());
     }

@@ -22,6 +22,11 @@ pub(crate) fn changes(manifest: &Manifest) -> Vec<String> {
     };
     note("the workflow file", workflow, state(workflow_digest(workflow), manifest.definition));
     let dir = workflow.parent().unwrap_or(workflow);
+    for (name, text) in &manifest.files {
+        let path = dir.join(name);
+        let recorded = Digest::of(without_mark(text.as_bytes()));
+        note("the workflow file", &path, state(workflow_digest(&path), recorded));
+    }
     for (name, used) in &manifest.uses {
         let path = dir.join(name);
         let found = fingerprint(&path, &used.artifact);
@@ -52,7 +57,11 @@ fn state(found: io::Result<Digest>, recorded: Digest) -> Option<&'static str> {
 /// The digest of a workflow file as it would be recorded: without a byte order mark.
 fn workflow_digest(path: &Path) -> io::Result<Digest> {
     let bytes = std::fs::read(path)?;
-    Ok(Digest::of(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes)))
+    Ok(Digest::of(without_mark(&bytes)))
+}
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
 /// The digest that a file or folder would be stored under.

@@ -32,6 +32,8 @@ pub(crate) use preflight::{MissingTool, missing};
 pub(crate) struct Workflow {
     pub(crate) definition: Definition,
     pub(crate) graph: Arc<Graph>,
+    /// The texts of the files that belong to it, by path.
+    files: BTreeMap<String, String>,
     /// What is odd about the file, with its text.
     pub(crate) warnings: Faults,
 }
@@ -46,6 +48,7 @@ pub(crate) struct Examined {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The text that they point to.
     pub(crate) source: Source,
+    files: BTreeMap<String, String>,
 }
 
 impl Examined {
@@ -64,8 +67,8 @@ impl Examined {
 
     fn joined(loaded: Loaded, graph: Option<Arc<Graph>>) -> Self {
         let graph = graph.filter(|_| loaded.is_valid());
-        let Loaded { definition, diagnostics, source, .. } = loaded;
-        Self { definition, graph, diagnostics, source }
+        let Loaded { definition, diagnostics, source, files, .. } = loaded;
+        Self { definition, graph, diagnostics, source, files }
     }
 
     /// Reads a file, and looks at what it uses on the disk too.
@@ -91,8 +94,11 @@ impl Examined {
     /// The workflow, if nothing refuses it.
     pub(crate) fn workflow(self) -> Result<Workflow, Failure> {
         let faults = Faults { diagnostics: self.diagnostics, source: self.source };
+        let files = self.files;
         match (self.definition, self.graph) {
-            (Some(definition), Some(graph)) => Ok(Workflow { definition, graph, warnings: faults }),
+            (Some(definition), Some(graph)) => {
+                Ok(Workflow { definition, graph, files, warnings: faults })
+            }
             _ => Err(Failure::Workflow(Box::new(faults))),
         }
     }
@@ -110,7 +116,11 @@ pub(crate) fn recorded(
     let path = &manifest.workflow_path;
     let name = format!("{} (as recorded)", path.display());
     let dir = path.parent().unwrap_or(path).to_owned();
-    let loaded = flow_workflows::parse(&name, text, dir);
+    let read = |path: &str| {
+        let recorded = manifest.files.get(path).cloned();
+        recorded.ok_or_else(|| "the run did not record it".to_owned())
+    };
+    let loaded = flow_workflows::parse_with(&name, text, dir, &read);
     Examined::of(loaded, catalog).workflow().map(|workflow| workflow.graph)
 }
 
@@ -137,7 +147,7 @@ pub(crate) fn manifest(
     limits: Limits,
 ) -> Result<Manifest, Failure> {
     let stored = params.store(store, &workflow.graph)?;
-    let uses = uses::store(store, &workflow.definition)?;
+    let uses = uses::store(store, &workflow.graph)?;
     // Whoever reads the record must find the bytes that it names.
     store.settle()?;
     let text = &workflow.definition.source.text;
@@ -149,6 +159,7 @@ pub(crate) fn manifest(
         definition: Digest::of(text.as_bytes()),
         params: stored.values,
         param_paths: stored.paths,
+        files: workflow.files.clone(),
         uses,
         env: read_env(&workflow.graph),
         started_at: Timestamp::now(),

@@ -224,7 +224,8 @@ fn the_deadline_of_a_run_fails_what_still_waits_for_a_retry() {
     let task = TaskRef::node("a");
     let error = Box::new(StageError::new(ErrorClass::Network, "fetch", "no answer"));
     let at = jiff::Timestamp::UNIX_EPOCH;
-    let begun = AttemptStarted { task: task.clone(), attempt: 1, key: Digest::of(b""), intent: None };
+    let begun =
+        AttemptStarted { task: task.clone(), attempt: 1, key: Digest::of(b""), intent: None };
     let failed = AttemptFailed { task: task.clone(), attempt: 1, error };
     let waits = RetryScheduled { task: task.clone(), attempt: 2, delay_ms: 9_000, at };
     for (event, seq) in [begun, failed, waits].into_iter().zip(1..) {

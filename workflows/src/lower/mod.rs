@@ -16,7 +16,7 @@ mod values;
 mod vocabulary;
 mod workflow;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use flow_core::definition::{Definition, Policies, Source, Span};
 use flow_core::diagnostic::Diagnostic;
@@ -77,6 +77,7 @@ pub(crate) fn lower(document: Document<'_>, source: &Source) -> Loaded {
     let type_names = declared_types(&root);
     let mut cx = Lower { faults: Vec::new(), broken, complete, type_names };
     let definition = file(&mut cx, &root, source);
+    let run_settings = workflow::run_settings(&root);
     let mut diagnostics = faults;
     diagnostics.append(&mut cx.faults);
     Loaded {
@@ -84,6 +85,8 @@ pub(crate) fn lower(document: Document<'_>, source: &Source) -> Loaded {
         complete: cx.complete,
         diagnostics,
         source: source.clone(),
+        files: BTreeMap::new(),
+        run_settings,
     }
 }
 

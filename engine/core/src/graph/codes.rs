@@ -58,3 +58,5 @@ pub(crate) const EXCLUDED: &str = "W127";
 pub(crate) const BAD_STAND_IN: &str = "W128";
 /// A secret where it would be seen.
 pub(crate) const SECRET_SHOWN: &str = "W129";
+/// A nested workflow that cannot be where it stands.
+pub(crate) const BAD_WORKFLOW: &str = "W140";

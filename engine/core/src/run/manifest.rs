@@ -29,7 +29,12 @@ pub struct Manifest {
     /// Where file parameters were read, by parameter.
     #[serde(default)]
     pub param_paths: BTreeMap<String, PathBuf>,
-    /// Recorded `uses` by the path written in the file: a file or folder each.
+    /// Texts of the files that belong to the definition, such as nested workflow files, by their
+    /// path relative to the workflow file's folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// Recorded `uses` by the path written in the file, of a nested workflow file by the path
+    /// relative to the outermost file's folder: a file or folder each.
     #[serde(default)]
     pub uses: BTreeMap<String, UsedPath>,
     /// Environment variables that templates read, as they were when the run began; unset ones are

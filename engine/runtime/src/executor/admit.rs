@@ -53,7 +53,10 @@ pub(super) async fn outputs(
         stored: false,
         admitted: Admitted { outputs: Outputs::new(), payloads: Vec::new(), warnings: Vec::new() },
     };
-    let ports = node.outputs.clone();
+    let mut ports = node.outputs.clone();
+    if node.ends_workflow() {
+        ports.retain(|port| drafts.contains_key(&port.name));
+    }
     let small = drafts.values().all(|d| matches!(d, Draft::Value(_)))
         && ports.iter().all(|p| !p.ty.holds_artifacts());
     if small {

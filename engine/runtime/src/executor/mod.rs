@@ -84,6 +84,8 @@ pub(crate) struct Assignment {
     pub(crate) inputs: Vec<Wire>,
     /// What `item` is, in a fanned-out node.
     pub(crate) item: Option<Wire>,
+    /// What templates read of the parameters of a nested workflow.
+    pub(crate) params: Vec<Wire>,
     /// Whether it runs beside the run, so that nothing of it may stand among the run's own.
     pub(crate) beside: bool,
     /// Which work it runs: 0 is the node's own, n its nth fallback.
@@ -184,7 +186,9 @@ async fn attempt(
     let work = node.variant(assignment.variant);
     let inputs = load::inputs(around, node, assignment)?;
     let item = load::item(around, assignment)?;
-    let symbolic = Scopes::symbolic(around, node, work, assignment, &inputs, item.as_ref());
+    let params = load::params(around, node, assignment)?;
+    let symbolic =
+        Scopes::symbolic(around, node, work, assignment, &inputs, &params, item.as_ref());
     if let Some(reason) = scope::condition(node, &symbolic)? {
         return Ok(Outcome::Skipped { reason });
     }
@@ -224,9 +228,18 @@ async fn attempt(
     *begun = true;
     let unsent = |error: Box<StageError>| Box::new(StageError { unsent: true, ..*error });
     let folder = Folder::make(around, node, work, assignment, &inputs).map_err(unsent)?;
-    let real =
-        Scopes::real(around, node, work, assignment, &inputs, item.as_ref(), &folder, &idempotency)
-            .map_err(unsent)?;
+    let real = Scopes::real(
+        around,
+        node,
+        work,
+        assignment,
+        &inputs,
+        &params,
+        item.as_ref(),
+        &folder,
+        &idempotency,
+    )
+    .map_err(unsent)?;
     let job = Job {
         config: real.render(work).map_err(unsent)?,
         inputs: real.inputs(),
@@ -388,7 +401,7 @@ fn key_of(
         .uses
         .iter()
         .filter_map(|path| {
-            let used = around.manifest.uses.get(path)?;
+            let used = around.manifest.uses.get(&node.home.recorded(path))?;
             let mark = if used.executable { " (executable)" } else { "" };
             Some((format!("{path}{mark}"), used.artifact.digest))
         })

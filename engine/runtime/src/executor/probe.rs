@@ -67,10 +67,20 @@ async fn ask(
     let assignment = &Assignment { timeout, by_deadline: false, ..assignment.clone() };
     let inputs = load::inputs(around, node, assignment)?;
     let item = load::item(around, assignment)?;
+    let params = load::params(around, node, assignment)?;
     let intent = assignment.intent.as_deref().unwrap_or_default().to_owned();
     let folder = Folder::make(around, node, work, assignment, &inputs)?;
-    let real =
-        Scopes::real(around, node, work, assignment, &inputs, item.as_ref(), &folder, &intent)?;
+    let real = Scopes::real(
+        around,
+        node,
+        work,
+        assignment,
+        &inputs,
+        &params,
+        item.as_ref(),
+        &folder,
+        &intent,
+    )?;
     let job = Job {
         config: real.render(work)?,
         inputs: real.inputs(),

@@ -33,6 +33,7 @@ impl Scopes {
         work: &Work,
         assignment: &Assignment,
         inputs: &[Input],
+        params: &BTreeMap<String, Value>,
         item: Option<&Value>,
     ) -> Self {
         if !work.has_templates && node.when.is_none() {
@@ -46,7 +47,7 @@ impl Scopes {
         let inputs: Map<String, Value> =
             inputs.iter().map(|i| (i.name.clone(), symbolic(&i.value))).collect();
         let params: Map<String, Value> =
-            around.manifest.params.iter().map(|(k, v)| (k.clone(), symbolic(v))).collect();
+            params.iter().map(|(k, v)| (k.clone(), symbolic(v))).collect();
         let outputs: Map<String, Value> = node
             .outputs
             .iter()
@@ -58,10 +59,7 @@ impl Scopes {
         names.insert("outputs".into(), Value::Object(outputs));
         names
             .insert("attempt".into(), json!({ "number": 0, "idempotency_key": "idempotency-key" }));
-        names.insert(
-            "workflow".into(),
-            json!({ "name": around.graph.name(), "dir": "workflow-dir" }),
-        );
+        names.insert("workflow".into(), json!({ "name": node.home.name, "dir": "workflow-dir" }));
         if let Some(item) = item {
             names.insert("item".into(), symbolic(item));
         }
@@ -81,6 +79,7 @@ impl Scopes {
         work: &Work,
         assignment: &Assignment,
         inputs: &[Input],
+        params: &BTreeMap<String, Value>,
         item: Option<&Value>,
         folder: &Folder,
         idempotency_key: &str,
@@ -94,7 +93,7 @@ impl Scopes {
         }
         let mut names = common(around, node, assignment);
         names.insert("inputs".into(), json!(inputs));
-        names.insert("params".into(), folder.params(around, work)?);
+        names.insert("params".into(), folder.params(around, work, params)?);
         let paths: Map<String, Value> =
             outputs.iter().map(|(k, v)| (k.clone(), json!(v.to_string_lossy()))).collect();
         names.insert("outputs".into(), Value::Object(paths));
@@ -104,7 +103,7 @@ impl Scopes {
         );
         names.insert(
             "workflow".into(),
-            json!({ "name": around.graph.name(), "dir": around.graph.dir().to_string_lossy() }),
+            json!({ "name": node.home.name, "dir": node.home.dir.to_string_lossy() }),
         );
         if let Some(item) = item {
             folder.place_all(around, item, "item")?;

@@ -146,6 +146,7 @@ impl Harness {
             definition: flow_core::digest::Digest::of(b""),
             params: BTreeMap::new(),
             param_paths: BTreeMap::new(),
+            files: BTreeMap::new(),
             uses: BTreeMap::new(),
             env: BTreeMap::new(),
             started_at: jiff::Timestamp::UNIX_EPOCH,
