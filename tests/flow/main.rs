@@ -1,6 +1,7 @@
 //! The built binary, driven as a user drives it. One file per theme.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends where it stands")]
 
+mod compose;
 mod failures;
 mod harness;
 mod house;
