@@ -44,7 +44,10 @@ note = "part.note"
     std::fs::create_dir(place.path("lib")).unwrap();
     place.write("here.txt", "given");
     place.write("lib/default.txt", "default");
-    place.write("lib/say.sh", "cat \"$1\" \"$2\" \"$3\"; echo \" $4 $(basename $FLOW_WORKFLOW_DIR)\"");
+    place.write(
+        "lib/say.sh",
+        "cat \"$1\" \"$2\" \"$3\"; echo \" $4 $(basename $FLOW_WORKFLOW_DIR)\"",
+    );
     place.write(
         "lib/part.toml",
         &file(
@@ -81,10 +84,28 @@ note = "params.note"
     assert_eq!(outputs["some"], json!([1, 2]));
     assert_eq!(outputs["said"], "text\ngivendefault first 2 of part lib");
     assert_eq!(outputs["note"]["size"], 5);
-    assert_eq!(place.flow(&["output", "latest", "part/say.said"]).stdout, "text\ngivendefault first 2 of part lib\n");
+    assert_eq!(
+        place.flow(&["output", "latest", "part/say.said"]).stdout,
+        "text\ngivendefault first 2 of part lib\n"
+    );
     assert_eq!(place.flow(&["output", "latest", "part/params.limit"]).stdout, "2\n");
     // The same file from its own folder has the same keys: its place is not part of them.
-    place.flow(&["run", "lib/part.toml", "--param", "all=[1,2,3]", "--param", "limit=2", "--param", "note=here.txt", "--param", "own=here.txt", "--param", "label=x"]).exits(0);
+    place
+        .flow(&[
+            "run",
+            "lib/part.toml",
+            "--param",
+            "all=[1,2,3]",
+            "--param",
+            "limit=2",
+            "--param",
+            "note=here.txt",
+            "--param",
+            "own=here.txt",
+            "--param",
+            "label=x",
+        ])
+        .exits(0);
     let (alone, inside) = (place.show("latest"), place.flow(&["runs", "--json"]).json());
     let first = inside.as_array().unwrap().iter().find(|run| run["workflow"] == "test").unwrap();
     let shown = place.show(first["id"].as_str().unwrap());
@@ -210,10 +231,7 @@ pairs = "next.pair"
     assert_eq!(shown["outputs"]["pairs"], json!([[20, 2], [60, 6]]));
     let items = node(&shown, "m")["items"].as_array().unwrap();
     let states: Vec<_> = items.iter().map(|i| (&i["key"], &i["status"])).collect();
-    assert_eq!(
-        json!(states),
-        json!([["k1", "succeeded"], ["k2", "failed"], ["k5", "succeeded"]])
-    );
+    assert_eq!(json!(states), json!([["k1", "succeeded"], ["k2", "failed"], ["k5", "succeeded"]]));
     assert_eq!(status(&shown, "m/deep/work"), "succeeded");
     let again = place.flow(&["rerun", "latest", "m/deep/work[k5]", "--json"]).exits(0).json();
     assert_eq!((&again["item"], &again["same"]), (&json!("k5"), &json!(true)));
@@ -382,9 +400,7 @@ fn only_a_nested_node_with_what_it_needs_can_be_wanted() {
 
 #[test]
 fn faults_of_a_nested_file_are_told_in_that_file() {
-    let place = Place::with(
-        "[nodes.p]\nstage = \"workflow\"\nwith = { file = \"lib/p.toml\" }\n",
-    );
+    let place = Place::with("[nodes.p]\nstage = \"workflow\"\nwith = { file = \"lib/p.toml\" }\n");
     std::fs::create_dir(place.path("lib")).unwrap();
     place.write(
         "lib/p.toml",

@@ -451,7 +451,7 @@ pub(super) fn node_id(index: usize) -> NodeId {
     NodeId(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
-fn add_needs(source: &Source, needs: &mut Vec<Need>) {
+pub(super) fn add_needs(source: &Source, needs: &mut Vec<Need>) {
     source.each_node(&mut |node, take| {
         add_need(needs, Need { node, same_item: take == Take::SameItem });
     });

@@ -1,7 +1,7 @@
 //! Workflow files inside others: each is checked as a whole of its own, and the node that names it
 //! gives it parameters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -265,17 +265,19 @@ impl Given<'_, '_, '_> {
                 return (Vec::new(), Value::Null);
             }
         };
-        self.check_names(work);
-        let templates: HashMap<&str, &JsonTemplate> = match work.config.get("params") {
+        let templates: BTreeMap<&str, &JsonTemplate> = match work.config.get("params") {
             Some(CompiledField::Json(JsonTemplate::Object(map))) => {
                 map.iter().map(|(name, template)| (name.as_str(), template)).collect()
             }
-            _ => HashMap::new(),
+            _ => BTreeMap::new(),
         };
         for name in written.keys() {
             if name.contains('.') || !self.child.params.contains_key(name) {
                 self.unknown(name);
             }
+        }
+        for (name, template) in &templates {
+            self.check_names(name, template);
         }
         let mut files = Vec::new();
         let mut raw = Map::new();
@@ -328,11 +330,9 @@ impl Given<'_, '_, '_> {
     }
 
     /// Names that have no meaning where parameters are given.
-    fn check_names(&mut self, work: &Work) {
+    fn check_names(&mut self, name: &str, template: &JsonTemplate) {
         let mut names: Vec<String> = Vec::new();
-        for field in work.config.values() {
-            field.each_expr(&mut |expr| names.extend(expr.names().map(str::to_owned)));
-        }
+        template.each_expr(&mut |expr| names.extend(expr.names().map(str::to_owned)));
         let reads = |head: &str| {
             let dotted = format!("{head}.");
             names.iter().any(|name| name == head || name.starts_with(&dotted))
@@ -340,7 +340,7 @@ impl Given<'_, '_, '_> {
         if reads("secrets") {
             self.fault(
                 codes::SECRET_SHOWN,
-                "",
+                name,
                 "a secret that is given as a parameter would be recorded".to_owned(),
                 "declare it below [secrets] of the nested file, and read it there",
             );
@@ -348,7 +348,7 @@ impl Given<'_, '_, '_> {
         if reads("outputs") {
             self.fault(
                 codes::UNDEFINED_NAME,
-                "",
+                name,
                 "`outputs` is not known before the nested workflow has run".to_owned(),
                 "parameters are given from `inputs`, `params`, `item` and the like",
             );
@@ -389,7 +389,7 @@ impl Given<'_, '_, '_> {
         if let Err(mismatch) = assignable(&have, &wanted) {
             let file = self.file();
             let message =
-                format!("the parameter `{name}` of `{file}` is a `{ty}`, and this is `{have}`");
+                format!("the parameter `{name}` of `{file}` takes `{ty}`, and this is `{have}`");
             let help = if have.is_optional() && !ty.is_optional() {
                 "say what stands for it when it is absent: {{ inputs.x or \"…\" }}".to_owned()
             } else {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::check::{add_need, node_id};
+use super::check::{add_need, add_needs, node_id};
 use super::compose::Composite;
 use super::config::CompiledConfig;
 use super::{
@@ -93,6 +93,7 @@ impl Outer<'_> {
             name: Arc::clone(&node.name),
             params,
             group: node.fan.as_ref().map(|fan| fan.group),
+            list: self.list_needs(&node),
             files: composite.files.iter().map(|(name, _)| name.as_str()).collect(),
             first_group: self.graph.groups.len(),
             child,
@@ -127,6 +128,16 @@ impl Outer<'_> {
         self.nodes.push(first);
         self.nodes.extend(inside);
         self.nodes.push(last);
+    }
+
+    /// What makes the list that a node is fanned out over: who has an item for each element waits
+    /// for it.
+    fn list_needs(&self, node: &Node) -> Vec<Need> {
+        let mut needs = Vec::new();
+        if let Some(fan) = &node.fan {
+            add_needs(&self.graph.groups[fan.group].list, &mut needs);
+        }
+        needs
     }
 
     fn gate(&mut self, gate: &Gate) -> usize {
@@ -221,6 +232,8 @@ struct Inner<'a> {
     params: NodeId,
     /// The list that it is fanned out over.
     group: Option<usize>,
+    /// What makes that list.
+    list: Vec<Need>,
     /// Parameters that are files of the run itself.
     files: BTreeSet<&'a str>,
     /// Where its own lists begin.
@@ -328,6 +341,7 @@ impl Inner<'_> {
             .collect();
         if !inside.always {
             add_need(&mut needs, Need { node: self.params, same_item: self.same_item() });
+            self.list.iter().for_each(|need| add_need(&mut needs, *need));
         }
         let fan = match &inside.fan {
             Some(fan) => Some(Fan {
@@ -401,6 +415,7 @@ impl Inner<'_> {
             !node.always && node.dependents.is_empty()
         });
         needs.extend(last.map(|id| Need { node: self.moved(id), same_item }));
+        self.list.iter().for_each(|need| add_need(&mut needs, *need));
         let inputs = child.outputs.iter().map(|(name, output)| InputPort {
             name: name.clone(),
             // What is absent inside is absent outside; it does not hold back the rest.
