@@ -168,9 +168,9 @@ impl History {
         for (name, output) in self.state.graph().outputs() {
             let wire = flow_runtime::wiring::wire(&self.state, params, &output.source, None);
             // What a finished run skipped is null; what has not ended yet is not there.
-            let is_there = output
-                .source
-                .is_satisfied(&|node, take| finished || self.state.is_present(node, take, None));
+            let is_there = output.source.is_satisfied(&|node, port, take| {
+                finished || self.state.has_output(node, port, take, None)
+            });
             let mut is_wanted = true;
             output.source.each_node(&mut |node, _| is_wanted &= self.state.is_wanted(node));
             if is_there && is_wanted {

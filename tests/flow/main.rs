@@ -3,6 +3,7 @@
 
 mod authors;
 mod change;
+mod compose;
 mod examples;
 mod failures;
 mod harness;

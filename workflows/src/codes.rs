@@ -81,6 +81,8 @@ codes! {
     RATE = "W035";
     /// The file of a JSON Schema cannot be read.
     SCHEMA_FILE = "W045";
+    /// A workflow file inside another one cannot be read, or contains itself.
+    NESTED_FILE = "W050";
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From a path to text: size, encoding, and where the file lives.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,9 +13,6 @@ use crate::{LoadError, Loaded, codes};
 /// The largest workflow file, in bytes. A file of 100,000 nodes is about a quarter of this.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The largest schema file, in bytes: its text is recorded with every run.
-const MAX_SCHEMA_BYTES: u64 = 4 * 1024 * 1024;
-
 pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
     let failed = |source| LoadError::Io { path: path.to_owned(), source };
     let dir = folder(path).map_err(failed)?;
@@ -25,8 +23,8 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => {
-            let schemas = dir.clone();
-            Ok(crate::parse_with(&name, text, dir, &|path| read_schema(&schemas.join(path))))
+            let folder = dir.clone();
+            Ok(crate::parse_with(&name, text, dir, &|path| read_text(&folder.join(path))))
         }
         Err(error) => {
             // The replacement character of the first bad byte stands exactly at its offset,
@@ -52,8 +50,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a schema file.
-fn read_schema(path: &Path) -> Result<String, String> {
+/// The text of a file that belongs to a workflow file.
+fn read_text(path: &Path) -> Result<String, String> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
         _ => format!("{}: {error}", path.display()),
@@ -62,15 +60,11 @@ fn read_schema(path: &Path) -> Result<String, String> {
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(format!("{} is not a file", path.display()));
     }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_SCHEMA_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(failed)?;
-    if bytes.len() as u64 > MAX_SCHEMA_BYTES {
-        return Err(format!("{} is larger than 4 MiB", path.display()));
+    let bytes = read(path).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("{} is larger than 64 MiB", path.display()));
     }
-    String::from_utf8(bytes)
-        .map_err(|error| format!("{} is not UTF-8 text: {error}", path.display()))
+    String::from_utf8(bytes).or_else(|_| Err(format!("{} is not UTF-8 text", path.display())))
 }
 
 fn refused(name: &str, text: String, dir: PathBuf, fault: Diagnostic) -> Loaded {
@@ -78,6 +72,8 @@ fn refused(name: &str, text: String, dir: PathBuf, fault: Diagnostic) -> Loaded 
         definition: None,
         complete: false,
         diagnostics: vec![fault],
+        files: BTreeMap::new(),
+        run_settings: Vec::new(),
         source: Source { name: name.to_owned(), text: text.into(), dir },
     }
 }

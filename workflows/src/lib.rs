@@ -10,10 +10,11 @@
 pub mod codes;
 mod editor;
 mod file;
+mod include;
 mod lower;
 mod source;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use flow_core::definition::{Definition, Source, Span};
@@ -33,8 +34,14 @@ pub struct Loaded {
     pub complete: bool,
     /// All faults, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
-    /// The text that the places refer to; without a byte order mark.
+    /// The text that the places refer to, where a fault does not say that it is in another file;
+    /// without a byte order mark.
     pub source: Source,
+    /// The texts of the files that belong to the definition, by their path relative to the
+    /// workflow file's folder.
+    pub files: BTreeMap<String, String>,
+    /// What `[workflow]` says that is about a run as a whole, with the place of each key.
+    pub(crate) run_settings: Vec<(&'static str, Span)>,
 }
 
 impl Loaded {
@@ -52,27 +59,38 @@ impl Loaded {
         let mut inner = Vec::new();
         for fault in self.diagnostics.iter().filter(|d| d.severity == Severity::Error) {
             let Some(label) = fault.labels.first() else { continue };
-            told.insert(label.span.clone());
+            let file = file_of(fault).to_owned();
             if matches!(fault.code, codes::VALUE_TYPE | codes::TYPE_SYNTAX) {
-                inner.push(label.span.clone());
+                inner.push((file.clone(), label.span.clone()));
             }
+            told.insert((file, label.span.clone()));
         }
-        let follows = |span: &Span| {
-            let around = |wrong: &Span| span.start <= wrong.start && wrong.end <= span.end;
-            *span != (0..0) && (told.contains(span) || inner.iter().any(around))
+        let follows = |fault: &Diagnostic| {
+            let Some(span) = fault.labels.first().map(|label| label.span.clone()) else {
+                return false;
+            };
+            let file = file_of(fault);
+            let around = |(other, wrong): &(String, Span)| {
+                other == file && span.start <= wrong.start && wrong.end <= span.end
+            };
+            let place = (file.to_owned(), span.clone());
+            span != (0..0) && (told.contains(&place) || inner.iter().any(around))
         };
-        self.diagnostics.extend(
-            faults
-                .into_iter()
-                .filter(|fault| !fault.labels.first().is_some_and(|label| follows(&label.span))),
-        );
+        self.diagnostics.extend(faults.into_iter().filter(|fault| !follows(fault)));
         sort(&mut self.diagnostics);
     }
 }
 
-/// Puts faults in the order of the file; those at one place stay as they are.
+/// Puts faults in the order of the file, and those of files inside it behind; those at one place
+/// stay as they are.
 fn sort(diagnostics: &mut [Diagnostic]) {
-    diagnostics.sort_by_key(|d| d.labels.first().map_or(0, |label| label.span.start));
+    let start = |fault: &Diagnostic| fault.labels.first().map_or(0, |label| label.span.start);
+    diagnostics.sort_by(|a, b| file_of(a).cmp(file_of(b)).then_with(|| start(a).cmp(&start(b))));
+}
+
+/// The file inside the workflow file that a fault is in; empty for the workflow file itself.
+fn file_of(fault: &Diagnostic) -> &str {
+    fault.source.as_ref().map_or("", |source| &source.name)
 }
 
 /// Why a workflow file could not be looked at.
@@ -110,28 +128,35 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     file::load(path)
 }
 
-/// Gives the text of a schema file by the path that the workflow file has for it, or the reason why
-/// it cannot.
+/// Gives the text of a file that belongs to a workflow file, by its path relative to the workflow
+/// file's folder, or the reason why it cannot.
 pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + Sync + 'a;
 
 /// Lowers the text of a workflow file. `name` is how the user named it, `dir` the absolute folder
 /// that relative paths start from. A byte order mark and CRLF line ends are accepted. No file is
-/// read: types that name a schema file are faults; see [`parse_with`].
+/// read: a type that names a schema and a node that names another workflow file are faults; see
+/// [`parse_with`].
 #[must_use]
 pub fn parse(name: &str, text: &str, dir: PathBuf) -> Loaded {
     parse_with(name, text, dir, &|_| Err("no files belong to this text".to_owned()))
 }
 
-/// Lowers the text of a workflow file as [`parse`] does, with the schema files that `read` gives.
+/// Lowers the text of a workflow file as [`parse`] does, with the schemas and the workflow files
+/// inside it that `read` gives.
 #[must_use]
 pub fn parse_with(name: &str, text: &str, dir: PathBuf, read: &ReadFile<'_>) -> Loaded {
+    let mut loaded = parse_alone(name, text, dir, read);
+    include::include(&mut loaded, read);
+    sort(&mut loaded.diagnostics);
+    loaded
+}
+
+/// Lowers one text.
+fn parse_alone(name: &str, text: &str, dir: PathBuf, read: &ReadFile<'_>) -> Loaded {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source { name: name.to_owned(), text: text.into(), dir };
     source::on_enough_stack(text, || {
-        let mut loaded =
-            source::with_document(text, |document| lower::lower(document, &source, read));
-        sort(&mut loaded.diagnostics);
-        loaded
+        source::with_document(text, |document| lower::lower(document, &source, read))
     })
 }
 

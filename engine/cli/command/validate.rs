@@ -66,7 +66,8 @@ fn missing_tools(examined: &Examined) -> Vec<Diagnostic> {
         return Vec::new();
     };
     let warning = |tool: prepare::MissingTool| {
-        let first = tool.nodes.first().and_then(|node| definition.nodes.get(node));
+        let first =
+            tool.nodes.first().and_then(|node| definition.nodes.get(node.split('/').next()?));
         let span = first.map_or(0..0, |node| node.stage.span.clone());
         let message = format!("this machine lacks {}", tool.missing.what);
         let warning = Diagnostic::error(MISSING_TOOL, span, message)

@@ -22,6 +22,12 @@ pub(crate) fn changes(manifest: &Manifest) -> Vec<String> {
     };
     note("the workflow file", workflow, state(workflow_digest(workflow), manifest.definition));
     let dir = workflow.parent().unwrap_or(workflow);
+    for (name, text) in &manifest.files {
+        let path = dir.join(name);
+        let recorded = Digest::of(without_mark(text.as_bytes()));
+        let what = if name.ends_with(".toml") { "the workflow file" } else { "the schema" };
+        note(what, &path, state(workflow_digest(&path), recorded));
+    }
     for (name, used) in &manifest.uses {
         let path = dir.join(name);
         let found = fingerprint(&path, &used.artifact);
@@ -29,11 +35,6 @@ pub(crate) fn changes(manifest: &Manifest) -> Vec<String> {
             !used.artifact.is_dir() && found.is_ok() && is_executable(&path) != used.executable;
         let changed = state(found, used.artifact.digest);
         note("the used path", &path, changed.or(mode_changed.then_some("has another mode")));
-    }
-    for (name, text) in &manifest.schemas {
-        let path = dir.join(name);
-        let recorded = Digest::of(text.as_bytes());
-        note("the schema", &path, state(file_digest(&path).map(|(digest, _)| digest), recorded));
     }
     for (name, path) in &manifest.param_paths {
         // A JSON pointer into the parameter's value follows its name.
@@ -59,7 +60,11 @@ fn state(found: io::Result<Digest>, recorded: Digest) -> Option<&'static str> {
 /// The digest of a workflow file as it would be recorded: without a byte order mark.
 fn workflow_digest(path: &Path) -> io::Result<Digest> {
     let bytes = std::fs::read(path)?;
-    Ok(Digest::of(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes)))
+    Ok(Digest::of(without_mark(&bytes)))
+}
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
 /// The digest that a file or folder would be stored under.

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flow_core::catalog::Catalog;
-use flow_core::definition::{Definition, Source, TypeDef};
+use flow_core::definition::{Definition, Source};
 use flow_core::diagnostic::Diagnostic;
 use flow_core::digest::Digest;
 use flow_core::graph::{self, Graph};
@@ -37,6 +37,8 @@ pub(crate) use update::{Update, gone, shown};
 pub(crate) struct Workflow {
     pub(crate) definition: Definition,
     pub(crate) graph: Arc<Graph>,
+    /// The texts of the files that belong to it, by path.
+    files: BTreeMap<String, String>,
     /// What is odd about the file, with its text.
     pub(crate) warnings: Faults,
 }
@@ -51,6 +53,7 @@ pub(crate) struct Examined {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The text that they point to.
     pub(crate) source: Source,
+    files: BTreeMap<String, String>,
 }
 
 impl Examined {
@@ -69,8 +72,8 @@ impl Examined {
 
     fn joined(loaded: Loaded, graph: Option<Arc<Graph>>) -> Self {
         let graph = graph.filter(|_| loaded.is_valid());
-        let Loaded { definition, diagnostics, source, .. } = loaded;
-        Self { definition, graph, diagnostics, source }
+        let Loaded { definition, diagnostics, source, files, .. } = loaded;
+        Self { definition, graph, diagnostics, source, files }
     }
 
     /// Reads a file, and looks at what it uses on the disk too.
@@ -96,8 +99,11 @@ impl Examined {
     /// The workflow, if nothing refuses it.
     pub(crate) fn workflow(self) -> Result<Workflow, Failure> {
         let faults = Faults { diagnostics: self.diagnostics, source: self.source };
+        let files = self.files;
         match (self.definition, self.graph) {
-            (Some(definition), Some(graph)) => Ok(Workflow { definition, graph, warnings: faults }),
+            (Some(definition), Some(graph)) => {
+                Ok(Workflow { definition, graph, files, warnings: faults })
+            }
             _ => Err(Failure::Workflow(Box::new(faults))),
         }
     }
@@ -129,7 +135,7 @@ fn parsed(manifest: &Manifest, text: &str) -> Loaded {
     let name = format!("{} (as recorded)", path.display());
     let dir = path.parent().unwrap_or(path).to_owned();
     flow_workflows::parse_with(&name, text, dir, &|path| {
-        let text = manifest.schemas.get(path).cloned();
+        let text = manifest.files.get(path).cloned();
         text.ok_or_else(|| "it is not recorded with the run".to_owned())
     })
 }
@@ -164,7 +170,7 @@ pub(crate) fn manifest(
     limits: Limits,
 ) -> Result<Manifest, Failure> {
     let stored = params.store(store, &workflow.graph)?;
-    let uses = uses::store(store, &workflow.definition)?;
+    let uses = uses::store(store, &workflow.graph)?;
     // Whoever reads the record must find the bytes that it names.
     store.settle()?;
     let text = &workflow.definition.source.text;
@@ -176,7 +182,7 @@ pub(crate) fn manifest(
         definition: Digest::of(text.as_bytes()),
         params: stored.values,
         param_paths: stored.paths,
-        schemas: schemas(&workflow.definition),
+        files: workflow.files.clone(),
         uses,
         env: read_env(&workflow.graph),
         started_at: Timestamp::now(),
@@ -184,15 +190,6 @@ pub(crate) fn manifest(
         max_parallel: limits.max_parallel.or(settings.max_parallel).unwrap_or_else(processors),
         fresh: limits.fresh,
     })
-}
-
-/// The schema files that types name.
-fn schemas(definition: &Definition) -> BTreeMap<String, String> {
-    let texts = definition.types.values().filter_map(|ty| match ty {
-        TypeDef::Schema { path, text, .. } => Some((path.value.clone(), text.to_string())),
-        TypeDef::Record { .. } | TypeDef::Alias { .. } => None,
-    });
-    texts.collect()
 }
 
 /// The environment variables that templates read, as they are now.

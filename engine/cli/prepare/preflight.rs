@@ -31,8 +31,7 @@ pub(crate) fn missing(graph: &Graph, wanted: impl Fn(NodeId) -> bool) -> Vec<Mis
     for id in graph.ids().filter(|id| wanted(*id)) {
         let node = graph.node(id);
         for work in needed(node) {
-            let missing =
-                asked.entry(likeness(node, work)).or_insert_with(|| ask(graph, node, work));
+            let missing = asked.entry(likeness(node, work)).or_insert_with(|| ask(node, work));
             for one in missing {
                 found.entry(one.clone()).or_default().insert(node.name.to_string());
             }
@@ -55,10 +54,13 @@ fn likeness(node: &Node, work: &Work) -> Vec<u8> {
     let mut bytes = work.stage.spec().name.as_bytes().to_vec();
     json::write_canonical(&work.raw_config, &mut bytes);
     bytes.extend(node.uses.join("\n").as_bytes());
+    // Programs of one name may be others in another file.
+    bytes.extend(node.home.dir.as_os_str().as_encoded_bytes());
+    bytes.extend(node.home.tools.iter().flat_map(|(k, v)| format!("\n{k}={v}").into_bytes()));
     bytes
 }
 
-fn ask(graph: &Graph, node: &Node, work: &Work) -> Vec<Missing> {
+fn ask(node: &Node, work: &Work) -> Vec<Missing> {
     let inputs = node.inputs.iter().map(|input| (input.name.clone(), input.ty.clone())).collect();
     let slot = |port: &flow_core::graph::OutputPort| OutputSlot {
         name: port.name.clone(),
@@ -72,8 +74,8 @@ fn ask(graph: &Graph, node: &Node, work: &Work) -> Vec<Missing> {
         config: &work.raw_config,
         inputs: &inputs,
         outputs: &outputs,
-        tools: graph.tools(),
-        workflow_dir: graph.dir(),
+        tools: &node.home.tools,
+        workflow_dir: &node.home.dir,
         uses: &node.uses,
     })
 }

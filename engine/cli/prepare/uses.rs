@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use flow_core::definition::Definition;
 use flow_core::diagnostic::Diagnostic;
+use flow_core::graph::Graph;
 use flow_core::run::manifest::UsedPath;
 use flow_core::schema::Type;
 use flow_core::store::Store;
@@ -16,8 +18,31 @@ use crate::failure::Failure;
 /// A path of `uses` that cannot be used.
 const UNUSABLE: &str = "W126";
 
-/// Faults of every entry of `uses` whose path cannot be stored.
+/// Faults of every entry of `uses` whose path cannot be stored, in nested workflow files too.
 pub(super) fn faults(definition: &Definition) -> Vec<Diagnostic> {
+    let mut seen = HashSet::new();
+    let mut found = own_faults(definition);
+    nested_faults(definition, &mut seen, &mut found);
+    found
+}
+
+/// Faults of each nested file, once.
+fn nested_faults(
+    definition: &Definition,
+    seen: &mut HashSet<*const Definition>,
+    found: &mut Vec<Diagnostic>,
+) {
+    for child in definition.nodes.values().filter_map(|node| node.child.as_ref()) {
+        let child = &child.definition;
+        if seen.insert(Arc::as_ptr(child)) {
+            let source = Arc::new(child.source.clone());
+            found.extend(own_faults(child).into_iter().map(|fault| fault.within(&source)));
+            nested_faults(child, seen, found);
+        }
+    }
+}
+
+fn own_faults(definition: &Definition) -> Vec<Diagnostic> {
     let dir = &definition.source.dir;
     let entries = definition.nodes.values().flat_map(|node| &node.uses);
     entries
@@ -78,18 +103,21 @@ fn unfit_inside(folder: &Path) -> Option<String> {
 /// A store that cannot take the bytes.
 pub(super) fn store(
     store: &dyn Store,
-    definition: &Definition,
+    graph: &Graph,
 ) -> Result<BTreeMap<String, UsedPath>, Failure> {
     let mut seen = HashSet::new();
-    let entries = definition.nodes.values().flat_map(|node| &node.uses);
+    let entries = graph
+        .nodes()
+        .iter()
+        .flat_map(|node| node.uses.iter().map(|path| (node.home.recorded(path), &node.home, path)));
     entries
-        .filter(|entry| seen.insert(entry.value.as_str()))
-        .map(|entry| {
-            let path = definition.source.dir.join(&entry.value);
+        .filter(|(recorded, ..)| seen.insert(recorded.clone()))
+        .map(|(recorded, home, path)| {
+            let path = home.dir.join(path);
             let artifact = flow_runtime::file_artifact(store, &path, &Type::File(None))
                 .map_err(Failure::StoreStopped)?;
             let executable = !artifact.is_dir() && is_executable(&path);
-            Ok((entry.value.clone(), UsedPath { artifact, executable }))
+            Ok((recorded, UsedPath { artifact, executable }))
         })
         .collect()
 }

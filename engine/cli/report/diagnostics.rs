@@ -26,7 +26,9 @@ pub(crate) fn render(diagnostics: &[Diagnostic], source: &Source, color: bool) -
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
     for diagnostic in diagnostics {
-        let report = [group(diagnostic, source, &lines)];
+        let inside = diagnostic.source.as_deref().map(|source| (source, Lines::new(source)));
+        let (source, lines) = inside.as_ref().map_or((source, &lines), |(s, l)| (*s, l));
+        let report = [group(diagnostic, source, lines)];
         out.push_str(&renderer.render(&report));
         out.push_str("\n\n");
     }
@@ -40,6 +42,8 @@ pub(crate) fn to_json(diagnostics: &[Diagnostic], source: &Source) -> Value {
         .iter()
         .map(|fault| {
             let at = fault.labels.first().map_or(0, |label| label.span.start);
+            let inside = fault.source.as_deref().map(|source| (source, Lines::new(source)));
+            let (source, lines) = inside.as_ref().map_or((source, &lines), |(s, l)| (*s, l));
             let place = lines.place(at);
             json!({
                 "code": fault.code,

@@ -45,8 +45,11 @@ impl<T> std::ops::Deref for Spanned<T> {
     }
 }
 
+/// The stage whose work is another workflow file.
+pub const WORKFLOW_STAGE: &str = "workflow";
+
 /// The text that a definition was read from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The file, as the user named it.
     pub name: String,
@@ -273,6 +276,18 @@ pub struct NodeDef {
     pub effect: Option<EffectDef>,
     /// Other work in turn, when retries are exhausted.
     pub fallback: Vec<WorkDef>,
+    /// The workflow that is its work, if its stage is [`WORKFLOW_STAGE`].
+    pub child: Option<ChildDef>,
+}
+
+/// A workflow file inside another one.
+#[derive(Debug, Clone)]
+pub struct ChildDef {
+    /// What the file says.
+    pub definition: Arc<Definition>,
+    /// The folder of the file, relative to the folder of the one that names it; empty if they lie
+    /// side by side.
+    pub folder: String,
 }
 
 impl NodeDef {
@@ -302,6 +317,7 @@ impl NodeDef {
             always: None,
             effect: None,
             fallback: Vec::new(),
+            child: None,
         }
     }
 }

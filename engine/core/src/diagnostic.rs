@@ -1,6 +1,8 @@
 //! Faults of a workflow file, as data: rendering is for whoever shows them.
 
-use crate::definition::Span;
+use std::sync::Arc;
+
+use crate::definition::{Source, Span};
 use crate::schema::Severity;
 
 /// A fault with its place and the way out.
@@ -16,6 +18,8 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// The way out.
     pub help: Option<String>,
+    /// The file that the places are in, if it is not the one that was asked for but one inside it.
+    pub source: Option<Arc<Source>>,
 }
 
 /// A marked place.
@@ -37,7 +41,15 @@ impl Diagnostic {
             message: message.into(),
             labels: vec![Label { span, text: String::new() }],
             help: None,
+            source: None,
         }
+    }
+
+    /// Says which file the places are in, unless that is known.
+    #[must_use]
+    pub fn within(mut self, source: &Arc<Source>) -> Self {
+        self.source.get_or_insert_with(|| Arc::clone(source));
+        self
     }
 
     /// Sets the text at the first place.

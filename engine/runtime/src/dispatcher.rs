@@ -12,7 +12,7 @@ use std::sync::mpsc as blocking;
 use std::time::Duration;
 
 use flow_core::error::StageError;
-use flow_core::graph::Gate;
+use flow_core::graph::{Gate, Source};
 use flow_core::id::TaskId;
 use flow_core::run::decide::owed_wakes;
 use flow_core::run::{
@@ -535,13 +535,13 @@ impl Dispatcher {
 
     fn resolve(&self, group: usize) {
         let around = Rc::clone(&self.around);
-        let wire = crate::wiring::wire(
-            &self.state,
-            &around.manifest.params,
-            &around.graph.groups()[group].list,
-            None,
-        );
-        let keys: Result<_, Box<StageError>> = resolve_items(&around, group, &wire);
+        let read = |source: &Source| {
+            crate::wiring::wire(&self.state, &around.manifest.params, source, None)
+        };
+        let list = &around.graph.groups()[group];
+        let params: Vec<_> = list.params.iter().flatten().map(|p| read(&p.source)).collect();
+        let keys: Result<_, Box<StageError>> =
+            resolve_items(&around, group, &read(&list.list), &params);
         self.send(Signal::Resolved { group, keys: keys.map_err(|e| *e) });
     }
 }

@@ -59,12 +59,16 @@ impl Search<'_> {
     fn inputs(&mut self, task: TaskId) -> Result<(), StoreError> {
         let graph = std::sync::Arc::clone(self.state.graph());
         let node = graph.node(task.node);
-        for input in &node.inputs {
+        for input in node.inputs.iter().chain(node.params.iter().flatten()) {
             self.source(&input.source, task.item)?;
         }
         if let Some(fan) = &node.fan {
             self.source(&fan.item, task.item)?;
-            self.source(&graph.groups()[fan.group].list, None)?;
+            let group = &graph.groups()[fan.group];
+            self.source(&group.list, None)?;
+            for param in group.params.iter().flatten() {
+                self.source(&param.source, None)?;
+            }
         }
         Ok(())
     }

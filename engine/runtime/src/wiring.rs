@@ -85,10 +85,15 @@ fn output(
                 return Wire::Absent;
             }
             let Tasks::Items(items) = &state.node(node).tasks else { return Wire::Absent };
+            // A nested workflow has what was made inside: where that is not there, the item is not.
+            let producer = state.graph().node(node);
+            let may_lack = producer.ends_workflow()
+                && producer.outputs.iter().any(|o| o.name == port && !o.ty.is_optional());
             let succeeded = (0_u32..)
                 .zip(items)
                 .filter(|(_, task)| matches!(task.phase, Phase::Succeeded(_)))
-                .map(|(index, _)| payload_of(TaskId::item(node, index)));
+                .map(|(index, _)| payload_of(TaskId::item(node, index)))
+                .filter(|wire| !(may_lack && matches!(wire, Wire::Absent)));
             Wire::List(succeeded.collect())
         }
     }

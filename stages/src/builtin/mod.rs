@@ -7,6 +7,7 @@ mod jq;
 mod noop;
 mod sleep;
 mod value;
+mod workflow;
 
 use flow_core::catalog::Catalog;
 
@@ -25,4 +26,5 @@ pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
         .with(sleep::SleepStage::new())
         .with(approve::ApproveStage::new())
         .with(value::ValueStage::new())
+        .with(workflow::WorkflowStage::new())
 }

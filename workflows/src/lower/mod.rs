@@ -80,6 +80,7 @@ pub(crate) fn lower(document: Document<'_>, source: &Source, read: &ReadFile<'_>
     let schemas = named_schemas(&root).map(|path| (path.to_owned(), read(path))).collect();
     let mut cx = Lower { faults: Vec::new(), broken, complete, type_names, schemas };
     let definition = file(&mut cx, &root, source);
+    let run_settings = workflow::run_settings(&root);
     let mut diagnostics = faults;
     diagnostics.append(&mut cx.faults);
     Loaded {
@@ -87,6 +88,8 @@ pub(crate) fn lower(document: Document<'_>, source: &Source, read: &ReadFile<'_>
         complete: cx.complete,
         diagnostics,
         source: source.clone(),
+        files: cx.schemas.into_iter().filter_map(|(path, text)| Some((path, text.ok()?))).collect(),
+        run_settings,
     }
 }
 

@@ -97,6 +97,7 @@ fn node(cx: &mut Lower, name: &str, fields: &Fields<'_, '_>) -> NodeDef {
         always: effects::always(cx, fields),
         effect: fields.entry("effect").and_then(|(span, v)| effects::effect(cx, span, v)),
         fallback: fields.get("fallback").map(|v| effects::fallbacks(cx, v)).unwrap_or_default(),
+        child: None,
     };
     without_effect(cx, fields, &node);
     node

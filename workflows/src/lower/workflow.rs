@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flow_core::definition::Spanned;
+use flow_core::definition::{Span, Spanned};
 use flow_core::diagnostic::Diagnostic;
 use indexmap::IndexMap;
 use toml::de::DeTable;
@@ -61,6 +61,16 @@ pub(super) fn lower(cx: &mut Lower, file: &Fields<'_, '_>) -> Head {
         deadline: fields.get("deadline").and_then(|v| read::positive_duration(cx, "deadline", v)),
         timezone: fields.get("timezone").and_then(|v| timezone(cx, v)),
     }
+}
+
+/// The keys that are about a run as a whole, with their places.
+pub(super) fn run_settings(root: &DeTable<'_>) -> Vec<(&'static str, Span)> {
+    let table = root.get("workflow").and_then(|value| value.get_ref().as_table());
+    let key = |key: &'static str| {
+        let (found, _) = table?.get_key_value(key)?;
+        Some((key, found.span()))
+    };
+    ["max_parallel", "fail_fast", "deadline", "timezone"].into_iter().filter_map(key).collect()
 }
 
 fn timezone(cx: &mut Lower, value: &Value<'_>) -> Option<Spanned<String>> {

@@ -101,10 +101,11 @@ fn refuse_effect(args: &RerunArgs, env: &Session, subject: &Subject) -> Result<(
 fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failure> {
     let (state, task): (&RunState, TaskId) = (&subject.state, subject.task);
     let node = state.graph().node(task.node);
-    let present = |producer, take| state.is_present(producer, take, task.item);
+    let present = |producer, port: &str, take| state.has_output(producer, port, take, task.item);
     let item = node.fan.as_ref().map(|fan| &fan.item);
     let given = |name: &String| subject.plan.inputs.contains_key(name);
-    let needed = node.inputs.iter().filter(|i| !i.ty.is_optional() && !given(&i.name));
+    let inputs = node.inputs.iter().chain(node.params.iter().flatten());
+    let needed = inputs.filter(|i| !i.ty.is_optional() && !given(&i.name));
     if needed.map(|i| &i.source).chain(item).all(|source| source.is_satisfied(&present)) {
         return Ok(());
     }

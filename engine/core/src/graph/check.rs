@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::compose::{Composite, Files, child_ports};
 use super::config::template_fault;
 use super::control::policy;
 use super::edges::{Surroundings, unknown_node};
+use super::inline::inline;
 use super::names::Place;
 use super::ports::{Taker, not_assignable, output_ports, unknown_input, unknown_stage};
 use super::types::Types;
 use super::work::{Bench, Reads};
 use super::{
-    Dependent, Effect, Fan, Gate, Graph, Group, InputPort, Need, Node, OutputPort, Param, Settings,
-    Source, Take, WorkflowOutput, codes, order,
+    Dependent, Effect, Fan, Gate, Graph, Group, Home, InputPort, Need, Node, OutputPort, Param,
+    Settings, Source, Take, WorkflowOutput, codes, order,
 };
 use crate::catalog::Catalog;
-use crate::definition::{Definition, NodeDef};
+use crate::definition::{Definition, NodeDef, WORKFLOW_STAGE};
 use crate::diagnostic::Diagnostic;
 use crate::id::NodeId;
 use crate::schema::{Type, assignable, validate};
@@ -27,16 +29,18 @@ use crate::template::Expr;
 /// Checks a definition against the catalog.
 ///
 /// # Errors
-/// All faults, in the order of the file.
+/// All faults, in the order of the file; those of a file inside it say which one it is, and are told
+/// before the outer file is judged.
 pub fn check(definition: &Definition, catalog: &Catalog) -> Result<Graph, Vec<Diagnostic>> {
-    let mut faults = Vec::new();
-    let graph = Checker::new(definition, catalog, &mut faults).graph();
-    faults.sort_by_key(|d| d.labels.first().map_or(0, |l| l.span.start));
-    if faults.is_empty() { Ok(graph) } else { Err(faults) }
+    Files::new(catalog).check(definition)
 }
 
 pub(super) struct Checker<'a> {
     pub(super) definition: &'a Definition,
+    /// The graphs of nested workflows, by node.
+    pub(super) children: Vec<Option<Arc<Graph>>>,
+    pub(super) composites: Vec<(usize, Composite)>,
+    home: Arc<Home>,
     pub(super) faults: &'a mut Vec<Diagnostic>,
     catalog: &'a Catalog,
     stages: Vec<Option<&'a SharedStage>>,
@@ -59,9 +63,10 @@ pub(super) enum FanState {
 }
 
 impl<'a> Checker<'a> {
-    fn new(
+    pub(super) fn new(
         definition: &'a Definition,
         catalog: &'a Catalog,
+        children: Vec<Option<Arc<Graph>>>,
         faults: &'a mut Vec<Diagnostic>,
     ) -> Self {
         let types = Types::resolve(definition, catalog, faults);
@@ -84,12 +89,25 @@ impl<'a> Checker<'a> {
         let ports = definition
             .nodes
             .values()
-            .zip(&stages)
-            .map(|(node, stage)| output_ports(node, *stage, &types, faults))
+            .zip(stages.iter().zip(&children))
+            .map(|(node, (stage, child))| match child {
+                Some(child) => child_ports(child),
+                None => output_ports(node, *stage, &types, faults),
+            })
             .collect();
         let fans = vec![FanState::Open; definition.nodes.len()];
+        let tools = definition.tools.iter().map(|(k, v)| (k.clone(), v.value.clone())).collect();
+        let home = Arc::new(Home {
+            name: definition.name.value.clone(),
+            dir: definition.source.dir.clone(),
+            tools: Arc::new(tools),
+            prefix: String::new(),
+        });
         Self {
             definition,
+            children,
+            composites: Vec::new(),
+            home,
             faults,
             catalog,
             stages,
@@ -102,7 +120,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn graph(mut self) -> Graph {
+    pub(super) fn graph(mut self) -> Graph {
         self.check_params();
         for index in 0..self.definition.nodes.len() {
             self.fan(index);
@@ -119,13 +137,13 @@ impl<'a> Checker<'a> {
             nodes,
             groups: self.groups,
             gates: self.gates,
+            pools: self.definition.pools.iter().map(|(k, v)| (k.clone(), v.value)).collect(),
+            rates: self.definition.rates.iter().map(|(k, v)| (k.clone(), v.value)).collect(),
             always: Vec::new(),
             secrets: Arc::new(self.definition.secrets.clone()),
             params: IndexMap::new(),
             outputs,
-            tools: Arc::new(
-                self.definition.tools.iter().map(|(k, v)| (k.clone(), v.value.clone())).collect(),
-            ),
+            tools: Arc::clone(&self.home.tools),
             settings: Settings {
                 max_parallel: self.definition.max_parallel,
                 fail_fast: self.definition.fail_fast,
@@ -140,6 +158,9 @@ impl<'a> Checker<'a> {
         order::check_cycles(self.definition, &self.needs, self.faults);
         // A node whose stage is unknown has no place in the graph: ids would not fit then.
         if graph.nodes.len() == self.definition.nodes.len() {
+            if self.faults.is_empty() && !self.composites.is_empty() {
+                graph = inline(graph, self.composites, self.faults);
+            }
             link(&mut graph);
         }
         graph
@@ -211,6 +232,10 @@ impl<'a> Checker<'a> {
         let bench = Bench { index, def, inputs: &inputs, input_types };
         let mut reads = Reads::default();
         let work = self.work(&bench, stage, &def.with, &def.span, &mut reads);
+        let work = match def.stage.as_str() {
+            WORKFLOW_STAGE => self.compose(&bench, fan.as_ref(), work),
+            _ => work,
+        };
         let catalog = self.catalog;
         let fallbacks = def
             .fallback
@@ -246,6 +271,10 @@ impl<'a> Checker<'a> {
             needs,
             dependents: Vec::new(),
             span: def.span.clone(),
+            home: Arc::clone(&self.home),
+            within: None,
+            params: None,
+            encloses: Vec::new(),
         })
     }
 
@@ -406,14 +435,14 @@ pub(super) fn node_id(index: usize) -> NodeId {
     NodeId(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
-fn add_needs(source: &Source, needs: &mut Vec<Need>) {
+pub(super) fn add_needs(source: &Source, needs: &mut Vec<Need>) {
     source.each_node(&mut |node, take| {
         add_need(needs, Need { node, same_item: take == Take::SameItem });
     });
 }
 
 /// One wait for a node is enough; waiting for all of it covers waiting for one item.
-fn add_need(needs: &mut Vec<Need>, need: Need) {
+pub(super) fn add_need(needs: &mut Vec<Need>, need: Need) {
     match needs.iter_mut().find(|n| n.node == need.node) {
         Some(known) => known.same_item &= need.same_item,
         None => needs.push(need),

@@ -58,6 +58,8 @@ pub(crate) const EXCLUDED: &str = "W127";
 pub(crate) const BAD_STAND_IN: &str = "W128";
 /// A secret where it would be seen.
 pub(crate) const SECRET_SHOWN: &str = "W129";
+/// A nested workflow that cannot be where it stands.
+pub(crate) const BAD_WORKFLOW: &str = "W140";
 /// A JSON Schema file that cannot be used.
 pub(crate) const BAD_SCHEMA: &str = "W141";
 /// A condition that does not suit the named type beside it, or that no value can meet.

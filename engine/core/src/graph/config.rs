@@ -75,7 +75,7 @@ impl CompiledField {
 }
 
 impl JsonTemplate {
-    fn each_expr(&self, visit: &mut dyn FnMut(&Expr)) {
+    pub(super) fn each_expr(&self, visit: &mut dyn FnMut(&Expr)) {
         match self {
             Self::Plain(_) => {}
             Self::Template(t) => t.expressions().for_each(|(e, _)| visit(e)),

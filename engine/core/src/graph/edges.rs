@@ -310,6 +310,9 @@ pub(super) fn unknown_node(
 ) -> Diagnostic {
     let help = match nearest(name, nodes.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
+        None if name.contains('/') => {
+            "what is inside a nested workflow is reached through the [outputs] of its file".into()
+        }
         None if name == "inputs" => {
             "bind an input with NODE.PORT: `inputs` is for expressions".into()
         }

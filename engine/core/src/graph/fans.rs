@@ -80,6 +80,7 @@ impl Checker<'_> {
             max_parallel: node.max_parallel,
             on_item_failure: node.on_item_failure,
             min_success: node.min_success,
+            inherited: false,
         })
     }
 
@@ -97,7 +98,14 @@ impl Checker<'_> {
         if let Some(found) = self.groups.iter().position(|g| g.list == list) {
             return found;
         }
-        self.groups.push(Group { list, members: Vec::new(), key: None, key_span: None });
+        self.groups.push(Group {
+            list,
+            members: Vec::new(),
+            key: None,
+            key_span: None,
+            within: None,
+            params: None,
+        });
         self.groups.len() - 1
     }
 

@@ -3,11 +3,14 @@
 
 pub mod check;
 mod codes;
+mod compose;
 mod conditions;
 mod config;
 mod control;
 mod edges;
 mod fans;
+mod home;
+mod inline;
 mod names;
 mod order;
 mod ports;
@@ -25,6 +28,7 @@ use serde_json::Value;
 
 pub use check::check;
 pub use config::{ArgPart, CompiledConfig, CompiledField, JsonTemplate};
+pub use home::{Home, join_path};
 
 use crate::definition::{OnItemFailure, SecretDef, Span};
 use crate::id::NodeId;
@@ -44,6 +48,8 @@ pub struct Graph {
     pub(crate) params: IndexMap<String, Param>,
     pub(crate) outputs: IndexMap<String, WorkflowOutput>,
     pub(crate) gates: Vec<Gate>,
+    pub(crate) pools: IndexMap<String, u32>,
+    pub(crate) rates: IndexMap<String, Rate>,
     pub(crate) always: Vec<NodeId>,
     pub(crate) secrets: Arc<IndexMap<String, SecretDef>>,
     pub(crate) tools: Arc<std::collections::BTreeMap<String, String>>,
@@ -92,6 +98,11 @@ pub struct Group {
     pub key: Option<Template>,
     /// Where the key is declared, for messages.
     pub(crate) key_span: Option<Span>,
+    /// The node with the parameters of the workflow file that the list stands in, if that file is
+    /// inside another one.
+    pub within: Option<NodeId>,
+    /// Parameters of that file that the key reads.
+    pub params: Option<Vec<InputPort>>,
 }
 
 /// A stage with its settings, ready to be rendered.
@@ -166,6 +177,15 @@ pub struct Node {
     pub secrets: Vec<String>,
     /// Place of its name in the source.
     pub span: Span,
+    /// The workflow file that it stands in.
+    pub home: Arc<Home>,
+    /// The node with the parameters of that file, if the file is inside another one. Where that
+    /// node was skipped, so is this one.
+    pub within: Option<NodeId>,
+    /// What its templates read of that file's parameters; `None` where the run's own are read.
+    pub params: Option<Vec<InputPort>>,
+    /// Of a node that ends a nested workflow: the nodes inside whose failure is its own.
+    pub encloses: Vec<NodeId>,
 }
 
 /// Something a node waits for.
@@ -225,6 +245,8 @@ pub struct Fan {
     pub on_item_failure: OnItemFailure,
     /// Least share of items that must succeed.
     pub min_success: Option<f64>,
+    /// Whether the fan-out is that of the nested workflow it stands in: then there is no `item`.
+    pub inherited: bool,
 }
 
 /// Policies in force for a node.
@@ -302,20 +324,20 @@ impl Source {
     }
 
     /// Whether the payload must be there although this producer may have been skipped:
-    /// `present(node, take)` tells what is there.
-    pub fn is_satisfied(&self, present: &dyn Fn(NodeId, Take) -> bool) -> bool {
+    /// `present(node, port, take)` tells what is there.
+    pub fn is_satisfied(&self, present: &dyn Fn(NodeId, &str, Take) -> bool) -> bool {
         match self {
             Self::Output { optional: true, .. } => true,
-            Self::Output { node, take, .. } => present(*node, *take),
+            Self::Output { node, port, take, .. } => present(*node, port, *take),
             Self::Item { .. } | Self::Param { .. } => true,
             Self::First(all) => all.iter().any(|s| s.is_satisfied_strictly(present)),
             Self::List(all) => all.iter().all(|s| s.is_satisfied(present)),
         }
     }
 
-    fn is_satisfied_strictly(&self, present: &dyn Fn(NodeId, Take) -> bool) -> bool {
+    fn is_satisfied_strictly(&self, present: &dyn Fn(NodeId, &str, Take) -> bool) -> bool {
         match self {
-            Self::Output { node, take, .. } => present(*node, *take),
+            Self::Output { node, port, take, .. } => present(*node, port, *take),
             other => other.is_satisfied(present),
         }
     }
@@ -327,6 +349,12 @@ impl Node {
     pub fn variant(&self, variant: u32) -> &Work {
         let fallback = (variant as usize).checked_sub(1).and_then(|at| self.fallbacks.get(at));
         fallback.unwrap_or(&self.work)
+    }
+
+    /// Whether it ends a nested workflow: it hands on what is there, and leaves out what is not.
+    #[must_use]
+    pub fn ends_workflow(&self) -> bool {
+        !self.encloses.is_empty()
     }
 
     /// Everything that the node may run: its own work, its fallbacks, its probe.
@@ -410,7 +438,8 @@ impl Graph {
         let mut look = |source: &Source| source.each_node(&mut |other, _| found |= other == node);
         for dependent in &self.node(node).dependents {
             let dependent = self.node(dependent.node);
-            dependent.inputs.iter().for_each(|input| look(&input.source));
+            let inputs = dependent.inputs.iter().chain(dependent.params.iter().flatten());
+            inputs.for_each(|input| look(&input.source));
             if let Some(fan) = &dependent.fan {
                 look(&fan.item);
                 look(&self.groups[fan.group].list);

@@ -49,14 +49,16 @@ pub struct Manifest {
     pub definition: Digest,
     /// Parameter values; a file is an artifact reference.
     pub params: BTreeMap<String, Value>,
-    /// Texts of the schema files that types name, by the path written in the workflow file.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub schemas: BTreeMap<String, String>,
     /// Where files and folders of parameters were read: by parameter, followed by the JSON pointer
     /// to the artifact in its value (`slate`, `clips/0`).
     #[serde(default)]
     pub param_paths: BTreeMap<String, PathBuf>,
-    /// Recorded `uses` by the path written in the file: a file or folder each.
+    /// Texts of the files that belong to the definition, schemas and nested workflow files, by their
+    /// path relative to the workflow file's folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// Recorded `uses` by the path written in the file, of a nested workflow file by the path
+    /// relative to the outermost file's folder: a file or folder each.
     #[serde(default)]
     pub uses: BTreeMap<String, UsedPath>,
     /// Environment variables that templates read, as they were when the run began; unset ones are
@@ -85,7 +87,7 @@ impl Manifest {
             workflow_path,
             definition: Digest::of(definition.as_bytes()),
             params: BTreeMap::new(),
-            schemas: BTreeMap::new(),
+            files: BTreeMap::new(),
             param_paths: BTreeMap::new(),
             uses: BTreeMap::new(),
             env: BTreeMap::new(),

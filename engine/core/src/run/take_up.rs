@@ -20,6 +20,11 @@ impl RunState {
         self.failed = 0;
         self.stop = None;
         self.closing = None;
+        let again = self.failed_workflows();
+        if !again.is_empty() {
+            self.reset(&again);
+            self.failed = 0;
+        }
         for id in self.graph.ids() {
             if self.graph.node(id).always {
                 continue;

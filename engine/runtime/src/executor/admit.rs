@@ -49,7 +49,10 @@ pub(super) async fn outputs(
     }
     let mut gate = Gate::new(&around.store, folder.work(), folder.side());
     gate.secrets = Arc::clone(&around.secrets);
-    let ports = node.outputs.clone();
+    let mut ports = node.outputs.clone();
+    if node.ends_workflow() {
+        ports.retain(|port| drafts.contains_key(&port.name));
+    }
     gate.adopt = if ports.iter().any(|p| p.ty.holds_folders()) { Adopt::Copy } else { Adopt::Move };
     let small = drafts.values().all(|d| matches!(d, Draft::Value(_)))
         && ports.iter().all(|p| !p.ty.holds_artifacts());

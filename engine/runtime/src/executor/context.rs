@@ -73,6 +73,7 @@ impl AttemptContext {
             let path = capture_file(around, assignment, stream, &prefix);
             Mutex::new(Capture::new(path, around.secrets.stream()))
         };
+        let home = &around.graph.node(assignment.node).home;
         Self {
             run: around.run.to_string(),
             task: assignment.task.clone(),
@@ -81,10 +82,10 @@ impl AttemptContext {
             has_effect: around.graph.node(assignment.node).effect.is_some(),
             work: folder.work().unwrap_or_default(),
             side: folder.side().unwrap_or_default(),
-            workflow_dir: around.graph.dir().to_owned(),
+            workflow_dir: home.dir.clone(),
             started_at: around.manifest.started_at,
             zone: around.zone.clone(),
-            tools: Arc::clone(around.graph.tools()),
+            tools: Arc::clone(&home.tools),
             bus: around.bus.clone(),
             process,
             outer,

@@ -8,11 +8,10 @@ use flow_core::graph::{Graph, Node};
 use flow_core::run::decide::Origin;
 use flow_core::run::event::{Event, TaskRef};
 use flow_core::run::{Outcome, Recorded};
-use serde_json::Value;
 
 use super::cache::outputs_are_there;
 use super::scope::Scopes;
-use super::{Assignment, Input, Surroundings, key_of, store_error};
+use super::{Assignment, Surroundings, Taken, key_of, store_error};
 
 /// The tasks of a run that had a result, by its key. Names are not in keys, so a result is found
 /// whatever its node or its place in a list was called.
@@ -58,7 +57,7 @@ pub(super) fn outcome(
     around: &Surroundings,
     node: &Node,
     assignment: &Assignment,
-    (inputs, item): (&[Input], Option<&Value>),
+    taken: &Taken<'_>,
     key: &Digest,
 ) -> Result<Option<Outcome>, Box<StageError>> {
     if !assignment.reuse || assignment.beside || node.always {
@@ -77,8 +76,8 @@ pub(super) fn outcome(
         // A fallback that was taken stays taken, as long as what failed before it is the same.
         variant += 1;
         let work = node.variant(variant);
-        let symbolic = Scopes::symbolic(around, node, work, assignment, inputs, item);
-        key = key_of(around, node, work, &symbolic, inputs)?;
+        let symbolic = Scopes::symbolic(around, node, work, assignment, taken);
+        key = key_of(around, node, work, &symbolic, &taken.inputs)?;
     }
     let let_go = before.and_then(|before| before.let_go.as_ref());
     let still = let_go.filter(|(failed, _)| *failed == key);

@@ -118,7 +118,7 @@ impl Folder {
             write_new(&work.join("inputs"), &format!("{}.json", input.name), &bytes)?;
         }
         for path in &node.uses {
-            self.place_used(around, path)?;
+            self.place_used(around, path, &node.home.recorded(path))?;
         }
         for output in &node.outputs {
             if let flow_core::stage::OutputFrom::Path(path) = &output.from
@@ -131,8 +131,13 @@ impl Folder {
         Ok(())
     }
 
-    fn place_used(&self, around: &Surroundings, path: &str) -> Result<(), Box<StageError>> {
-        let (Some(work), Some(used)) = (self.work(), around.manifest.uses.get(path)) else {
+    fn place_used(
+        &self,
+        around: &Surroundings,
+        path: &str,
+        recorded: &str,
+    ) -> Result<(), Box<StageError>> {
+        let (Some(work), Some(used)) = (self.work(), around.manifest.uses.get(recorded)) else {
             return Ok(());
         };
         let target = work.join(path.trim_end_matches('/'));
@@ -208,9 +213,10 @@ impl Folder {
         &self,
         around: &Surroundings,
         work: &Work,
+        params: &BTreeMap<String, Value>,
     ) -> Result<Value, Box<StageError>> {
         let mut out = Map::new();
-        for (name, value) in &around.manifest.params {
+        for (name, value) in params {
             if holds_artifacts(value) && reads_param(work, name) && self.root.is_some() {
                 self.place_all(around, value, &format!("params.{name}"))?;
             }
@@ -391,7 +397,8 @@ fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
 
 /// A task as a file name: readable, of bounded length, and safe whatever an item's key has in it.
 pub(crate) fn file_name(task: &TaskRef) -> String {
-    let node: String = task.node.chars().take(60).collect();
+    // No name of a node has this sign, so that the two names stay apart.
+    let node: String = task.node.chars().take(60).map(|c| if c == '/' { '~' } else { c }).collect();
     let short = if node.len() < task.node.len() {
         format!("{node}~{}", Digest::of(task.node.as_bytes()).short())
     } else {

@@ -10,7 +10,7 @@ use flow_core::template::Scope;
 use serde_json::{Map, Value, json};
 
 use super::load::value_at;
-use super::{Surroundings, scope};
+use super::{Surroundings, load, scope};
 use crate::wiring::Wire;
 
 /// Items that one list may have.
@@ -21,6 +21,7 @@ pub(crate) fn resolve_items(
     around: &Surroundings,
     group: usize,
     wire: &Wire,
+    params: &[Wire],
 ) -> Result<Vec<Arc<str>>, Box<StageError>> {
     let operation = "read the list of `for_each`";
     let refuse = |message: String, pointer: String, expected: &str, found: String| {
@@ -51,8 +52,12 @@ pub(crate) fn resolve_items(
     let Some(template) = &around.graph.groups()[group].key else {
         return Ok((0..list.len()).map(|i| Arc::from(i.to_string())).collect());
     };
-    let params: Map<String, Value> =
-        around.manifest.params.iter().map(|(k, v)| (k.clone(), symbolic(v))).collect();
+    let nested = match &around.graph.groups()[group].params {
+        None => None,
+        Some(read) => Some(load::values(around, read, params)?),
+    };
+    let params = nested.as_ref().unwrap_or(&around.manifest.params);
+    let params: Map<String, Value> = params.iter().map(|(k, v)| (k.clone(), symbolic(v))).collect();
     let mut seen: HashMap<Arc<str>, usize> = HashMap::new();
     let mut keys = Vec::with_capacity(list.len());
     for (index, item) in list.iter().enumerate() {

@@ -1,8 +1,11 @@
 //! Loading inputs by digest, and holding them to their types: the gate in.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
-use flow_core::graph::Node;
+use flow_core::graph::{InputPort, Node};
 use flow_core::id::RunId;
 use flow_core::json;
 use flow_core::payload::Artifact;
@@ -40,6 +43,35 @@ pub(super) fn item(
         .map(|wire| value_at(around.store.as_ref(), &around.run, wire))
         .transpose()
         .map_err(|fault| fault.of_port("item"))
+}
+
+/// The parameters that templates see: the run's own, or those of the nested workflow that the node
+/// stands in, as far as they are read.
+pub(super) fn params<'a>(
+    around: &'a Surroundings,
+    node: &Node,
+    assignment: &Assignment,
+) -> Result<Cow<'a, BTreeMap<String, Value>>, Box<StageError>> {
+    match &node.params {
+        None => Ok(Cow::Borrowed(&around.manifest.params)),
+        Some(read) => values(around, read, &assignment.params).map(Cow::Owned),
+    }
+}
+
+/// The values of parameters of a nested workflow, by name.
+pub(super) fn values(
+    around: &Surroundings,
+    read: &[InputPort],
+    wires: &[Wire],
+) -> Result<BTreeMap<String, Value>, Box<StageError>> {
+    read.iter()
+        .zip(wires)
+        .map(|(param, wire)| {
+            let value = value_at(around.store.as_ref(), &around.run, wire)
+                .map_err(|fault| fault.of_port(&format!("params.{}", param.name)))?;
+            Ok((param.name.clone(), value))
+        })
+        .collect()
 }
 
 /// The digest that stands for a payload in keys: of an artifact, its content alone.

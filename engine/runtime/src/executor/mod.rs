@@ -18,6 +18,7 @@ mod once;
 mod probe;
 mod scope;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -92,6 +93,8 @@ pub(crate) struct Assignment {
     pub(crate) inputs: Vec<Wire>,
     /// What `item` is, in a fanned-out node.
     pub(crate) item: Option<Wire>,
+    /// What templates read of the parameters of a nested workflow.
+    pub(crate) params: Vec<Wire>,
     /// Whether it runs beside the run, so that nothing of it may stand among the run's own.
     pub(crate) beside: bool,
     /// Which work it runs: 0 is the node's own, n its nth fallback.
@@ -137,6 +140,29 @@ pub(crate) struct Input {
     pub(crate) value: Value,
     /// Digest for the key; `None` if absent.
     pub(crate) digest: Option<Digest>,
+}
+
+/// All that an attempt takes in.
+pub(crate) struct Taken<'a> {
+    inputs: Vec<Input>,
+    /// Parameters of the workflow file that the node stands in.
+    params: Cow<'a, BTreeMap<String, Value>>,
+    /// What `item` is, in a fanned-out node.
+    item: Option<Value>,
+}
+
+impl<'a> Taken<'a> {
+    fn load(
+        around: &'a Surroundings,
+        node: &Node,
+        assignment: &Assignment,
+    ) -> Result<Self, Box<StageError>> {
+        Ok(Self {
+            inputs: load::inputs(around, node, assignment)?,
+            params: load::params(around, node, assignment)?,
+            item: load::item(around, assignment)?,
+        })
+    }
 }
 
 /// Runs one attempt from start to end.
@@ -194,15 +220,13 @@ async fn attempt(
 ) -> Result<Outcome, Box<StageError>> {
     let node = around.graph.node(assignment.node);
     let work = node.variant(assignment.variant);
-    let inputs = load::inputs(around, node, assignment)?;
-    let item = load::item(around, assignment)?;
-    let symbolic = Scopes::symbolic(around, node, work, assignment, &inputs, item.as_ref());
+    let taken = Taken::load(around, node, assignment)?;
+    let symbolic = Scopes::symbolic(around, node, work, assignment, &taken);
     if let Some(reason) = scope::condition(node, &symbolic)? {
         return Ok(Outcome::Skipped { reason });
     }
-    let key = key_of(around, node, work, &symbolic, &inputs)?;
-    let taken = (inputs.as_slice(), item.as_ref());
-    if let Some(outcome) = earlier::outcome(around, node, assignment, taken, &key)? {
+    let key = key_of(around, node, work, &symbolic, &taken.inputs)?;
+    if let Some(outcome) = earlier::outcome(around, node, assignment, &taken, &key)? {
         return Ok(outcome);
     }
     let flight = match node.policy.cache {
@@ -236,13 +260,12 @@ async fn attempt(
     }
     *begun = true;
     let unsent = |error: Box<StageError>| Box::new(StageError { unsent: true, ..*error });
-    let folder = Folder::make(around, node, work, assignment, &inputs).map_err(unsent)?;
+    let folder = Folder::make(around, node, work, assignment, &taken.inputs).map_err(unsent)?;
     if let (Some(keep), Some(work)) = (&assignment.keep, folder.work()) {
         keep.get_or_init(|| work);
     }
-    let real =
-        Scopes::real(around, node, work, assignment, &inputs, item.as_ref(), &folder, &idempotency)
-            .map_err(unsent)?;
+    let real = Scopes::real(around, node, work, assignment, &taken, &folder, &idempotency)
+        .map_err(unsent)?;
     let job = Job {
         config: real.render(around, work).map_err(unsent)?,
         inputs: real.inputs(),
@@ -437,7 +460,7 @@ fn key_of(
         .uses
         .iter()
         .filter_map(|path| {
-            let used = around.manifest.uses.get(path)?;
+            let used = around.manifest.uses.get(&node.home.recorded(path))?;
             let mark = if used.executable { " (executable)" } else { "" };
             Some((format!("{path}{mark}"), used.artifact.digest))
         })

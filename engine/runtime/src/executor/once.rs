@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
+use flow_core::graph::InputPort;
 use flow_core::id::{RunId, TaskId};
 use flow_core::run::event::{Outputs, Warning};
 use flow_core::run::manifest::Manifest;
@@ -138,12 +139,14 @@ pub(crate) fn assignment(
     attempt: u32,
 ) -> Assignment {
     let node = state.graph().node(task.node);
-    let inputs = node
-        .inputs
-        .iter()
-        .map(|input| wire(state, &manifest.params, &input.source, Some(task)))
-        .collect();
-    let item = node.fan.as_ref().map(|fan| wire(state, &manifest.params, &fan.item, Some(task)));
+    let wires = |ports: &[InputPort]| {
+        let ports = ports.iter();
+        ports.map(|port| wire(state, &manifest.params, &port.source, Some(task))).collect()
+    };
+    let inputs = wires(&node.inputs);
+    let params = wires(node.params.as_deref().unwrap_or_default());
+    let own_item = node.fan.as_ref().filter(|fan| !fan.inherited);
+    let item = own_item.map(|fan| wire(state, &manifest.params, &fan.item, Some(task)));
     Assignment {
         node: task.node,
         task: state.task_ref(task),
@@ -152,6 +155,7 @@ pub(crate) fn assignment(
         by_deadline: false,
         inputs,
         item,
+        params,
         beside: false,
         variant: state.task(task).map_or(0, |t| t.variant),
         intent: state.task(task).and_then(|t| t.intent.clone()),

@@ -10,7 +10,7 @@ use flow_core::stage::Job;
 use super::context::AttemptContext;
 use super::folder::Folder;
 use super::scope::Scopes;
-use super::{Assignment, Line, Surroundings, admit, load, make};
+use super::{Assignment, Line, Surroundings, Taken, admit, make};
 
 /// The exit code of a probe that says: it did not happen.
 const NOT_DONE: i32 = 1;
@@ -65,12 +65,10 @@ async fn ask(
     };
     let timeout = work.timeout.or(node.policy.timeout);
     let assignment = &Assignment { timeout, by_deadline: false, ..assignment.clone() };
-    let inputs = load::inputs(around, node, assignment)?;
-    let item = load::item(around, assignment)?;
+    let taken = Taken::load(around, node, assignment)?;
     let intent = assignment.intent.as_deref().unwrap_or_default().to_owned();
-    let folder = Folder::make(around, node, work, assignment, &inputs)?;
-    let real =
-        Scopes::real(around, node, work, assignment, &inputs, item.as_ref(), &folder, &intent)?;
+    let folder = Folder::make(around, node, work, assignment, &taken.inputs)?;
+    let real = Scopes::real(around, node, work, assignment, &taken, &folder, &intent)?;
     let job = Job {
         config: real.render(around, work)?,
         inputs: real.inputs(),

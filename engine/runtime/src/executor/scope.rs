@@ -15,7 +15,7 @@ use flow_core::template::Scope;
 use serde_json::{Map, Value, json};
 
 use super::folder::Folder;
-use super::{Assignment, Input, Surroundings};
+use super::{Assignment, Surroundings, Taken};
 
 /// The names for one attempt.
 pub(super) struct Scopes {
@@ -32,9 +32,9 @@ impl Scopes {
         node: &Node,
         work: &Work,
         assignment: &Assignment,
-        inputs: &[Input],
-        item: Option<&Value>,
+        taken: &Taken<'_>,
     ) -> Self {
+        let Taken { inputs, params, item } = taken;
         if !work.has_templates && node.when.is_none() {
             return Self {
                 scope: Scope::new(&Value::Null),
@@ -46,7 +46,7 @@ impl Scopes {
         let inputs: Map<String, Value> =
             inputs.iter().map(|i| (i.name.clone(), symbolic(&i.value))).collect();
         let params: Map<String, Value> =
-            around.manifest.params.iter().map(|(k, v)| (k.clone(), symbolic(v))).collect();
+            params.iter().map(|(k, v)| (k.clone(), symbolic(v))).collect();
         let outputs: Map<String, Value> = node
             .outputs
             .iter()
@@ -58,10 +58,7 @@ impl Scopes {
         names.insert("outputs".into(), Value::Object(outputs));
         names
             .insert("attempt".into(), json!({ "number": 0, "idempotency_key": "idempotency-key" }));
-        names.insert(
-            "workflow".into(),
-            json!({ "name": around.graph.name(), "dir": "workflow-dir" }),
-        );
+        names.insert("workflow".into(), json!({ "name": node.home.name, "dir": "workflow-dir" }));
         names.insert("secrets".into(), around.secrets.placeholders(&node.secrets));
         if let Some(item) = item {
             names.insert("item".into(), symbolic(item));
@@ -75,17 +72,16 @@ impl Scopes {
     }
 
     /// Names as the attempt sees them.
-    #[expect(clippy::too_many_arguments, reason = "all that an attempt has at hand, seen once")]
     pub(super) fn real(
         around: &Surroundings,
         node: &Node,
         work: &Work,
         assignment: &Assignment,
-        inputs: &[Input],
-        item: Option<&Value>,
+        taken: &Taken<'_>,
         folder: &Folder,
         idempotency_key: &str,
     ) -> Result<Self, Box<StageError>> {
+        let Taken { inputs, params, item } = taken;
         let inputs: BTreeMap<String, Value> =
             inputs.iter().map(|i| (i.name.clone(), folder.with_paths(&i.value))).collect();
         let outputs = output_paths(node, folder);
@@ -95,7 +91,7 @@ impl Scopes {
         }
         let mut names = common(around, node, assignment);
         names.insert("inputs".into(), json!(inputs));
-        names.insert("params".into(), folder.params(around, work)?);
+        names.insert("params".into(), folder.params(around, work, params)?);
         let paths: Map<String, Value> =
             outputs.iter().map(|(k, v)| (k.clone(), json!(v.to_string_lossy()))).collect();
         names.insert("outputs".into(), Value::Object(paths));
@@ -105,7 +101,7 @@ impl Scopes {
         );
         names.insert(
             "workflow".into(),
-            json!({ "name": around.graph.name(), "dir": around.graph.dir().to_string_lossy() }),
+            json!({ "name": node.home.name, "dir": node.home.dir.to_string_lossy() }),
         );
         names.insert("secrets".into(), around.secrets.values(&node.secrets));
         if let Some(item) = item {

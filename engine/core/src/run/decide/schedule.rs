@@ -123,14 +123,18 @@ fn settle_late(state: &RunState, decision: &mut Decision) -> bool {
 fn resolve(state: &RunState, group: usize, decision: &mut Decision) {
     let list = &state.graph().groups()[group].list;
     decision.marks.push(Mark::Resolving(group));
-    if list.is_satisfied(&|node, take| state.is_present(node, take, None)) {
+    let outside = state.graph().groups()[group].within;
+    let never_began = outside.and_then(|within| state.never_began(within, None));
+    let present = |node, port: &str, take| state.has_output(node, port, take, None);
+    if never_began.is_none() && list.is_satisfied(&present) {
         decision.actions.push(Action::Resolve(group));
         return;
     }
+    let reason = never_began.unwrap_or_else(|| "the list that it runs over is absent".into());
     for &member in &state.graph().groups()[group].members {
         decision.events.push(Event::NodeSkipped {
             node: Arc::clone(&state.graph().node(member).name),
-            reason: "the list that it runs over is absent".into(),
+            reason: reason.to_string(),
         });
     }
 }
@@ -165,6 +169,12 @@ fn hand_out(state: &RunState, now: Now, decision: &mut Decision) {
     let mut asked: BTreeSet<usize> = BTreeSet::new();
     let mut taken: std::collections::HashMap<NodeId, u32> = std::collections::HashMap::new();
     for task in state.ready() {
+        if let Some(error) = state.failed_inside(task) {
+            decision.marks.push(Mark::Settling(task));
+            let task = state.task_ref(task);
+            decision.events.push(Event::Failed { task, attempt: 0, error: Box::new(error) });
+            continue;
+        }
         if let Some(reason) = absent_input(state, task) {
             decision.marks.push(Mark::Settling(task));
             decision.events.push(Event::Skipped { task: state.task_ref(task), reason });
@@ -214,7 +224,10 @@ fn start(state: &RunState, task: TaskId, now: Now, decision: &mut Decision) {
 /// absent.
 fn absent_input(state: &RunState, task: TaskId) -> Option<String> {
     let node = state.graph().node(task.node);
-    let present = |producer, take| state.is_present(producer, take, task.item);
+    if let Some(reason) = node.within.and_then(|within| state.never_began(within, task.item)) {
+        return Some(reason.to_string());
+    }
+    let present = |producer, port: &str, take| state.has_output(producer, port, take, task.item);
     let missing = node
         .inputs
         .iter()
