@@ -223,6 +223,16 @@ impl Process {
         rustix::process::kill_process(id, signal).expect("it gets the signal");
     }
 
+    /// Stops it, and waits until all of its threads have stopped.
+    fn stop(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let options = rustix::process::WaitOptions::UNTRACED;
+        let waited = rustix::process::waitpid(rustix::process::Pid::from_raw(id), options);
+        let (_, status) = waited.expect("an answer").expect("a change");
+        assert!(status.stopped());
+    }
+
     fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
@@ -287,7 +297,7 @@ fn a_process_that_is_stopped_while_it_should_answer_holds_nobody_up() {
     assert_eq!(holder.ask("cached 1"), "holder");
     let mut other = Process::ready(&dir, "other");
     assert_eq!(other.ask("cached 1"), "holder");
-    holder.signal(rustix::process::Signal::STOP);
+    holder.stop();
     assert_eq!(other.ask("cached 1"), "nothing");
     assert_eq!(other.ask("commit 2"), "committed");
     assert_eq!(other.ask("flight 2"), "held");
