@@ -10,8 +10,8 @@ use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::payload::PayloadRef;
 use flow_core::run::event::{Event, Recorded, TaskRef};
-use flow_core::store::{Adopt, InlinePayload, Store};
-use flow_store::DiskStore;
+use flow_core::store::{Adopt, InlinePayload, Rate, Store};
+use flow_store::{DiskStore, Retention};
 use jiff::Timestamp;
 
 const TASKS: u64 = 10_000;
@@ -27,6 +27,7 @@ fn main() {
     large_run(store, &dir);
     objects(&DiskStore::open(&dir).expect("a store"), folder.path());
     many_runs(&DiskStore::open(&dir).expect("a store"));
+    sharing(&dir);
 }
 
 fn single_steps(store: &DiskStore) {
@@ -186,4 +187,30 @@ fn succeeded(n: u64) -> Recorded {
         warnings: Vec::new(),
     };
     Recorded { seq: Some(n), ts: Timestamp::now(), event }
+}
+
+/// What runs share: results, flights, pools, rates, messages.
+fn sharing(dir: &std::path::Path) {
+    let (store, other) = (DiskStore::open(dir), DiskStore::open(dir));
+    let (store, other) = (store.expect("a store"), other.expect("a store"));
+    let known = Digest::of(&7_u64.to_le_bytes());
+    report("find the first result of another run", 1, || store.cached(&known).expect("an answer"));
+    report("find a result of another run", 2_000, || store.cached(&known).expect("an answer"));
+    report("the same, asked of another process", 2_000, || other.cached(&known).expect("it"));
+    report("take and give back a flight", 2_000, || store.try_flight(&known).expect("it"));
+    report("take and give back a place in a pool", 2_000, || store.try_pool("p", 4).expect("it"));
+    let limit = Rate { starts: 1_000, span: Duration::from_secs(1) };
+    report("ask for a start under a rate", 2_000, || {
+        store.try_rate("r", limit, Timestamp::now()).expect("an answer")
+    });
+    let run = run("inbox");
+    let journal = store.create_run(&run, &[]).expect("a run");
+    report("look into an empty inbox", 2_000, || store.inbox(&run).expect("messages"));
+    drop(journal);
+    report("check every byte of the store", 1, || {
+        store.verify(&mut |_| {}, &mut |_| {}).expect("a check")
+    });
+    report("collect what no run needs", 1, || {
+        store.gc(&Retention::default(), false).expect("a collection")
+    });
 }

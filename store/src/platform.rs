@@ -14,8 +14,15 @@ pub(crate) fn preallocate(file: &File, offset: u64, len: u64) -> io::Result<()> 
 }
 
 /// Shares the bytes of `source` with the empty file `target`, where the file system can.
+#[cfg(target_os = "linux")]
 pub(crate) fn clone_file(source: &File, target: &File) -> io::Result<()> {
     Ok(rustix::fs::ioctl_ficlone(target, source)?)
+}
+
+/// Says that bytes cannot be shared, so that they are copied.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn clone_file(_: &File, _: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Asks the kernel to begin writing a file to disk and does not wait for it, so that a later sync

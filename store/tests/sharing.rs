@@ -13,9 +13,9 @@ use std::time::Duration;
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::payload::PayloadRef;
-use flow_core::run::event::{Event, Recorded, TaskRef};
-use flow_core::store::{Hold, Journal, Rate, Store};
-use flow_store::DiskStore;
+use flow_core::run::event::{Event, Recorded, RunEnd, TaskRef};
+use flow_core::store::{Hold, Journal, Rate, Store, StoreError};
+use flow_store::{DiskStore, Finding, Retention};
 use jiff::Timestamp;
 
 const DIR: &str = "FLOW_STORE_SHARING_DIR";
@@ -58,6 +58,9 @@ impl Own {
                 if made { "made" } else { "found" }.into()
             }
             "rate" => starts(store, n).to_string(),
+            // These go on until they are killed.
+            "churn" => churn(store, n),
+            "collect" => collect(store.dir()),
             other => panic!("{other}"),
         }
     }
@@ -120,6 +123,49 @@ fn starts(store: &DiskStore, tries: u64) -> usize {
     (0..tries).filter(granted).count()
 }
 
+/// Makes runs that refer to files of a few contents, one after the other.
+fn churn(store: &DiskStore, seed: u64) -> ! {
+    let mut number = 0_u64;
+    loop {
+        number += 1;
+        let run = RunId::new(&format!("churn-{seed}-{number}")).expect("a run id");
+        let mut journal = store.create_run(&run, &[]).expect("the run");
+        for n in number..number + 3 {
+            let bytes = format!("\"{}{}\"", "x".repeat(70_000), n % 5).into_bytes();
+            store.put_bytes(&bytes).expect("an object");
+            store.settle().expect("a sync");
+            let event = Event::Succeeded {
+                task: TaskRef::node("task"),
+                attempt: 1,
+                key: key(n % 5),
+                outputs: [("value".to_owned(), PayloadRef::of_json("json".into(), &bytes))].into(),
+                duration_ms: 1,
+                warnings: Vec::new(),
+            };
+            let recorded = Recorded { seq: Some(n), ts: Timestamp::UNIX_EPOCH, event };
+            journal.append(&[recorded], &[]).expect("an append");
+            journal.syncer().sync().expect("a sync");
+        }
+        let event = Event::RunFinished { status: RunEnd::Succeeded };
+        let ended = Recorded { seq: Some(number), ts: Timestamp::UNIX_EPOCH, event };
+        journal.append(&[ended], &[]).expect("an append");
+        journal.syncer().sync().expect("a sync");
+    }
+}
+
+/// Collects again and again, each time as a process of its own would.
+fn collect(dir: &Path) -> ! {
+    let retention = Retention { keep_last: Some(3), ..Retention::default() };
+    loop {
+        match DiskStore::open(dir).expect("the store").gc(&retention, false) {
+            Ok(_) => {}
+            Err(StoreError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 struct Process {
     child: Child,
     stdin: ChildStdin,
@@ -175,6 +221,16 @@ impl Process {
         let id = i32::try_from(self.child.id()).expect("a process id");
         let id = rustix::process::Pid::from_raw(id).expect("a process id");
         rustix::process::kill_process(id, signal).expect("it gets the signal");
+    }
+
+    /// Stops it, and waits until all of its threads have stopped.
+    fn stop(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let options = rustix::process::WaitOptions::UNTRACED;
+        let waited = rustix::process::waitpid(rustix::process::Pid::from_raw(id), options);
+        let (_, status) = waited.expect("an answer").expect("a change");
+        assert!(status.stopped());
     }
 
     fn kill(mut self) {
@@ -241,7 +297,7 @@ fn a_process_that_is_stopped_while_it_should_answer_holds_nobody_up() {
     assert_eq!(holder.ask("cached 1"), "holder");
     let mut other = Process::ready(&dir, "other");
     assert_eq!(other.ask("cached 1"), "holder");
-    holder.signal(rustix::process::Signal::STOP);
+    holder.stop();
     assert_eq!(other.ask("cached 1"), "nothing");
     assert_eq!(other.ask("commit 2"), "committed");
     assert_eq!(other.ask("flight 2"), "held");
@@ -310,4 +366,36 @@ fn ten_processes_that_begin_on_an_empty_store_at_once_share_it_from_the_start() 
         assert_eq!(made, 1, "round {round}: {answers:?}");
         all.into_iter().for_each(Process::finish);
     }
+}
+
+#[test]
+fn collections_and_runs_that_are_killed_at_any_instant_leave_every_kept_run_whole() {
+    let (_folder, dir) = folder();
+    for round in 0..5_u64 {
+        let mut churning = Process::ready(&dir, &format!("a-{round}"));
+        let mut collecting = Process::ready(&dir, &format!("b-{round}"));
+        churning.tell(&format!("churn {round}"));
+        collecting.tell("collect 0");
+        // Each round is cut somewhere else.
+        (0..(round + 1) * 2_000_000).for_each(|n| {
+            std::hint::black_box(n);
+        });
+        collecting.kill();
+        churning.kill();
+        let store = DiskStore::open(&dir).expect("the store");
+        let mut found: Vec<Finding> = Vec::new();
+        store.verify(&mut |finding| found.push(finding), &mut |_| {}).expect("a check");
+        found.retain(|finding| !finding.kind.is_note());
+        assert_eq!(found, [], "round {round}");
+    }
+    let store = DiskStore::open(&dir).expect("the store");
+    let retention = Retention { keep_last: Some(0), older_than: Some(Timestamp::MAX) };
+    store.gc(&retention, false).expect("a collection");
+    assert_eq!(store.runs().expect("runs"), []);
+    drop(store);
+    let left = std::fs::read_dir(dir.join("objects"))
+        .expect("objects")
+        .flat_map(|folder| std::fs::read_dir(folder.expect("a folder").path()).expect("it"));
+    assert_eq!(left.count(), 0, "nothing is left that nobody needs");
+    assert_eq!(std::fs::read_dir(dir.join("tmp")).expect("it").count(), 0);
 }

@@ -60,11 +60,11 @@ fn update(place: &Place) -> Done {
 /// The notes of the latest resumption.
 fn notes(place: &Place) -> String {
     let done = place.flow(&["logs", "one", "--json"]);
-    let notes = done.stdout.lines().filter_map(|line| {
+    let mut notes = done.stdout.lines().filter_map(|line| {
         let line: Value = serde_json::from_str(line).ok()?;
         (line["event"] == "run_resumed").then(|| line["notes"].clone())
     });
-    let notes = notes.last().unwrap_or_default();
+    let notes = notes.next_back().unwrap_or_default();
     let lines: Vec<&str> = notes.as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
     super::harness::steady(&lines.join("\n"), &place.path("").canonicalize().unwrap())
 }

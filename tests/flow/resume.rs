@@ -92,6 +92,7 @@ outputs.text = "string"
                the used path [dir]/lib has changed; this resume uses the recorded version
                the used path [dir]/tool.sh has changed; this resume uses the recorded version
                the file of parameter `p`, [dir]/p.txt is gone; this resume uses the recorded version
+               adopt what changed with: flow resume [run] --update
     [time] ● gate  attempt 3
     [time] ✔ gate  [took]
     [time] ✔ run  succeeded
@@ -194,6 +195,7 @@ outputs.list = "list<integer>"
     --- stderr
     ✔ odd attempt 2, [took]
       differs n: d63bd9a826af (1 B) → 813e9b729141 (1 B)
+          the whole: 1 → 2
       the run keeps its recorded result
     ");
     assert_snapshot!(place.flow(&["rerun", "one", "each"]), @"

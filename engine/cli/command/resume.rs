@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
     let shared: Arc<dyn Store> = store.clone();
     let manifest = history.manifest;
     let mut opened = flow_runtime::open(&shared, &run, graph, manifest.clone())?;
-    if opened.state().phase() != history.state.phase() {
+    if opened.state().last_seq() != history.state.last_seq() {
         // Another process took the run up and ended meanwhile.
         drop(opened);
         return self::run(args, env);

@@ -44,6 +44,8 @@ pub(crate) struct Objects {
     verified: Mutex<HashMap<Digest, FileState>>,
     /// The lock that tells others that objects are stored here.
     user: Mutex<Option<File>>,
+    /// A collection was waited for in vain.
+    impatient: AtomicBool,
 }
 
 impl Objects {
@@ -56,6 +58,7 @@ impl Objects {
             failed: AtomicBool::new(false),
             verified: Mutex::default(),
             user: Mutex::default(),
+            impatient: AtomicBool::new(false),
         }
     }
 

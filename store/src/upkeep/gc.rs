@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use flow_core::id::RunId;
 use flow_core::run::event::Event;
-use flow_core::store::{Store, StoreError};
+use flow_core::store::{RunEntry, Store, StoreError};
 use jiff::Timestamp;
 
 use super::marks::{Candidate, Marks};
@@ -213,12 +213,12 @@ impl DiskStore {
         let mut given_up = Vec::new();
         for entry in &newest_last[..candidates] {
             let path = self.layout.lock(&entry.id);
-            if lease::holder(&path)?.is_none() && self.is_given_up(&entry.id, retention) {
-                given_up.push(entry.id.clone());
+            if lease::holder(&path)?.is_none() && self.is_given_up(entry, retention) {
+                given_up.push(entry.clone());
             }
         }
         if dry_run {
-            return Ok(given_up);
+            return Ok(given_up.into_iter().map(|entry| entry.id).collect());
         }
         for some in given_up.chunks(AT_ONCE) {
             removed.extend(self.remove_together(some, retention)?);
@@ -229,14 +229,15 @@ impl DiskStore {
     /// Renames runs aside, makes that durable, and removes what is in them.
     fn remove_together(
         &self,
-        runs: &[RunId],
+        runs: &[RunEntry],
         retention: &Retention,
     ) -> Result<Vec<RunId>, StoreError> {
         let mut aside = Vec::new();
-        for run in runs {
+        for entry in runs {
+            let run = &entry.id;
             // With its lock held nobody takes it up any more, and it may just have been.
             let Ok(lease) = Lease::take(&self.layout.lock(run)) else { continue };
-            if !self.is_given_up(run, retention) {
+            if !self.is_given_up(entry, retention) {
                 continue;
             }
             let (path, target) = (self.layout.run(run), self.tmp.fresh()?);
@@ -249,17 +250,16 @@ impl DiskStore {
         Ok(aside.into_iter().map(|(run, _, _)| run).collect())
     }
 
-    fn is_given_up(&self, run: &RunId, retention: &Retention) -> bool {
-        let Ok(records) = self.read_run(run) else { return false };
-        let last = records.last().map(|record| record.ts);
-        let old = |limit: Timestamp| last.is_some_and(|last| last < limit);
+    fn is_given_up(&self, entry: &RunEntry, retention: &Retention) -> bool {
+        let Ok(records) = self.read_run(&entry.id) else { return false };
+        let last = records.last().map_or(entry.created_at, |record| record.ts);
         let finished = records.iter().rev().find_map(|record| match record.event {
             Event::RunFinished { .. } => Some(true),
             Event::RunStarted { .. } | Event::RunResumed { .. } => Some(false),
             _ => None,
         });
         match retention.older_than {
-            Some(limit) => old(limit),
+            Some(limit) => last < limit,
             None => finished == Some(true),
         }
     }

@@ -268,16 +268,17 @@ impl References<'_, '_> {
         if_there(fs::read(&path)).map_err(StoreError::io("read", path))
     }
 
-    /// Whether an object is there and right; one that is not there is reported.
+    /// Whether an object is there and right; else it is told who needs it.
     fn is_there(&mut self, digest: &Digest, task: Option<&(TaskRef, String)>) -> bool {
         let path = self.check.store.layout.object(digest);
-        match self.known.get(digest) {
-            Some(right) => return *right,
+        let (kind, reason) = match self.known.get(digest) {
+            Some(true) => return true,
+            Some(false) => (FindingKind::Object, "its bytes are damaged, and this needs it"),
             // It may have been stored since all objects were looked at.
             None if path.exists() => return true,
-            None => {}
-        }
-        self.report(FindingKind::Missing, path, "the object is missing".into(), task);
+            None => (FindingKind::Missing, "the object is missing"),
+        };
+        self.report(kind, path, reason.into(), task);
         false
     }
 

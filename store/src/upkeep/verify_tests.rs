@@ -84,6 +84,13 @@ fn kinds(dir: &Path) -> Vec<FindingKind> {
     findings(dir).iter().map(|finding| finding.kind).collect()
 }
 
+/// As [`small_store`], without a database, which takes most of the time to look at.
+fn store_of_files(folder: &Path) -> PathBuf {
+    let dir = small_store(folder);
+    fs::remove_dir_all(dir.join("checkpoints")).expect("it goes");
+    dir
+}
+
 /// The files whose bytes matter, outside the database.
 fn files_that_matter(dir: &Path) -> Vec<PathBuf> {
     let mut all = vec![dir.join("runs.list"), dir.join("cache.removed")];
@@ -116,11 +123,10 @@ fn nothing_is_found_in_a_store_that_is_whole() {
 #[test]
 fn a_flipped_bit_anywhere_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dir = small_store(folder.path());
+    let dir = store_of_files(folder.path());
     for path in files_that_matter(&dir) {
         let whole = fs::read(&path).expect("the file");
-        // Each byte of short files and every 101st of long ones.
-        let step = if whole.len() > 4096 { 101 } else { 1 + whole.len() / 400 };
+        let step = 1 + whole.len() / 80;
         // Without its last line break a list ends in a torn line, which is no fault.
         let end = whole.len() - usize::from(path.ends_with("runs.list"));
         for at in (0..end).step_by(step) {
@@ -138,14 +144,14 @@ fn a_flipped_bit_anywhere_is_found() {
 #[test]
 fn a_file_that_is_cut_anywhere_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dir = small_store(folder.path());
+    let dir = store_of_files(folder.path());
     for path in files_that_matter(&dir) {
         if path.ends_with("runs.list") {
             // Its end may always be torn.
             continue;
         }
         let whole = fs::read(&path).expect("the file");
-        let step = 1 + whole.len() / 150;
+        let step = 1 + whole.len() / 40;
         for cut in (0..whole.len()).step_by(step) {
             replace(&path, &whole[..cut]);
             assert!(!kinds(&dir).is_empty(), "{} cut to {cut}", path.display());
@@ -158,7 +164,7 @@ fn a_file_that_is_cut_anywhere_is_found() {
 #[test]
 fn whatever_is_removed_is_named_with_what_needs_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dir = small_store(folder.path());
+    let dir = store_of_files(folder.path());
     for path in files_that_matter(&dir) {
         if path.parent() == Some(&dir) {
             continue;
@@ -180,6 +186,22 @@ fn whatever_is_removed_is_named_with_what_needs_it() {
     named.sort();
     let port = |name: &str| (Some(task(9)), Some(name.to_owned()));
     assert_eq!(named, [port("file"), port("nested")]);
+}
+
+#[test]
+fn a_damaged_object_is_named_with_what_needs_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = small_store(folder.path());
+    let file = Digest::of(b"leaf of one").to_string();
+    let path = dir.join("objects").join(&file[..2]).join(&file[2..]);
+    replace(&path, b"leaf of two");
+    let found = findings(&dir);
+    assert!(
+        found.iter().all(|finding| finding.kind == FindingKind::Object && finding.path == path)
+    );
+    let named: Vec<_> = found.into_iter().map(|f| (f.run, f.task, f.port)).collect();
+    let needed = (Some(run_id("one")), Some(task(9)), Some("tree".to_owned()));
+    assert_eq!(named, [(None, None, None), needed]);
 }
 
 #[test]
