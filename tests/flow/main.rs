@@ -4,6 +4,7 @@
 mod failures;
 mod harness;
 mod house;
+mod media;
 mod ports;
 mod resume;
 mod run;

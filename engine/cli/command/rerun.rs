@@ -35,7 +35,8 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
     let lock = store.open_run(&run)?;
     let task = target::task(&history.state, target)?;
     check_inputs(&history.state, task, env, run.as_str())?;
-    let missing = prepare::missing(history.state.graph(), |id| id == task.node);
+    let missing =
+        prepare::missing(history.state.graph(), env.store_place().as_deref(), |id| id == task.node);
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }

@@ -28,7 +28,8 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
         return Err(StoreError::Held { run, holder }.into());
     }
     let graph = Arc::clone(history.state.graph());
-    let missing = prepare::missing(&graph, |id| may_run(&history.state, id));
+    let missing =
+        prepare::missing(&graph, env.store_place().as_deref(), |id| may_run(&history.state, id));
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }

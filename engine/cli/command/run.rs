@@ -29,7 +29,9 @@ pub(crate) fn run(args: &RunArgs, env: &Session) -> Result<Exit, Failure> {
     };
     let given = Given::read(&args.params, args.params_file.as_deref())?;
     let params = Params::resolve(&graph, &given)?;
-    let missing = prepare::missing(&graph, |id| wanted.binary_search(&id).is_ok());
+    let missing = prepare::missing(&graph, env.store_place().as_deref(), |id| {
+        wanted.binary_search(&id).is_ok()
+    });
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }

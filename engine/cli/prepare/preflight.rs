@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 
 use flow_core::graph::{Graph, Node};
 use flow_core::id::NodeId;
@@ -24,21 +25,65 @@ impl fmt::Display for MissingTool {
     }
 }
 
-/// What the machine lacks for the wanted nodes.
-pub(crate) fn missing(graph: &Graph, wanted: impl Fn(NodeId) -> bool) -> Vec<MissingTool> {
-    let mut asked: BTreeMap<Vec<u8>, Vec<Missing>> = BTreeMap::new();
-    let mut found: BTreeMap<Missing, BTreeSet<String>> = BTreeMap::new();
+/// What the machine lacks for the wanted nodes, whose bytes will be in the store at `store`.
+pub(crate) fn missing(
+    graph: &Graph,
+    store: Option<&Path>,
+    wanted: impl Fn(NodeId) -> bool,
+) -> Vec<MissingTool> {
+    let mut alike: BTreeMap<Vec<u8>, Vec<&Node>> = BTreeMap::new();
     for id in graph.ids().filter(|id| wanted(*id)) {
         let node = graph.node(id);
-        let missing = asked.entry(likeness(node)).or_insert_with(|| ask(graph, node));
-        for one in missing {
-            found.entry(one.clone()).or_default().insert(node.name.to_string());
+        alike.entry(likeness(node)).or_default().push(node);
+    }
+    let mut found: BTreeMap<Missing, BTreeSet<String>> = BTreeMap::new();
+    // Stages ask programs, and most of that is waiting until these have started.
+    std::thread::scope(|scope| {
+        let asked: Vec<_> =
+            alike.values().map(|nodes| (nodes, scope.spawn(|| ask(graph, nodes[0])))).collect();
+        for (nodes, answer) in asked {
+            // A stage that panics here does so again when it runs, and is reported there.
+            for missing in answer.join().unwrap_or_default() {
+                let names = nodes.iter().map(|node| node.name.to_string());
+                found.entry(missing).or_default().extend(names);
+            }
         }
+    });
+    if let Some((missing, nodes)) = store.and_then(|store| room(store, alike.values().flatten())) {
+        found.insert(missing, nodes);
     }
     found
         .into_iter()
         .map(|(missing, nodes)| MissingTool { missing, nodes: nodes.into_iter().collect() })
         .collect()
+}
+
+/// Too little disk space for the nodes that may need much, where it can be told.
+fn room<'g>(
+    store: &Path,
+    nodes: impl Iterator<Item = &'g &'g Node>,
+) -> Option<(Missing, BTreeSet<String>)> {
+    let needing: Vec<&Node> = nodes.copied().filter(|node| node.stage.disk_needed() > 0).collect();
+    let needed: u64 = needing.iter().map(|node| node.stage.disk_needed()).sum();
+    // The store is made later: its disk is that of the folder where it will be.
+    let folder = store.ancestors().find(|folder| folder.is_dir())?;
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let missing = too_little(folder, free, needed)?;
+    Some((missing, needing.iter().map(|node| node.name.to_string()).collect()))
+}
+
+fn too_little(folder: &Path, free: u64, needed: u64) -> Option<Missing> {
+    const MB: u64 = 1_000_000;
+    (free < needed).then(|| Missing {
+        what: format!(
+            "disk space: {} MB are free at {}, and {} MB may be needed",
+            free / MB,
+            folder.display(),
+            needed.div_ceil(MB)
+        ),
+        fix: "free some, or put the store on another disk with `--store DIR`".to_owned(),
+    })
 }
 
 /// Equal for nodes that need the same of the machine.
@@ -67,4 +112,18 @@ fn ask(graph: &Graph, node: &Node) -> Vec<Missing> {
         workflow_dir: graph.dir(),
         uses: &node.uses,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_room_is_told_in_numbers_with_the_way_out() {
+        let folder = Path::new("/data");
+        assert_eq!(too_little(folder, 10, 10), None);
+        let missing = too_little(folder, 5_000_000, 268_435_456).expect("it is too little");
+        assert_eq!(missing.what, "disk space: 5 MB are free at /data, and 269 MB may be needed");
+        assert!(missing.fix.contains("--store"));
+    }
 }

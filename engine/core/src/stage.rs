@@ -305,6 +305,12 @@ pub trait Stage: Send + Sync {
         Vec::new()
     }
 
+    /// Free disk space in bytes that an attempt may need, where that is worth asking for before a
+    /// run.
+    fn disk_needed(&self) -> u64 {
+        0
+    }
+
     /// Does the work of one attempt. A stage must stop soon after [`Context::cancelled`] resolves;
     /// its result is then ignored except for an error's details.
     fn run<'a>(
