@@ -222,6 +222,11 @@ pub trait Context: Send + Sync {
     fn index(&self) -> Option<u32>;
     /// Number of this attempt, from 1.
     fn attempt(&self) -> u32;
+    /// Whether an earlier attempt failed by itself: not one that a crash or a signal cut short, and
+    /// not in a trial beside the run. A stage may then do its work in a safer way.
+    fn failed_before(&self) -> bool {
+        self.attempt() > 1
+    }
     /// Stable across attempts and resumes: a hash of run, node, item and key.
     fn idempotency_key(&self) -> &str;
     /// The working folder of this attempt; empty path for stages without one.

@@ -43,7 +43,7 @@ const FILTERS: &[&str] = &[
     "apad",
     "ebur128",
 ];
-const BLUR_FILTERS: &[&str] = &["boxblur", "overlay", "drawbox", "split"];
+const BLUR_FILTERS: &[&str] = &["boxblur", "overlay", "lutyuv", "split"];
 const CAPTION_FILTERS: &[&str] = &["subtitles"];
 
 /// Encodes a reel with ffmpeg and verifies every frame of it.
@@ -277,8 +277,8 @@ impl Assembly<'_> {
 
     fn look(&self, captions: bool) -> Look {
         let Wishes { picture: Picture { frame, fit, .. }, transition, .. } = self.wishes;
-        // A second attempt trusts nothing that can be left out.
-        let motion = if self.context.attempt() >= 2 { Motion::Safe } else { Motion::Lively };
+        // After a failure nothing is used that can be left out.
+        let motion = if self.context.failed_before() { Motion::Safe } else { Motion::Lively };
         Look { frame, fit, motion, transition, captions }
     }
 

@@ -13,8 +13,7 @@ use serde_json::Value;
 
 use super::assemble::output_file;
 use super::ffmpeg::{
-    self, ClipPlan, Effort, Expected, Frame, Length, Line, Made, Needs, Place, Probe, Timeline,
-    produce,
+    self, ClipPlan, Effort, Expected, Length, Line, Made, Needs, Place, Probe, Timeline, produce,
 };
 use super::fonts;
 use super::ports::{draft, field, files, port, text};
@@ -35,7 +34,7 @@ const FILTERS: &[&str] = &[
     "split",
     "boxblur",
     "overlay",
-    "drawbox",
+    "lutyuv",
     "aresample",
     "pan",
     "anullsrc",
@@ -235,7 +234,7 @@ impl Mashup<'_> {
         let command = command.args(["-filter_complex", graph.as_str()]);
         let frames = plans.iter().map(|plan| plan.frames).sum();
         let expected = Expected { frame, frames, sound: true };
-        let effort = if self.context.attempt() >= 2 { Effort::Safe } else { Effort::Usual };
+        let effort = if self.context.failed_before() { Effort::Safe } else { Effort::Usual };
         produce(self.spawner, self.context, command, MASHUP, expected, effort, stall).await
     }
 

@@ -18,6 +18,7 @@ pub(super) struct AttemptContext {
     run: String,
     task: TaskRef,
     attempt: u32,
+    failed_before: bool,
     idempotency_key: String,
     work: PathBuf,
     side: PathBuf,
@@ -63,6 +64,7 @@ impl AttemptContext {
             run: around.run.to_string(),
             task: assignment.task.clone(),
             attempt: assignment.attempt,
+            failed_before: assignment.failed_before,
             idempotency_key,
             work: folder.work().unwrap_or_default(),
             side: folder.side().unwrap_or_default(),
@@ -132,6 +134,9 @@ impl Context for AttemptContext {
 
     fn attempt(&self) -> u32 {
         self.attempt
+    }
+    fn failed_before(&self) -> bool {
+        self.failed_before
     }
 
     fn idempotency_key(&self) -> &str {

@@ -66,7 +66,11 @@ pub async fn try_once(
         bus: None,
         spare: super::SpareFolders::default(),
     };
-    let assignment = Assignment { beside: true, ..assignment(state, manifest, task, attempt) };
+    let assignment = Assignment {
+        beside: true,
+        failed_before: false,
+        ..assignment(state, manifest, task, attempt)
+    };
     let begin = |_| {
         let (sender, receiver) = oneshot::channel();
         // The receiver is right here, so the word always arrives.
@@ -108,6 +112,7 @@ pub(crate) fn assignment(
         node: task.node,
         task: state.task_ref(task),
         attempt,
+        failed_before: state.task(task).is_some_and(|t| t.last_error.is_some()),
         timeout: node.policy.timeout,
         by_deadline: false,
         inputs,

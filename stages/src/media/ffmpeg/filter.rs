@@ -36,7 +36,7 @@ impl Transition {
     /// The names of ffmpeg for it, in turn.
     fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Mix => &["smoothleft", "fade", "smoothup"],
+            Self::Mix => &["slideleft", "fade", "slideup"],
             Self::Fade => &["fade"],
             Self::Slide => &["slideleft"],
             Self::None => &[],
@@ -177,7 +177,7 @@ mod tests {
         let graph = reel_filter(&timeline, &PLAIN, Some("aresample=48000"));
         assert!(
             graph.contains(
-                "[v0][v1]xfade=transition=smoothleft:duration=0.500000:offset=2.000000[x0]"
+                "[v0][v1]xfade=transition=slideleft:duration=0.500000:offset=2.000000[x0]"
             )
         );
         assert!(

@@ -177,6 +177,9 @@ impl Context for Watched<'_> {
     fn attempt(&self) -> u32 {
         self.outer.attempt()
     }
+    fn failed_before(&self) -> bool {
+        self.outer.failed_before()
+    }
     fn idempotency_key(&self) -> &str {
         self.outer.idempotency_key()
     }
