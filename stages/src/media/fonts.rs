@@ -72,8 +72,8 @@ fn installed(family: &str, fc_match: &Path) -> Option<String> {
 
 /// What a node's `font` names that is not there.
 pub(super) fn missing_for(node: &NodeView<'_>) -> Option<Missing> {
-    let fc_match = node.tools.get("fc-match").map_or("fc-match", String::as_str);
-    missing(&settings::families(node), Path::new(fc_match))
+    let fc_match = ffmpeg::program(node, "fc-match").unwrap_or_default();
+    missing(&settings::families(node), &fc_match)
 }
 
 /// Writes the words that ffmpeg burns into a video, and the bundled font, into the folder that it

@@ -39,10 +39,12 @@ pub(in crate::media) fn missing(node: &NodeView<'_>, needs: Needs<'_>) -> Vec<Mi
     found
 }
 
-/// Where a program is: `[tools]` first, then PATH.
+/// Where a program is: `[tools]` first, whose paths start at the workflow file, then PATH.
 pub(in crate::media) fn program(node: &NodeView<'_>, name: &str) -> Option<PathBuf> {
-    let named = node.tools.get(name).map_or(name, String::as_str);
-    resolve(Path::new(named), None).filter(|path| is_executable(path))
+    let named = Path::new(node.tools.get(name).map_or(name, String::as_str));
+    let path =
+        if named.components().count() > 1 { node.workflow_dir.join(named) } else { named.into() };
+    resolve(&path, None).filter(|path| is_executable(path))
 }
 
 fn program_hint(node: &NodeView<'_>, name: &str) -> String {
