@@ -216,6 +216,50 @@ fn an_encoder_that_stands_still_is_ended_and_says_so() {
     assert_eq!(parts(&place, &["w", "outbox", ".flow"]), Vec::<PathBuf>::new());
 }
 
+/// Runs a shell script with a small disk mounted at `disk`, where this machine lets one mount.
+fn on_a_small_disk(place: &Place, size: &str, script: &str) -> Option<Done> {
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs disk");
+    let unshared = |script: String| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-Urm", "sh", "-c", &script]).current_dir(place.path(""));
+        command.env("FLOW", env!("CARGO_BIN_EXE_flow"));
+        command
+    };
+    let able = unshared(mount.clone()).output().is_ok_and(|output| output.status.success());
+    able.then(|| place.finish(unshared(format!("{mount} && {script}"))))
+}
+
+#[test]
+fn a_disk_that_fills_while_it_encodes_ends_the_item_at_once_and_leaves_the_space() {
+    let place = with_encoder("carousel.toml", "yes | head -c 600000000 > \"$last\"; exit 1");
+    let script = "$FLOW --store disk/s run w/flow.toml --param count=1 --param size=90x160 \
+                  --param slide=300ms; $FLOW --store disk/s show latest --json";
+    let Some(done) = on_a_small_disk(&place, "300m", script) else { return };
+    let shown: Value = serde_json::from_str(done.stdout.trim()).unwrap();
+    let nodes = shown["nodes"].as_array().unwrap();
+    let assemble = nodes.iter().find(|node| node["id"] == "assemble").unwrap();
+    let (item, error) = (&assemble["items"][0], &assemble["items"][0]["error"]);
+    assert_eq!(
+        (&error["class"], &error["kind"]),
+        (&"disk_full".into(), &"ffmpeg".into()),
+        "{done}"
+    );
+    assert_eq!(item["attempts"], 1, "no second attempt finds more room");
+    assert!(error["hint"].as_str().unwrap().contains("free some disk space"), "{done}");
+}
+
+#[test]
+fn a_disk_with_too_little_room_is_told_before_anything_runs() {
+    let place = shipped("carousel.toml", "");
+    let Some(done) = on_a_small_disk(&place, "9m", "$FLOW --store disk/s run w/flow.toml") else {
+        return;
+    };
+    let done = done.exits(1);
+    assert!(done.stderr.contains("disk space: 9 MB are free at"), "{done}");
+    assert!(done.stderr.contains("--store DIR"), "{done}");
+}
+
 #[test]
 fn the_mashup_makes_its_own_clips_and_posts_under_its_name() {
     let place = shipped("mashup.toml", "");

@@ -215,7 +215,7 @@ impl Mashup<'_> {
             if let Some(gain) = gain_db {
                 warnings.push(format!("the level of {name} was changed by {gain:+.1} dB"));
             }
-            let seconds = most.map_or(f64::INFINITY, |most| most).min(probe.picture_seconds());
+            let seconds = most.unwrap_or(f64::INFINITY).min(probe.picture_seconds());
             let plan =
                 ClipPlan { frames: ffmpeg::frames(seconds), channels: probe.channels(), gain_db };
             examined.push(Clip { path, plan });

@@ -76,7 +76,12 @@ pub(super) fn seconds(frames: u64) -> f64 {
 }
 
 /// The frames of so many seconds, at least one.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "videos are short"
+)]
 pub(in crate::media) fn frames(seconds: f64) -> u64 {
     ((seconds.max(0.0) * FPS as f64).round() as u64).max(1)
 }
