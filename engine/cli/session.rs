@@ -124,6 +124,11 @@ impl Session {
         Ok(current.ancestors().find_map(at).unwrap_or_else(|| current.join(STORE_NAME)))
     }
 
+    /// Where the store is, or would be, if that can be told.
+    pub(crate) fn store_place(&self) -> Option<PathBuf> {
+        self.store_dir().ok()
+    }
+
     /// A command that the user can type to go on from here, with the store if one was named.
     pub(crate) fn command(&self, words: &[&str]) -> String {
         let store = self.store.as_deref().map(Path::as_os_str).map(OsStr::to_string_lossy);

@@ -9,6 +9,7 @@ mod failures;
 mod harness;
 mod house;
 mod http;
+mod media;
 mod ports;
 mod rerun;
 mod resume;

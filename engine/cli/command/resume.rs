@@ -33,7 +33,9 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
     }
     let graph = Arc::clone(history.state.graph());
     let (secrets, mut missing) = prepare::read_secrets(&graph, |id| may_run(&history.state, id))?;
-    missing.extend(prepare::missing(&graph, |id| may_run(&history.state, id)));
+    missing.extend(prepare::missing(&graph, env.store_place().as_deref(), |id| {
+        may_run(&history.state, id)
+    }));
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &RunArgs, env: &Session) -> Result<Exit, Failure> {
     let params = Params::resolve(&graph, &given)?;
     let is_wanted = |id| wanted.binary_search(&id).is_ok();
     let (secrets, mut missing) = prepare::read_secrets(&graph, is_wanted)?;
-    missing.extend(prepare::missing(&graph, is_wanted));
+    missing.extend(prepare::missing(&graph, env.store_place().as_deref(), is_wanted));
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }

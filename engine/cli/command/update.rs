@@ -45,7 +45,7 @@ pub(super) fn run(
     let only = wanted(&update)?;
     let wanted = |id: NodeId| only.binary_search(&id).is_ok();
     let (secrets, mut missing) = prepare::read_secrets(&graph, wanted)?;
-    missing.extend(prepare::missing(&graph, wanted));
+    missing.extend(prepare::missing(&graph, env.store_place().as_deref(), wanted));
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }

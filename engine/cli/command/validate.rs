@@ -75,5 +75,5 @@ fn missing_tools(examined: &Examined) -> Vec<Diagnostic> {
             .help(tool.missing.fix);
         Diagnostic { severity: Severity::Warning, ..warning }
     };
-    prepare::missing(graph, |_| true).into_iter().map(warning).collect()
+    prepare::missing(graph, None, |_| true).into_iter().map(warning).collect()
 }

@@ -237,6 +237,11 @@ pub trait Context: Send + Sync {
     fn index(&self) -> Option<u32>;
     /// Number of this attempt, from 1.
     fn attempt(&self) -> u32;
+    /// Whether an earlier attempt failed by itself: not one that a crash or a signal cut short, and
+    /// not in a trial beside the run. A stage may then do its work in a safer way.
+    fn failed_before(&self) -> bool {
+        self.attempt() > 1
+    }
     /// Stable across attempts and resumes: a hash of run, node, item and key.
     fn idempotency_key(&self) -> &str;
     /// Whether the node is declared to act on the outside world.
@@ -352,6 +357,12 @@ pub trait Stage: Send + Sync {
     /// When `with` says something that cannot be waited for.
     fn wait(&self, _job: &Job) -> Result<Wait, StageError> {
         Ok(Wait::For(Duration::ZERO))
+    }
+
+    /// Free disk space in bytes that an attempt may need, where that is worth asking for before a
+    /// run.
+    fn disk_needed(&self) -> u64 {
+        0
     }
 
     /// Does the work of one attempt. A stage must stop soon after [`Context::cancelled`] resolves;

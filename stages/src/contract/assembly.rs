@@ -81,7 +81,7 @@ pub struct AssemblyResult {
     /// What was not perfect, as sentences.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// How long the encoder took; absent where results must not differ from run to run.
+    /// How long the encoder took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encode_ms: Option<u64>,
 }

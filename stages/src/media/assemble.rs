@@ -1,26 +1,50 @@
 //! `media.assemble`: slides and narration as a vertical video.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use flow_core::error::{ErrorClass, ErrorKind, StageError};
+use flow_core::error::StageError;
 use flow_core::schema::{MediaPattern, Type};
 use flow_core::stage::{
-    BoxFuture, Context, Draft, Drafts, Job, Missing, NodeView, Ports, Stage, StageSpec,
+    BoxFuture, ConfigFault, Context, Draft, Drafts, FieldKind, Job, Missing, NodeView, Ports,
+    Stage, StageSpec,
 };
 
-use super::ffmpeg::{self, Expected, FPS, Look, Timeline};
-use super::ports::{draft, input, optional_file, optional_input, optional_port, port};
-use crate::contract::{
-    self, AssemblyResult, AssetMetadata, FileRef, MediaPackage, OutputFile, TimingData,
+use super::captions::captions;
+use super::ffmpeg::{
+    self, Effort, Expected, FPS, Frame, Line, Look, Made, Motion, Needs, Sound, Timeline,
+    Transition, produce,
 };
-use crate::process::{Command, Spawner};
+use super::fonts;
+use super::ports::{draft, field, input, optional_file, optional_input, optional_port, port};
+use super::settings::{self, Picture, Span, fault, setting, switch, texts};
+use super::shown::{Shown, decode_all, shown};
+use crate::contract::{self, AssemblyResult, FileRef, MediaPackage, OutputFile, TimingData};
+use crate::process::Spawner;
 
-/// How long a slide stands where nothing is spoken.
-const SILENT_SLIDE_MS: u64 = 2_500;
+/// How long a slide stands where nothing is spoken and nothing else is said.
+const SILENT_SLIDE: Duration = Duration::from_millis(2_500);
+/// How far the track's length may be from the pictures' without a warning.
+const TOLERANCE_S: f64 = 0.25;
+/// How far from the target a finished reel's loudness may be without a warning.
+const TOLERANCE_LU: f64 = 1.0;
 const REEL: &str = "reel.mp4";
-/// Unfinished output: a name that nobody takes for a video.
-const PART: &str = ".reel.mp4.part";
+/// The filters that every reel is made with.
+const FILTERS: &[&str] = &[
+    "scale",
+    "pad",
+    "setsar",
+    "zoompan",
+    "xfade",
+    "tpad",
+    "concat",
+    "aresample",
+    "apad",
+    "ebur128",
+];
+const BLUR_FILTERS: &[&str] = &["boxblur", "overlay", "lutyuv", "split"];
+const CAPTION_FILTERS: &[&str] = &["subtitles"];
 
 /// Encodes a reel with ffmpeg and verifies every frame of it.
 pub(super) struct AssembleStage {
@@ -30,14 +54,32 @@ pub(super) struct AssembleStage {
 
 impl AssembleStage {
     pub(super) fn new(spawner: Spawner) -> Self {
+        let mut config = vec![
+            field(
+                "captions",
+                FieldKind::Json,
+                "Whether words are shown while they are heard, below the picture; default false.",
+            ),
+            field(
+                "transition",
+                FieldKind::Text,
+                "What joins slides: `mix` (default), `fade`, `slide` or `none`.",
+            ),
+            field(
+                "slide",
+                FieldKind::Text,
+                "How long a slide stands where there is no narration; default `2.5s`.",
+            ),
+        ];
+        config.extend(settings::fields());
         Self {
             spawner,
             spec: StageSpec {
                 name: "media.assemble",
-                version: 1,
+                version: 2,
                 summary: "Encodes slides and narration as a 1080×1920 reel, and verifies it",
                 inputs: Ports::Fixed(vec![
-                    port("package", contract::ty::<MediaPackage>(), "The slides."),
+                    port("package", contract::ty::<MediaPackage>(), "The slides, of any size."),
                     optional_port(
                         "track",
                         Type::File(MediaPattern::parse("audio/*")),
@@ -46,7 +88,7 @@ impl AssembleStage {
                     optional_port(
                         "timing",
                         contract::ty::<TimingData>(),
-                        "When each section is heard; default: the package's own, else 2.5 s a slide.",
+                        "When each section is heard; default: the package's own, else equal times.",
                     ),
                 ]),
                 outputs: Ports::Fixed(vec![
@@ -57,12 +99,14 @@ impl AssembleStage {
                     ),
                     port("result", contract::ty::<AssemblyResult>(), "How it was made."),
                 ]),
-                config: Vec::new(),
+                config,
                 needs_scratch: true,
                 example: r#"[nodes.assemble]
-stage  = "media.assemble"
-inputs = { package = "slides.package", track = "narrate.track", timing = "narrate.timing" }
-retry  = { attempts = 2, on = ["default", "exit:*"] }
+stage   = "media.assemble"
+inputs  = { package = "slides.package", track = "narrate.track", timing = "narrate.timing" }
+with    = { captions = true, fit = "blur" }
+timeout = "10m"
+retry   = { attempts = 2, on = ["default", "exit:*"] }
 "#,
             },
         }
@@ -74,8 +118,34 @@ impl Stage for AssembleStage {
         &self.spec
     }
 
+    fn check(&self, node: &NodeView<'_>) -> Vec<ConfigFault> {
+        let mut faults = Picture::check(node);
+        faults.extend(fault::<Transition>(node, "transition"));
+        faults.extend(fault::<Span>(node, "slide"));
+        faults
+    }
+
     fn preflight(&self, node: &NodeView<'_>) -> Vec<Missing> {
-        ffmpeg::missing(node, &["ffmpeg", "ffprobe"])
+        let named = |name: &str| node.config.get(name).and_then(serde_json::Value::as_str);
+        let captioned = node.config.get("captions").is_some_and(|on| *on != false);
+        let mut filters = FILTERS.to_vec();
+        if named("fit") == Some("blur") {
+            filters.extend(BLUR_FILTERS);
+        }
+        if captioned {
+            filters.extend(CAPTION_FILTERS);
+        }
+        let programs = &["ffmpeg", "ffprobe"];
+        let needs = Needs { programs, encoders: ffmpeg::ENCODERS, filters: &filters };
+        let mut missing = ffmpeg::missing(node, needs);
+        if captioned {
+            missing.extend(fonts::missing_for(node));
+        }
+        missing
+    }
+
+    fn disk_needed(&self) -> u64 {
+        ffmpeg::DISK_NEEDED
     }
 
     fn run<'a>(
@@ -84,18 +154,14 @@ impl Stage for AssembleStage {
         job: Job,
     ) -> BoxFuture<'a, Result<Drafts, StageError>> {
         Box::pin(async move {
+            let wishes = Wishes::read(&job)?;
             let package: MediaPackage = input(&job, "package")?;
             let given: Option<TimingData> = optional_input(&job, "timing")?;
             let track = optional_file(&job, "track")?;
             let timing = given.as_ref().or(package.timing.as_ref());
-            let shown = shown(&package, timing)?;
-            decode_all(&shown).await?;
-            let timeline = Timeline::of_ends(&shown.iter().map(|s| s.end_ms).collect::<Vec<_>>())?;
-            // A second attempt trusts nothing that can be left out.
-            let look = if context.attempt() >= 2 { Look::Safe } else { Look::Lively };
             let spawner = &self.spawner;
-            let assembly = Assembly { spawner, context, shown, timeline, track, look };
-            let result = assembly.assemble(&package).await?;
+            let parts = Parts { package: &package, timing, track };
+            let result = Assembly { spawner, context, wishes }.assemble(parts).await?;
             Ok(BTreeMap::from([
                 ("reel".to_owned(), Draft::Path(REEL.into())),
                 ("result".to_owned(), draft(&result)?),
@@ -104,231 +170,174 @@ impl Stage for AssembleStage {
     }
 }
 
-/// A slide on screen.
-struct Shown<'a> {
-    asset: &'a AssetMetadata,
-    path: PathBuf,
-    end_ms: u64,
+/// What `with` asks for.
+struct Wishes {
+    picture: Picture,
+    transition: Transition,
+    slide: Duration,
+    captions: bool,
+    families: Vec<String>,
 }
 
-/// The slides in the order in which they are seen, and when each ends.
-fn shown<'a>(
-    package: &'a MediaPackage,
-    timing: Option<&TimingData>,
-) -> Result<Vec<Shown<'a>>, StageError> {
-    let images: Vec<&AssetMetadata> = package.assets.iter().filter(|a| a.kind == "image").collect();
-    let order: Vec<(&AssetMetadata, u64)> = match timing {
-        None => {
-            let ends = (1_u64..).map(|n| n * SILENT_SLIDE_MS);
-            images.into_iter().zip(ends).collect()
-        }
-        Some(timing) => timing
-            .segments
-            .iter()
-            .map(|segment| {
-                let of_section = |a: &&&AssetMetadata| a.section_id == segment.section_id;
-                let asset = images.iter().find(of_section);
-                asset
-                    .map(|asset| (*asset, segment.end_ms))
-                    .ok_or_else(|| no_picture(&segment.section_id))
-            })
-            .collect::<Result<_, _>>()?,
-    };
-    let placed = |(asset, end_ms): (&'a AssetMetadata, u64)| {
-        let path = asset.path.path().ok_or_else(|| no_picture(&asset.section_id))?;
-        Ok(Shown { asset, path: path.to_owned(), end_ms })
-    };
-    order.into_iter().map(placed).collect()
-}
-
-fn no_picture(section: &str) -> StageError {
-    let message = format!("section {section} has no picture");
-    StageError::new(ErrorClass::Validation, "lay out the reel", message)
-        .kind(ErrorKind::MediaGeneration)
-        .port("package")
-        .hint("make the slides from the same script as the narration")
-}
-
-/// Decodes every picture: ffmpeg can hang for ever on one that is cut short.
-async fn decode_all(shown: &[Shown<'_>]) -> Result<(), StageError> {
-    for slide in shown {
-        let path = slide.path.clone();
-        let decoded = tokio::task::spawn_blocking(move || decode(&path)).await;
-        let section = &slide.asset.section_id;
-        decoded.map_err(|e| bad_picture(section, e))?.map_err(|e| bad_picture(section, e))?;
+impl Wishes {
+    fn read(job: &Job) -> Result<Self, StageError> {
+        Ok(Self {
+            picture: Picture::read(job)?,
+            transition: setting(job, "transition")?.unwrap_or(Transition::Mix),
+            slide: setting(job, "slide")?.map_or(SILENT_SLIDE, |Span(slide)| slide),
+            captions: switch(job, "captions")?,
+            families: texts(job, "font")?,
+        })
     }
-    Ok(())
 }
 
-fn decode(path: &Path) -> Result<(), image::ImageError> {
-    let reader = image::ImageReader::open(path)?.with_guessed_format()?;
-    reader.decode().map(drop)
-}
-
-fn bad_picture(section: &str, cause: impl ToString) -> StageError {
-    let message = format!("the picture of section {section} cannot be decoded");
-    StageError::new(ErrorClass::Validation, "decode the slides", message)
-        .kind(ErrorKind::MediaGeneration)
-        .port("package")
-        .hint("see what `flow rerun RUN slides` draws now, and start a new run")
-        .cause(cause)
+/// What a reel is made of.
+struct Parts<'a> {
+    package: &'a MediaPackage,
+    timing: Option<&'a TimingData>,
+    track: Option<PathBuf>,
 }
 
 struct Assembly<'a> {
     spawner: &'a Spawner,
     context: &'a dyn Context,
-    shown: Vec<Shown<'a>>,
-    timeline: Timeline,
-    track: Option<PathBuf>,
-    look: Look,
+    wishes: Wishes,
 }
 
 impl Assembly<'_> {
-    async fn assemble(&self, package: &MediaPackage) -> Result<AssemblyResult, StageError> {
-        let version = ffmpeg::version(self.spawner, self.context).await?;
-        let part = self.context.scratch().join(PART);
-        let made = self.make(&part).await;
-        if made.is_err() && part.exists() {
-            std::fs::remove_file(&part).map_err(io_error)?;
+    async fn assemble(&self, parts: Parts<'_>) -> Result<AssemblyResult, StageError> {
+        let (spawner, context) = (self.spawner, self.context);
+        let mut warnings = Vec::new();
+        let sound = match &parts.track {
+            Some(track) => Some(Sound::of_track(spawner, context, track).await?),
+            None => None,
+        };
+        let slide = self.slide_time(&parts, sound.as_ref());
+        let shown = shown(parts.package, parts.timing, slide)?;
+        decode_all(&shown).await?;
+        let timeline = self.timeline(&shown)?;
+        if let Some(sound) = &sound {
+            warnings.extend(sound.note.clone());
+            warnings.extend(uneven(sound.seconds, timeline.seconds()));
         }
-        let (argv, duration_ms) = made?;
-        let reel = self.context.scratch().join(REEL);
-        std::fs::rename(&part, &reel).map_err(io_error)?;
-        let safe = self.look == Look::Safe;
+        let lines = self.lines(parts.timing, &mut warnings);
+        self.write_captions(&lines).await?;
+        let look = self.look(!lines.is_empty());
+        if look.motion == Motion::Safe {
+            warnings.push("encoded with safe settings: no zoom".to_owned());
+        }
+        let made = self.encode(&parts, &shown, &timeline, &look, sound.as_ref()).await?;
+        warnings.extend(made.loudness_lufs.and_then(off_target));
+        warnings.iter().for_each(|warning| context.warn(warning.clone()));
         Ok(AssemblyResult {
             schema_version: 1,
-            idea_id: package.idea_id.clone(),
-            outputs: vec![self.output(&reel, duration_ms)?],
-            slides: self.shown.iter().map(|shown| shown.asset.clone()).collect(),
-            ffmpeg_version: version,
-            argv,
-            warnings: safe
-                .then(|| "encoded with safe settings: no zoom".to_owned())
-                .into_iter()
-                .collect(),
-            encode_ms: None,
+            idea_id: parts.package.idea_id.clone(),
+            outputs: vec![output_file(&made, look.frame, sound.is_some())],
+            slides: shown.iter().map(|shown| shown.asset.clone()).collect(),
+            ffmpeg_version: ffmpeg::version(spawner, context).await?,
+            argv: made.argv,
+            warnings,
+            encode_ms: Some(made.encode_ms),
         })
     }
 
-    /// Encodes and verifies; returns the command and the length in milliseconds.
-    async fn make(&self, part: &Path) -> Result<(Vec<String>, u64), StageError> {
-        let command = self.command(part);
-        let argv = command.argv().iter().map(|arg| without_folder(arg)).collect();
-        ffmpeg::encode(self.spawner, self.context, command, self.timeline.seconds()).await?;
-        let expected = Expected { frames: self.timeline.total, sound: self.track.is_some() };
-        let duration_ms = ffmpeg::verify(self.spawner, self.context, part, expected).await?;
-        Ok((argv, duration_ms))
+    /// How long each slide stands where no times are given: its share of the track, if there is one.
+    fn slide_time(&self, parts: &Parts<'_>, sound: Option<&Sound>) -> Duration {
+        let count = u32::try_from(parts.package.assets.len()).unwrap_or(u32::MAX).max(1);
+        let of_track = sound.map(|sound| Duration::from_secs_f64(sound.seconds.max(0.0)) / count);
+        of_track.filter(|share| !share.is_zero()).unwrap_or(self.wishes.slide)
     }
 
-    fn command(&self, part: &Path) -> Command {
-        let preset = if self.look == Look::Safe { "ultrafast" } else { "veryfast" };
-        let mut command = ffmpeg::ffmpeg(self.context, "encode the reel").args([
-            "-loglevel",
-            "warning",
-            "-progress",
-            "pipe:1",
-        ]);
-        for slide in &self.shown {
+    fn timeline(&self, shown: &[Shown<'_>]) -> Result<Timeline, StageError> {
+        let timeline = Timeline::of_ends(&shown.iter().map(|s| s.end_ms).collect::<Vec<_>>())?;
+        let cut = self.wishes.transition == Transition::None;
+        Ok(if cut { timeline.without_overlap() } else { timeline })
+    }
+
+    /// The captions, if they are wanted and there are words.
+    fn lines(&self, timing: Option<&TimingData>, warnings: &mut Vec<String>) -> Vec<Line> {
+        if !self.wishes.captions {
+            return Vec::new();
+        }
+        let lines = timing.map(captions).unwrap_or_default();
+        if lines.is_empty() {
+            warnings.push("there are no captions: no word has a time".to_owned());
+        }
+        lines
+    }
+
+    /// Writes the document that the encoder draws, and its font. An empty one would fail the encode.
+    async fn write_captions(&self, lines: &[Line]) -> Result<(), StageError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let (families, frame) = (&self.wishes.families, self.wishes.picture.frame);
+        fonts::write_words(self.context, families, frame, lines).await
+    }
+
+    fn look(&self, captions: bool) -> Look {
+        let Wishes { picture: Picture { frame, fit, .. }, transition, .. } = self.wishes;
+        // After a failure nothing is used that can be left out.
+        let motion = if self.context.failed_before() { Motion::Safe } else { Motion::Lively };
+        Look { frame, fit, motion, transition, captions }
+    }
+
+    async fn encode(
+        &self,
+        parts: &Parts<'_>,
+        shown: &[Shown<'_>],
+        timeline: &Timeline,
+        look: &Look,
+        sound: Option<&Sound>,
+    ) -> Result<Made, StageError> {
+        let mut command = ffmpeg::encoder(self.context, "encode the reel");
+        for slide in shown {
             command = command.arg("-i").arg(&slide.path);
         }
-        if let Some(track) = &self.track {
+        if let Some(track) = &parts.track {
             command = command.arg("-i").arg(track);
         }
-        let filter = ffmpeg::reel_filter(&self.timeline, self.look, self.track.is_some());
-        command = command.args(["-filter_complex", filter.as_str(), "-map", "[v]"]);
-        if self.track.is_some() {
-            command = command.args(["-map", "[a]", "-c:a", "aac", "-b:a", "128k"]);
-            command = command.args(["-ar", "48000", "-ac", "2"]);
-        }
-        command
-            .args(["-t".to_owned(), format!("{:.6}", self.timeline.seconds())])
-            .args(["-frames:v".to_owned(), self.timeline.total.to_string()])
-            .args(["-c:v", "libx264", "-preset", preset, "-crf", "20", "-profile:v", "high"])
-            .args(["-pix_fmt", "yuv420p", "-r", "30", "-movflags", "+faststart", "-f", "mp4"])
-            .arg(part)
-    }
-
-    fn output(&self, reel: &Path, duration_ms: u64) -> Result<OutputFile, StageError> {
-        Ok(OutputFile {
-            path: FileRef::Made(REEL.into()),
-            container: "mp4".into(),
-            width_px: super::draw::WIDTH,
-            height_px: super::draw::HEIGHT,
-            fps: u32::try_from(FPS).unwrap_or_default(),
-            video_codec: "h264".into(),
-            audio_codec: self.track.as_ref().map(|_| "aac".to_owned()),
-            duration_ms,
-            bytes: std::fs::metadata(reel).map_err(io_error)?.len(),
-            loudness_lufs: None,
-            faststart: ffmpeg::is_faststart(reel).map_err(io_error)?,
-        })
+        let filters = sound.map(|sound| sound.filters.as_str());
+        let graph = ffmpeg::reel_filter(timeline, look, filters);
+        let command = command.args(["-filter_complex", graph.as_str()]);
+        let (frame, frames) = (look.frame, timeline.total);
+        let expected = Expected { frame, frames, sound: sound.is_some() };
+        let effort = if look.motion == Motion::Safe { Effort::Safe } else { Effort::Usual };
+        let stall = self.wishes.picture.stall;
+        produce(self.spawner, self.context, command, REEL, expected, effort, stall).await
     }
 }
 
-/// An argument as any run would have it: paths differ from attempt to attempt.
-fn without_folder(arg: &str) -> String {
-    match arg.strip_prefix('/').and_then(|path| path.rsplit('/').next()) {
-        Some(name) => name.to_owned(),
-        None => arg.to_owned(),
-    }
+/// A warning where track and pictures are not equally long.
+fn uneven(track_s: f64, pictures_s: f64) -> Option<String> {
+    let what = match track_s - pictures_s {
+        more if more > TOLERANCE_S => "its end was cut",
+        more if more < -TOLERANCE_S => "silence was added at its end",
+        _ => return None,
+    };
+    Some(format!("the track is {track_s:.1} s long and the pictures {pictures_s:.1} s: {what}"))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is used with `map_err`")]
-fn io_error(error: std::io::Error) -> StageError {
-    StageError::from_io("write the reel", &error).kind(ErrorKind::Ffmpeg)
+fn off_target(lufs: f64) -> Option<String> {
+    let target = ffmpeg::TARGET_LUFS;
+    ((lufs - target).abs() > TOLERANCE_LU)
+        .then(|| format!("the sound is at {lufs:.1} LUFS and not at {target:.0}"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::process::testing::{TestContext, spawner};
-
-    fn picture(folder: &Path, section: &str, shade: u8) -> AssetMetadata {
-        let path = folder.join(format!("{section}.png"));
-        let image = image::RgbImage::from_pixel(270, 480, image::Rgb([shade, 40, 90]));
-        image.save(&path).expect("a picture");
-        let asset = serde_json::json!({
-            "asset_id": section, "section_id": section, "kind": "image", "path": path,
-            "mime": "image/png", "width_px": 270, "height_px": 480, "bytes": 1, "provider": "test"
-        });
-        serde_json::from_value(asset).expect("an asset")
-    }
-
-    fn package(folder: &Path) -> MediaPackage {
-        MediaPackage {
-            schema_version: 1,
-            idea_id: "idea".into(),
-            aspect: "9:16".into(),
-            assets: vec![picture(folder, "s1", 20), picture(folder, "s2", 200)],
-            audio: None,
-            timing: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn safe_settings_make_a_silent_reel_of_the_same_length() {
-        let (context, spawner) = (TestContext::new(), spawner());
-        let package = package(context.scratch());
-        let mut shown = shown(&package, None).expect("slides");
-        shown.iter_mut().zip([600, 1_200]).for_each(|(slide, end_ms)| slide.end_ms = end_ms);
-        let timeline = Timeline::of_ends(&[600, 1_200]).expect("a timeline");
-        let look = Look::Safe;
-        let assembly =
-            Assembly { spawner: &spawner, context: &context, shown, timeline, track: None, look };
-        let result = assembly.assemble(&package).await.expect("a reel");
-        assert_eq!(result.outputs[0].duration_ms, 1_200);
-        assert_eq!(result.outputs[0].audio_codec, None);
-        assert_eq!(result.warnings.len(), 1);
-        assert!(result.argv.iter().all(|arg| !arg.contains("scratch")), "{:?}", result.argv);
-        assert!(!context.scratch().join(PART).exists());
-    }
-
-    #[test]
-    fn slides_without_times_stand_for_a_fixed_time() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let package = package(folder.path());
-        let ends: Vec<u64> =
-            shown(&package, None).expect("slides").iter().map(|s| s.end_ms).collect();
-        assert_eq!(ends, [2_500, 5_000]);
+/// What was made, as the next layer takes it.
+pub(super) fn output_file(made: &Made, frame: Frame, sound: bool) -> OutputFile {
+    OutputFile {
+        path: FileRef::Made(made.path.file_name().map(PathBuf::from).unwrap_or_default()),
+        container: "mp4".into(),
+        width_px: frame.width,
+        height_px: frame.height,
+        fps: u32::try_from(FPS).unwrap_or_default(),
+        video_codec: "h264".into(),
+        audio_codec: sound.then(|| "aac".to_owned()),
+        duration_ms: made.duration_ms,
+        bytes: made.bytes,
+        loudness_lufs: made.loudness_lufs,
+        // Verified: a video whose index is not in front is refused.
+        faststart: true,
     }
 }

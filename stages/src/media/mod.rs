@@ -6,13 +6,21 @@
 //! with its kind, its class and the next step.
 
 mod assemble;
+#[cfg(test)]
+mod assemble_tests;
 mod calendar;
+mod captions;
 mod draw;
 mod ffmpeg;
+mod fonts;
 mod ideas;
+mod machine;
+mod mashup;
 mod narrate;
 mod outbox;
 mod ports;
+mod settings;
+mod shown;
 mod slate;
 mod slides;
 mod speech;
@@ -35,5 +43,6 @@ pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
         .with(narrate::NarrateStage::new(spawner.clone()))
         .with(slides::SlidesStage::new())
         .with(assemble::AssembleStage::new(spawner.clone()))
+        .with(mashup::MashupStage::new(spawner.clone()))
         .with(outbox::OutboxStage::new())
 }

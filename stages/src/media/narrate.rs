@@ -10,7 +10,8 @@ use flow_core::stage::{
     StageSpec,
 };
 
-use super::ffmpeg::{self, Loudness, TARGET_LUFS};
+use super::ffmpeg::{self, Loudness, Needs, TARGET_LUFS};
+use super::machine;
 use super::ports::{draft, field, input, number, port, text, tool};
 use super::speech::{Track, spoken, timing};
 use crate::contract::{self, AudioMetadata, FileRef, IdeaPackage, ScriptSection, TimingData};
@@ -74,7 +75,14 @@ impl Stage for NarrateStage {
     }
 
     fn preflight(&self, node: &NodeView<'_>) -> Vec<Missing> {
-        ffmpeg::missing(node, &["espeak-ng", "ffmpeg"])
+        let needs = Needs {
+            programs: &["espeak-ng", "ffmpeg"],
+            filters: &["loudnorm", "pan"],
+            ..Needs::default()
+        };
+        let mut missing = ffmpeg::missing(node, needs);
+        missing.extend(machine::missing_voice(node, VOICE));
+        missing
     }
 
     fn run<'a>(

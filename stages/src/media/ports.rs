@@ -64,6 +64,18 @@ pub(super) fn file(job: &Job, port: &str) -> Result<PathBuf, StageError> {
     optional_file(job, port)?.ok_or_else(|| unreadable(port, "file", "nothing is bound"))
 }
 
+/// The paths of the files on an input port that takes a list of them.
+pub(super) fn files(job: &Job, port: &str) -> Result<Vec<PathBuf>, StageError> {
+    let list = job.inputs.get(port).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let path = |value: &Value| {
+        let file: FileRef =
+            serde_json::from_value(value.clone()).map_err(|e| unreadable(port, "file", e))?;
+        let path = file.path().ok_or_else(|| unreadable(port, "file", "it has no path"))?;
+        Ok(path.to_owned())
+    };
+    list.iter().map(path).collect()
+}
+
 fn unreadable(port: &str, name: &str, cause: impl ToString) -> StageError {
     let operation = format!("read input port {port}");
     StageError::new(ErrorClass::Validation, operation, format!("it is not a {name}"))

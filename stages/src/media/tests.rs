@@ -223,6 +223,23 @@ async fn an_outbox_that_cannot_be_written_is_a_matter_of_configuration() {
 }
 
 #[tokio::test]
+async fn a_video_without_an_idea_is_posted_under_its_name_and_caption() {
+    let context = TestContext::new();
+    let reel = flow_core::stage::Context::scratch(&context).join("reel.mp4");
+    std::fs::write(&reel, b"a video").expect("a file");
+    let inputs = Payloads::from([("reel".to_owned(), reference(&reel))]);
+    let stage = OutboxStage::new();
+    let error = stage.run(&context, job(&inputs, json!({}))).await.expect_err("it has no name");
+    assert_eq!(error.class, ErrorClass::Config);
+    let named = job(&inputs, json!({"name": "mash/up", "caption": "60% of it"}));
+    stage.run(&context, named).await.expect("it is posted");
+    let folder =
+        flow_core::stage::Context::workflow_dir(&context).join("outbox/1970-01-01/mash_up");
+    let caption = std::fs::read_to_string(folder.join("caption.txt")).expect("a caption");
+    assert_eq!(caption, "60% of it\n");
+}
+
+#[tokio::test]
 async fn a_narration_is_about_as_long_as_its_segment_wants() {
     for idea in super::ideas::tests::written("2025-11-23", 20, 4).iter().step_by(4) {
         let value = serde_json::to_value(idea).expect("JSON");
@@ -247,6 +264,6 @@ fn a_program_that_is_not_there_is_told_before_the_run_with_a_way_to_get_it() {
     };
     let missing = AssembleStage::new(spawner()).preflight(&node);
     let names: Vec<&str> = missing.iter().map(|missing| missing.what.as_str()).collect();
-    assert_eq!(names, ["ffmpeg"]);
+    assert_eq!(names, ["ffmpeg"], "what is in it cannot be told");
     assert!(missing[0].fix.contains("ffmpeg"), "{}", missing[0].fix);
 }

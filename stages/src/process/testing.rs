@@ -1,5 +1,6 @@
 //! A context for tests of stages, and a spawner that works inside a test program.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -16,6 +17,8 @@ pub(crate) struct TestContext {
     cancel: watch::Sender<Option<CancelReason>>,
     seen: Mutex<Seen>,
     acts: bool,
+    tools: BTreeMap<String, PathBuf>,
+    attempt: u32,
 }
 
 /// What a stage told its context.
@@ -51,12 +54,26 @@ impl TestContext {
             cancel: watch::Sender::new(None),
             seen: Mutex::new(Seen::default()),
             acts: false,
+            tools: BTreeMap::new(),
+            attempt: 1,
         }
     }
 
     /// The context of a node that has said that it acts on the world.
     pub(crate) fn acting() -> Self {
         Self { acts: true, ..Self::new() }
+    }
+
+    /// Says where a program is, as `[tools]` does.
+    pub(crate) fn with_tool(mut self, name: &str, path: impl Into<PathBuf>) -> Self {
+        self.tools.insert(name.to_owned(), path.into());
+        self
+    }
+
+    /// Makes it a later attempt.
+    pub(crate) fn at_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
     }
 
     /// Asks the attempt to stop.
@@ -93,7 +110,7 @@ impl Context for TestContext {
         Some(0)
     }
     fn attempt(&self) -> u32 {
-        1
+        self.attempt
     }
     fn idempotency_key(&self) -> &str {
         "key-1"
@@ -117,7 +134,7 @@ impl Context for TestContext {
         jiff::civil::date(1970, 1, 1)
     }
     fn tool(&self, name: &str) -> PathBuf {
-        PathBuf::from(name)
+        self.tools.get(name).cloned().unwrap_or_else(|| PathBuf::from(name))
     }
     fn cancelled(&self) -> BoxFuture<'_, CancelReason> {
         let mut asked = self.cancel.subscribe();
@@ -170,4 +187,13 @@ fn serves_as_the_starter_process() {
         // What the test harness prints at the end would follow the answer.
         std::process::exit(0);
     }
+}
+
+/// Writes an executable shell script.
+pub(crate) fn script(folder: &Path, name: &str, body: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("a script");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&path, mode).expect("an executable script");
+    path
 }

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
     let (graph, wanted) = (subject.state.graph(), |id| id == subject.task.node);
     // What runs after an adopted result reads its secrets too.
     let (secrets, mut missing) = prepare::read_secrets(graph, |id| wanted(id) || args.downstream)?;
-    missing.extend(prepare::missing(graph, wanted));
+    missing.extend(prepare::missing(graph, env.store_place().as_deref(), wanted));
     if !missing.is_empty() {
         return Err(Failure::Missing(missing));
     }

@@ -19,6 +19,7 @@ pub(super) struct AttemptContext {
     run: String,
     task: TaskRef,
     attempt: u32,
+    failed_before: bool,
     idempotency_key: String,
     has_effect: bool,
     work: PathBuf,
@@ -78,6 +79,7 @@ impl AttemptContext {
             run: around.run.to_string(),
             task: assignment.task.clone(),
             attempt: assignment.attempt,
+            failed_before: assignment.failed_before,
             idempotency_key,
             has_effect: around.graph.node(assignment.node).effect.is_some(),
             work: folder.work().unwrap_or_default(),
@@ -185,6 +187,9 @@ impl Context for AttemptContext {
 
     fn attempt(&self) -> u32 {
         self.attempt
+    }
+    fn failed_before(&self) -> bool {
+        self.failed_before
     }
 
     fn idempotency_key(&self) -> &str {

@@ -87,6 +87,8 @@ pub(crate) struct Assignment {
     pub(crate) node: NodeId,
     pub(crate) task: TaskRef,
     pub(crate) attempt: u32,
+    /// Whether an earlier attempt failed by itself.
+    pub(crate) failed_before: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) by_deadline: bool,
     /// Inputs by port.

@@ -93,6 +93,7 @@ pub async fn try_once(
     let folder = Arc::new(OnceLock::new());
     let mut assignment = Assignment {
         beside: true,
+        failed_before: false,
         keep: plan.keep.then(|| Arc::clone(&folder)),
         ..assignment(state, manifest, task, attempt)
     };
@@ -151,6 +152,7 @@ pub(crate) fn assignment(
         node: task.node,
         task: state.task_ref(task),
         attempt,
+        failed_before: state.task(task).is_some_and(|t| t.last_error.is_some()),
         timeout: node.policy.timeout,
         by_deadline: false,
         inputs,

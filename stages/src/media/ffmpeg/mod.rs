@@ -1,27 +1,46 @@
 //! The encoder: commands, frame arithmetic, loudness, verification, and a watch over its progress.
 
+mod ass;
+mod decode;
+mod failure;
 mod filter;
+mod frame;
 mod loudness;
+mod mashup;
+mod needs;
 mod probe;
+mod produce;
+mod sound;
+#[cfg(test)]
+mod tests;
 mod timeline;
+mod verify;
 mod watch;
 
-use std::path::Path;
-
-use flow_core::error::{ErrorClass, ErrorKind, StageError};
-use flow_core::stage::{Context, Missing, NodeView};
+use flow_core::error::{ErrorKind, StageError};
+use flow_core::stage::Context;
 
 use super::ports;
-use crate::process::{Command, Finished, Spawner, install_hint, resolve};
+use crate::process::{Command, Finished, Spawner};
 
-pub(super) use filter::{Look, reel_filter};
+use failure::{rejected, unreadable_answer, with_hint};
+
+pub(super) use ass::{Line, Place, document};
+pub(super) use decode::{Length, decode};
+pub(super) use filter::{CAPTIONS, FONTS, Look, Motion, Transition, reel_filter};
+pub(super) use frame::{Fit, Frame};
 pub(super) use loudness::{Loudness, TARGET_LUFS, measure, normalize};
-pub(super) use probe::{Expected, is_faststart, verify};
-pub(super) use timeline::{FPS, Timeline};
-pub(super) use watch::encode;
+pub(super) use mashup::{ClipPlan, mashup_filter};
+pub(super) use needs::{ENCODERS, Needs, missing, program};
+pub(super) use probe::Probe;
+pub(super) use produce::{Effort, Made, produce};
+pub(super) use sound::{Sound, level};
+pub(super) use timeline::{FPS, Timeline, frames};
+pub(super) use verify::Expected;
+pub(super) use watch::STALL;
 
-/// What a timed-out encode says.
-const TOO_LONG: &str = "raise `timeout`, or shorten the video";
+/// Free disk space in bytes that an encode may need: part file, stored video and their inputs.
+pub(super) const DISK_NEEDED: u64 = 256 << 20;
 
 /// A command of the encoder's family, looked up in `[tools]` first.
 pub(super) fn tool(context: &dyn Context, name: &str, operation: &str) -> Command {
@@ -31,6 +50,11 @@ pub(super) fn tool(context: &dyn Context, name: &str, operation: &str) -> Comman
 /// `ffmpeg` with the settings that every call has.
 pub(super) fn ffmpeg(context: &dyn Context, operation: &str) -> Command {
     tool(context, "ffmpeg", operation).args(["-hide_banner", "-nostdin", "-y", "-nostats"])
+}
+
+/// An `ffmpeg` that tells its progress on stdout.
+pub(super) fn encoder(context: &dyn Context, operation: &str) -> Command {
+    ffmpeg(context, operation).args(["-loglevel", "warning", "-progress", "pipe:1"])
 }
 
 /// Runs a command and says what to do if it fails.
@@ -54,43 +78,4 @@ pub(super) async fn version(
     })?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.split_whitespace().nth(2).unwrap_or("unknown").to_owned())
-}
-
-/// Adds the next step. What the encoder wrote chooses the words alone: the class stands.
-fn with_hint(mut error: StageError) -> StageError {
-    if error.hint.is_none() {
-        let said = |text: &str| error.stderr_tail.contains(text);
-        let hint = match error.class {
-            ErrorClass::Timeout => TOO_LONG,
-            ErrorClass::Cancelled => return error,
-            _ if said("No space left on device") => "free some disk space",
-            _ if said("Unknown encoder") || said("No such filter") => {
-                "this ffmpeg lacks a part: install a full one with `apt-get install ffmpeg` or \
-                 `brew install ffmpeg`"
-            }
-            _ => "read the whole output with `flow logs`; a second attempt uses safe settings",
-        };
-        error.hint = Some(hint.to_owned());
-    }
-    error
-}
-
-/// The programs among `names` that this machine lacks.
-pub(super) fn missing(node: &NodeView<'_>, names: &[&str]) -> Vec<Missing> {
-    let absent = |name: &&&str| {
-        let program = node.tools.get(**name).map_or(**name, String::as_str);
-        match resolve(Path::new(program), None) {
-            Some(path) => !path.exists(),
-            None => true,
-        }
-    };
-    let missing = |name: &&str| Missing { what: (*name).to_owned(), fix: install_hint(name) };
-    names.iter().filter(absent).map(missing).collect()
-}
-
-/// A finding about a file that the encoder made.
-pub(super) fn rejected(operation: &str, message: String) -> StageError {
-    StageError::new(ErrorClass::Malformed, operation, message)
-        .kind(ErrorKind::Ffmpeg)
-        .hint("the file was removed; the next attempt makes it again with safe settings")
 }

@@ -50,6 +50,19 @@ impl Timeline {
         })
     }
 
+    /// The same sections with cuts between them: no picture stands longer than its section.
+    pub(in crate::media) fn without_overlap(mut self) -> Self {
+        let last = self.pictures.len() - 1;
+        self.pictures[..last].iter_mut().for_each(|frames| *frames -= self.transition);
+        self.transition = 0;
+        self
+    }
+
+    /// Milliseconds that so many frames take.
+    pub(in crate::media) fn ms(frames: u64) -> u64 {
+        (frames * 1000 + FPS / 2) / FPS
+    }
+
     /// Length in seconds.
     pub(in crate::media) fn seconds(&self) -> f64 {
         seconds(self.total)
@@ -60,6 +73,17 @@ impl Timeline {
 #[expect(clippy::cast_precision_loss, reason = "reels are short")]
 pub(super) fn seconds(frames: u64) -> f64 {
     frames as f64 / FPS as f64
+}
+
+/// The frames of so many seconds, at least one.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "videos are short"
+)]
+pub(in crate::media) fn frames(seconds: f64) -> u64 {
+    ((seconds.max(0.0) * FPS as f64).round() as u64).max(1)
 }
 
 fn no_time() -> StageError {

@@ -1,37 +1,64 @@
-//! A watch over an encode: it tells progress, and ends an encoder that stands still.
+//! A watch over ffmpeg: it tells progress, and ends an encoder that stands still.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flow_core::error::{ErrorClass, StageError};
+use flow_core::policy::format_duration;
 use flow_core::stage::{BoxFuture, CancelReason, Context, ProcessId, Progress, Stream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{TOO_LONG, with_hint};
+use super::failure::{TOO_LONG, with_hint};
 use crate::process::{Command, Finished, Spawner};
 
-/// How long the encoded time may stand still.
-const STALL: Duration = Duration::from_secs(30);
+/// How long the encoded time may stand still where nothing else is said.
+pub(in crate::media) const STALL: Duration = Duration::from_secs(30);
 /// Least time that an encode gets.
 const LEAST_LIMIT: Duration = Duration::from_secs(300);
 /// Times the reel's own length that an encode gets.
 const SLOWEST: f64 = 20.0;
 
+/// How long an encoder is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patience {
+    stall: Duration,
+    limit: Duration,
+}
+
+impl Patience {
+    /// For a video of so many seconds, which may stand still for `stall`.
+    fn of(seconds: f64, stall: Duration) -> Self {
+        let limit = LEAST_LIMIT.max(Duration::from_secs_f64(seconds.max(0.0) * SLOWEST));
+        Self { stall, limit }
+    }
+}
+
 /// Why the watch ended an encode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bark {
-    Stalled,
+    Stalled(Duration),
     TooLong(Duration),
 }
 
-/// Runs an encode of `seconds` that writes `-progress` blocks to stdout.
-pub(in crate::media) async fn encode(
+/// What ffmpeg does, as its progress is told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Work {
+    /// Length of what it goes through.
+    pub(super) seconds: f64,
+    /// One word: `encoding`.
+    pub(super) name: &'static str,
+}
+
+/// Runs an ffmpeg that writes `-progress` blocks to stdout, for as long as there is progress.
+pub(super) async fn watched(
     spawner: &Spawner,
     context: &dyn Context,
     command: Command,
-    seconds: f64,
+    work: Work,
+    stall: Duration,
 ) -> Result<Finished, StageError> {
+    let patience = Patience::of(work.seconds, stall);
     let (position, mut positions) = watch::channel(0_u64);
     let command = command.on_stdout_line(move |line| {
         if let Some(us) = encoded_us(line) {
@@ -46,9 +73,8 @@ pub(in crate::media) async fn encode(
     let bark = watch::Sender::new(None);
     let watched = Watched { outer: context, bark: bark.subscribe() };
     let run = spawner.run(&watched, command);
-    let limit = LEAST_LIMIT.max(Duration::from_secs_f64(seconds.max(0.0) * SLOWEST));
     let guard = async {
-        let reason = stand_guard(context, &mut positions, seconds, limit).await;
+        let reason = stand_guard(context, &mut positions, work, patience).await;
         bark.send_replace(Some(reason));
         std::future::pending::<()>().await;
     };
@@ -77,36 +103,36 @@ fn encoded_us(line: &str) -> Option<u64> {
 async fn stand_guard(
     context: &dyn Context,
     positions: &mut watch::Receiver<u64>,
-    seconds: f64,
-    limit: Duration,
+    work: Work,
+    Patience { stall, limit }: Patience,
 ) -> Bark {
     let end = Instant::now() + limit;
     loop {
-        let patience = Instant::now() + STALL;
+        let still = Instant::now() + stall;
         tokio::select! {
             changed = positions.changed() => {
                 if changed.is_err() {
-                    // stdout is closed: the encoder is about to end, and the limit still holds.
-                    tokio::time::sleep_until(end).await;
-                    return Bark::TooLong(limit);
+                    // stdout is closed: the encoder is about to end, or stands still.
+                    tokio::time::sleep_until(still.min(end)).await;
+                    return Bark::Stalled(stall);
                 }
                 let us = *positions.borrow_and_update();
-                tell(context, us, seconds);
+                tell(context, us, work);
             }
             () = tokio::time::sleep_until(end) => return Bark::TooLong(limit),
-            () = tokio::time::sleep_until(patience) => return Bark::Stalled,
+            () = tokio::time::sleep_until(still) => return Bark::Stalled(stall),
         }
     }
 }
 
-fn tell(context: &dyn Context, us: u64, seconds: f64) {
+fn tell(context: &dyn Context, us: u64, Work { seconds, name }: Work) {
     #[expect(clippy::cast_precision_loss, reason = "reels are short")]
     let done = (us as f64 / 1e6).min(seconds);
     context.progress(Progress {
         done,
         total: Some(seconds),
         unit: "seconds",
-        message: "encoding".into(),
+        message: name.into(),
     });
 }
 
@@ -115,12 +141,13 @@ fn ended(mut error: StageError, bark: Bark) -> StageError {
     error.class = ErrorClass::Timeout;
     ErrorClass::Timeout.code().clone_into(&mut error.code);
     let (message, hint) = match bark {
-        Bark::Stalled => (
-            format!("ffmpeg made no progress for {} s", STALL.as_secs()),
-            "look for a broken picture or sound among the inputs; the next attempt uses safe settings",
+        Bark::Stalled(stall) => (
+            format!("ffmpeg made no progress for {}", format_duration(stall)),
+            "look for a broken input; the next attempt uses safe settings; on a slow machine raise \
+             `stall_timeout`",
         ),
         Bark::TooLong(limit) => {
-            (format!("ffmpeg had not ended after {} s", limit.as_secs()), TOO_LONG)
+            (format!("ffmpeg had not ended after {}", format_duration(limit)), TOO_LONG)
         }
     };
     error.causes.insert(0, std::mem::replace(&mut error.message, message));
@@ -149,6 +176,9 @@ impl Context for Watched<'_> {
     }
     fn attempt(&self) -> u32 {
         self.outer.attempt()
+    }
+    fn failed_before(&self) -> bool {
+        self.outer.failed_before()
     }
     fn idempotency_key(&self) -> &str {
         self.outer.idempotency_key()
@@ -215,9 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn a_long_video_gets_more_time_than_the_least() {
+        assert_eq!(Patience::of(2.0, STALL).limit, LEAST_LIMIT);
+        assert_eq!(Patience::of(60.0, STALL).limit, Duration::from_secs(1_200));
+    }
+
+    #[test]
     fn a_stalled_encode_is_a_timeout_that_keeps_its_cause() {
         let error = StageError::new(ErrorClass::Cancelled, "encode", "it was ended");
-        let error = ended(error, Bark::Stalled);
+        let error = ended(error, Bark::Stalled(STALL));
+        assert_eq!(error.message, "ffmpeg made no progress for 30s");
         assert_eq!((error.class, error.code.as_str()), (ErrorClass::Timeout, "E0101"));
         assert_eq!(error.causes, ["it was ended"]);
         let error = ended(error, Bark::TooLong(LEAST_LIMIT));
