@@ -67,42 +67,44 @@ impl Gate {
     fn with_references(
         &self,
         port: &OutputPort,
-        value: Value,
+        mut value: Value,
         pointer: &str,
     ) -> Result<Value, Refused> {
-        match value {
-            Value::Object(map) if map.contains_key("path") => {
-                let value = Value::Object(map);
-                match (Artifact::from_json(&value), value) {
-                    (Some(artifact), _) => self.known(port, &artifact, pointer),
-                    (None, Value::Object(map)) => self.fields(port, map, pointer),
-                    (None, value) => Ok(value),
-                }
-            }
-            Value::Object(map) => self.fields(port, map, pointer),
-            Value::Array(list) => list
-                .into_iter()
-                .enumerate()
-                .map(|(i, v)| self.with_references(port, v, &format!("{pointer}/{i}")))
-                .collect::<Result<_, _>>()
-                .map(Value::Array),
-            other => Ok(other),
-        }
+        self.drop_paths(port, &mut value, &mut pointer.to_owned())?;
+        Ok(value)
     }
 
-    fn fields(
+    fn drop_paths(
         &self,
         port: &OutputPort,
-        map: Map<String, Value>,
-        pointer: &str,
-    ) -> Result<Value, Refused> {
-        map.into_iter()
-            .map(|(k, v)| {
-                let value = self.with_references(port, v, &below(pointer, &k))?;
-                Ok((k, value))
-            })
-            .collect::<Result<Map<_, _>, Refused>>()
-            .map(Value::Object)
+        value: &mut Value,
+        pointer: &mut String,
+    ) -> Result<(), Refused> {
+        if value.get("path").is_some()
+            && let Some(artifact) = Artifact::from_json(value)
+        {
+            *value = self.known(port, &artifact, pointer)?;
+            return Ok(());
+        }
+        let len = pointer.len();
+        match value {
+            Value::Array(list) => {
+                for (i, element) in list.iter_mut().enumerate().filter(|(_, v)| is_composite(v)) {
+                    pointer.push_str(&format!("/{i}"));
+                    self.drop_paths(port, element, pointer)?;
+                    pointer.truncate(len);
+                }
+            }
+            Value::Object(map) => {
+                for (key, field) in map.iter_mut().filter(|(_, v)| is_composite(v)) {
+                    *pointer = below(pointer, key);
+                    self.drop_paths(port, field, pointer)?;
+                    pointer.truncate(len);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// An artifact that came in as an input and goes out again: its bytes are stored already.
@@ -143,4 +145,8 @@ impl Gate {
 /// A JSON pointer to a field below another one.
 fn below(pointer: &str, field: &str) -> String {
     format!("{pointer}/{}", field.replace('~', "~0").replace('/', "~1"))
+}
+
+fn is_composite(value: &Value) -> bool {
+    value.is_array() || value.is_object()
 }
