@@ -151,6 +151,7 @@ impl Piece {
             sha256: sha256.clone(),
             bytes,
             status: status.to_owned(),
+            ..Receipt::default()
         };
         let files =
             [("caption.txt", self.caption()), ("manifest.json", self.manifest(&sha256, bytes))];
