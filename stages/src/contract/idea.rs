@@ -162,6 +162,17 @@ impl ScriptStructure {
         words * 4 <= target * 5
     }
 
+    /// The section with the most words, by its place, if the script is too long for its target.
+    #[must_use]
+    pub fn too_long(&self) -> Option<usize> {
+        let target = self.target_words?;
+        if Self::is_short_enough(self.words(), target) {
+            return None;
+        }
+        let words = |at: &usize| Self::words_in(&self.sections[*at].text);
+        (0..self.sections.len()).rev().max_by_key(words)
+    }
+
     fn repeated_sections(&self) -> Vec<Fault> {
         let repeated = |(at, section): (usize, &ScriptSection)| {
             let before = &self.sections[..at];

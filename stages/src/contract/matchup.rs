@@ -48,6 +48,14 @@ pub struct PropData {
     pub extra: Map<String, Value>,
 }
 
+impl PropData {
+    /// Whether it asks for one feat at one price, such as a touchdown, and has no under.
+    #[must_use]
+    pub fn is_milestone(&self) -> bool {
+        self.market.as_deref() == Some("milestone") || self.stat_type == "anytime_td"
+    }
+}
+
 impl Contract for PropData {
     const NAME: &'static str = "PropData";
 

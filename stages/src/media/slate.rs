@@ -325,12 +325,24 @@ mod tests {
         assert!(error.hint.is_some());
     }
 
-    #[test]
-    fn the_shipped_slate_has_eleven_games_and_none_is_skipped() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/data/slate.json");
-        let slate = build(parse(&path).expect("JSON"), DAY, Some("nfl")).expect("a slate");
-        assert_eq!(slate["matchups"].as_array().map(Vec::len), Some(11));
-        assert_eq!(slate["skipped"], json!([]));
+    fn shipped(name: &str, sport: &str) -> Value {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/data");
+        let slate = build(parse(&folder.join(name)).expect("JSON"), DAY, Some(sport));
+        let slate = slate.expect("a slate");
         assert_eq!(validate(&contract::ty::<Slate>(), &slate), []);
+        slate
+    }
+
+    #[test]
+    fn the_shipped_slates_have_games_and_one_is_skipped_for_want_of_props() {
+        let cases = [("slate.json", "nfl", 15), ("slate-nba.json", "nba", 3)];
+        for (name, sport, games) in cases {
+            let slate = shipped(name, sport);
+            assert_eq!(slate["matchups"].as_array().map(Vec::len), Some(games), "{name}");
+            assert_eq!(slate["date"], "2025-11-23");
+            let reason = "/props: expected at least one prop, found a list of 0";
+            assert_eq!(slate["skipped"][0]["reason"], reason, "{name}");
+            assert_eq!(slate["skipped"].as_array().map(Vec::len), Some(1), "{name}");
+        }
     }
 }

@@ -47,6 +47,11 @@ pub(in crate::media) fn stat_name(stat: &str) -> String {
     }
 }
 
+/// One of what is counted: `point` of `points`.
+pub(super) fn singular(counted: &str) -> &str {
+    counted.strip_suffix('s').unwrap_or(counted)
+}
+
 /// The name that fans use: `Dolphins` of `Miami Dolphins`.
 pub(in crate::media) fn team_nickname(full: &str, team: Option<&TeamData>) -> String {
     let city = team.and_then(|team| team.city.as_deref()).unwrap_or_default();
