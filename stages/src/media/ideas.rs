@@ -144,7 +144,7 @@ pub(super) mod tests {
         let file = include_str!("../../../workflows/data/slate.json");
         let file: Value = serde_json::from_str(file).expect("JSON");
         let slate = super::super::slate::build(file, jiff::civil::date(2025, 11, 23), None);
-        contract::read(&slate.expect("a slate")).expect("a Slate")
+        contract::read(&slate.expect("a slate").slate).expect("a Slate")
     }
 
     pub(in crate::media) fn calendar(date: &str) -> CalendarConfig {

@@ -1,5 +1,6 @@
 //! A context for tests of stages, and a spawner that works inside a test program.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -14,6 +15,7 @@ pub(crate) struct TestContext {
     scratch: PathBuf,
     side: PathBuf,
     cancel: watch::Sender<Option<CancelReason>>,
+    tools: BTreeMap<String, PathBuf>,
     seen: Mutex<Seen>,
 }
 
@@ -48,8 +50,26 @@ impl TestContext {
             scratch,
             side,
             cancel: watch::Sender::new(None),
+            tools: BTreeMap::new(),
             seen: Mutex::new(Seen::default()),
         }
+    }
+
+    /// The same with a shell script in the place of a tool, as `[tools]` would name it.
+    pub(crate) fn with_fake(mut self, tool: &str, script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.root.path().join(format!("fake-{tool}"));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&path, executable).expect("an executable script");
+        self.tools.insert(tool.to_owned(), path);
+        self
+    }
+
+    /// The same with another path for a tool, as `[tools]` would name it.
+    pub(crate) fn with_tool(mut self, tool: &str, path: &str) -> Self {
+        self.tools.insert(tool.to_owned(), path.into());
+        self
     }
 
     /// Asks the attempt to stop.
@@ -107,7 +127,7 @@ impl Context for TestContext {
         jiff::civil::date(1970, 1, 1)
     }
     fn tool(&self, name: &str) -> PathBuf {
-        PathBuf::from(name)
+        self.tools.get(name).cloned().unwrap_or_else(|| name.into())
     }
     fn cancelled(&self) -> BoxFuture<'_, CancelReason> {
         let mut asked = self.cancel.subscribe();

@@ -178,7 +178,7 @@ fn a_day_of_basketball_knows_nothing_of_football() {
     let file = include_str!("../../../../workflows/data/slate-nba.json");
     let file = serde_json::from_str(file).expect("JSON");
     let built = crate::media::slate::build(file, jiff::civil::date(2025, 11, 23), None);
-    let slate: Slate = contract::read(&built.expect("a slate")).expect("a Slate");
+    let slate: Slate = contract::read(&built.expect("a slate").slate).expect("a Slate");
     for seed in 0..40 {
         let mut day = Day::default();
         for segment in segments(&slate, 25, 4) {
