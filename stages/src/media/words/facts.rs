@@ -129,7 +129,7 @@ fn counted(amount: f64, unit: &str) -> String {
 }
 
 /// What a milestone asks for: `to score a touchdown`, `to get at least 25 points`.
-pub(super) fn feat(prop: &PropData) -> String {
+pub(in crate::media) fn feat(prop: &PropData) -> String {
     if prop.stat_type == "anytime_td" {
         return "to score a touchdown".into();
     }

@@ -14,8 +14,9 @@ mod seed;
 mod tests;
 
 pub(super) use day::Day;
+pub(super) use facts::feat;
 pub(super) use length::check_length;
-pub(super) use odds::{american, line, stat_name, team_nickname};
+pub(super) use odds::{american, implied, line, percent, stat_name, team_nickname};
 pub(super) use script::write;
 
 /// Words per second of the offline voice at its usual rate, as heard in short sentences with
