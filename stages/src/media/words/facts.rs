@@ -124,7 +124,8 @@ fn unit_of(sport: &str) -> &'static str {
 }
 
 fn counted(amount: f64, unit: &str) -> String {
-    let unit = if amount > 1.0 || amount < 1.0 { unit } else { singular(unit) };
+    let is_one = (amount - 1.0).abs() < f64::EPSILON;
+    let unit = if is_one { singular(unit) } else { unit };
     format!("{} {unit}", line(amount))
 }
 
