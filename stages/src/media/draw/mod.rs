@@ -46,7 +46,8 @@ impl Drawing {
             #[expect(clippy::cast_precision_loss, reason = "pictures are small")]
             let (right, bottom) = (WIDTH as f32 - MARGIN_X, HEIGHT as f32 - MARGIN_BOTTOM);
             if line.contrast < MIN_CONTRAST {
-                Some(format!("{text:?} has a contrast of {:.1}", line.contrast))
+                let (x, y) = (ink.left, ink.top);
+                Some(format!("{text:?} at {x},{y} has a contrast of {:.1}", line.contrast))
             } else if line.px < MIN_TEXT_PX {
                 Some(format!("{text:?} is {} pixels high", line.px))
             } else if ink.left < MARGIN_X

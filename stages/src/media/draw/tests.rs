@@ -160,3 +160,20 @@ fn lines_that_lie_on_each_other_are_faults() {
     drawing.placed.push(copy);
     assert_eq!(drawing.faults().len(), 1);
 }
+
+#[test]
+fn names_of_wide_signs_stay_clear_of_the_edge_between_teams() {
+    let wide = "%WW@$MMM#W@&";
+    for colour in ["#FFFF00", "#FFFFFF", "#000000", "#C60C30", "#00FF00"] {
+        let mut idea = written("2025-11-23", 20, 4).remove(0);
+        let game = idea.matchup.as_mut().expect("a game");
+        let colours = [Some(colour.to_owned()), Some(colour.to_owned())];
+        with_teams(game, colours, [wide.into(), wide.into()], ["WWWW".into(), "MMMM".into()]);
+        idea.script.sections[0].slide.title = wide.into();
+        idea.script.sections[0].slide.bullets = vec![wide.repeat(3), wide.repeat(4)];
+        let drawing = drawn(&idea, 0);
+        let faults: Vec<&Placed> =
+            drawing.placed.iter().filter(|line| line.contrast < MIN_CONTRAST).collect();
+        assert_eq!(drawing.faults(), Vec::<String>::new(), "{colour} {faults:?}");
+    }
+}

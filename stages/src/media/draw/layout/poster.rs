@@ -63,7 +63,7 @@ fn teams(slide: &Slide<'_>, setter: &mut Setter<'_>) {
     let name = Style::new(&slide.faces.label, 64.0, Colour::WHITE).tracking(3.0);
     let (away, home) = (&slide.game.away, &slide.game.home);
     setter.fit(Area::new(STAGE.left, 318.0, 530.0, 300.0), &away.abbreviation, &code, 1);
-    let below = Area::new(STAGE.left, 598.0, 396.0, 80.0);
+    let below = Area::new(STAGE.left, 608.0, 396.0, 76.0);
     setter.fit(below, &away.nickname.to_uppercase(), &name, 1);
     let right = |top: f32, width: f32, height: f32| Area {
         left: STAGE.right - width,
@@ -73,8 +73,8 @@ fn teams(slide: &Slide<'_>, setter: &mut Setter<'_>) {
     };
     let code = code.align(Align::Right);
     let name = name.align(Align::Right);
-    setter.fit(right(700.0, 530.0, 300.0), &home.abbreviation, &code, 1);
-    setter.fit(right(976.0, 520.0, 80.0), &home.nickname.to_uppercase(), &name, 1);
+    setter.fit(right(692.0, 530.0, 300.0), &home.abbreviation, &code, 1);
+    setter.fit(right(992.0, 520.0, 76.0), &home.nickname.to_uppercase(), &name, 1);
     let disc = Area::new(DISC.0 - 62.0, DISC.1 - 62.0, 124.0, 124.0);
     setter.canvas.rounded(disc, 62.0, Colour::WHITE, 1.0);
     let at = Style::new(&slide.faces.display, 72.0, Colour::NIGHT).align(Align::Centre);
