@@ -81,7 +81,7 @@ pub(crate) enum Command {
     Output(OutputArgs),
     /// Show the events and the captured output of a run
     Logs(LogsArgs),
-    /// List the stages, or explain one
+    /// List the stages, or explain one; or print the JSON Schema of a record
     Stages(StagesArgs),
     /// Make a starter project
     Init(InitArgs),
@@ -306,7 +306,7 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct StagesArgs {
-    /// The stage to explain
+    /// The stage to explain, or the record whose JSON Schema to print
     pub(crate) name: Option<String>,
 }
 

@@ -301,9 +301,11 @@ fn stages_are_listed_and_explained() {
     assert_snapshot!(place.flow(&["stages", "comand"]), @"
     exit: 5
     --- stderr
-    error: there is no stage `comand`
+    error: there is no stage or record `comand`
     help: did you mean `command`?
     ");
     let json = place.flow(&["stages", "--json"]).exits(0).json();
     assert!(json.as_array().unwrap().iter().any(|stage| stage["name"] == "command"));
+    let schema = place.flow(&["stages", "NormalizedMatchup"]).exits(0).json();
+    assert_eq!(schema["properties"]["props"]["minItems"], 1);
 }

@@ -1,7 +1,9 @@
-//! `flow stages`: the stages that workflows may name.
+//! `flow stages`: the stages that workflows may name, and the JSON Schemas of their records.
 
+use flow_core::catalog::Catalog;
 use flow_core::diagnostic::nearest;
 use flow_core::stage::{FieldKind, FieldSpec, PortSpec, Ports, StageSpec};
+use flow_stages::contract;
 use serde_json::{Value, json};
 
 use crate::args::StagesArgs;
@@ -13,21 +15,12 @@ use crate::session::Session;
 pub(crate) fn run(args: &StagesArgs, env: &Session) -> Result<Exit, Failure> {
     let catalog = env.catalog();
     let text = match &args.name {
-        Some(name) => {
-            let stage = catalog.stage(name).ok_or_else(|| {
-                let names = catalog.stages().map(|stage| stage.spec().name);
-                let help = match nearest(name, names) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("list them with: {}", env.command(&["stages"])),
-                };
-                Failure::not_found(format!("there is no stage `{name}`"), Some(help))
-            })?;
-            if env.json {
-                format!("{}\n", object(stage.spec()))
-            } else {
-                explain(stage.spec(), env.stdout)
-            }
-        }
+        Some(name) => match (catalog.stage(name), contract::schema(name)) {
+            (Some(stage), _) if env.json => format!("{}\n", object(stage.spec())),
+            (Some(stage), _) => explain(stage.spec(), env.stdout),
+            (None, Some(schema)) => format!("{schema:#}\n"),
+            (None, None) => return Err(unknown(name, &catalog, env)),
+        },
         None if env.json => {
             let all: Vec<Value> = catalog.stages().map(|stage| object(stage.spec())).collect();
             format!("{}\n", Value::Array(all))
@@ -44,6 +37,16 @@ pub(crate) fn run(args: &StagesArgs, env: &Session) -> Result<Exit, Failure> {
     };
     env.out.write(text.as_bytes());
     Ok(Exit::SUCCEEDED)
+}
+
+fn unknown(name: &str, catalog: &Catalog, env: &Session) -> Failure {
+    let stages = catalog.stages().map(|stage| stage.spec().name);
+    let names = stages.chain(catalog.types().map(|(name, _)| name));
+    let help = match nearest(name, names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("list them with: {}", env.command(&["stages"])),
+    };
+    Failure::not_found(format!("there is no stage or record `{name}`"), Some(help))
 }
 
 fn explain(spec: &StageSpec, paint: Paint) -> String {

@@ -88,6 +88,7 @@ pub struct SegmentTiming {
     pub words: Vec<WordTiming>,
     /// How the times of words came to be: `exact`, `aligned` or `estimated`.
     #[validate(custom(function = "checks::timing_source"))]
+    #[schemars(extend("enum" = checks::TIMING_SOURCES))]
     pub timing_source: String,
 }
 
@@ -102,6 +103,20 @@ impl Contract for SegmentTiming {
             ("words", ty::<WordTiming>().list().optional()),
             ("timing_source", Type::String),
         ]
+    }
+
+    fn across(&self) -> Vec<Fault> {
+        let outside = |(at, word): (usize, &WordTiming)| {
+            let within = self.start_ms <= word.start_ms
+                && word.start_ms <= word.end_ms
+                && word.end_ms <= self.end_ms;
+            (!within).then(|| {
+                let expected = format!("a time from {} to {}", self.start_ms, self.end_ms);
+                let found = format!("from {} to {}", word.start_ms, word.end_ms);
+                Fault::warning(format!("/words/{at}"), expected, found)
+            })
+        };
+        self.words.iter().enumerate().filter_map(outside).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is made on a day.
 
-use flow_core::schema::Type;
+use flow_core::schema::{Fault, Type};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
@@ -22,12 +22,14 @@ pub struct CalendarConfig {
     pub timezone: String,
     /// The sport.
     #[validate(custom(function = "checks::sport"))]
+    #[schemars(extend("enum" = checks::SPORTS))]
     pub sport: String,
     /// Year in which the season began.
     #[validate(range(min = 2000, code = "advice", message = "a season of 2000 or later"))]
     pub season: u32,
     /// `preseason`, `regular` or `postseason`.
     #[validate(custom(function = "checks::phase"))]
+    #[schemars(extend("enum" = checks::PHASES))]
     pub phase: String,
     /// Week of the season.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +61,29 @@ impl Contract for CalendarConfig {
             ("max_matchups", Type::Integer),
         ]
     }
+
+    fn across(&self) -> Vec<Fault> {
+        let known = |layer: &str| {
+            layer.strip_prefix('L').is_some_and(|n| matches!(n.as_bytes(), [b'1'..=b'7']))
+        };
+        let unknown = |(at, layer): (usize, &String)| {
+            (!known(layer))
+                .then(|| Fault::warning(format!("/layers/{at}"), "a layer from L1 to L7", layer))
+        };
+        let mut faults: Vec<Fault> = self.layers.iter().enumerate().filter_map(unknown).collect();
+        if jiff::tz::TimeZone::get(&self.timezone).is_err() {
+            faults.push(Fault::warning(
+                "/timezone",
+                "a time zone such as America/New_York",
+                &self.timezone,
+            ));
+        }
+        faults
+    }
+
+    fn normalize(&mut self) {
+        self.sport.make_ascii_lowercase();
+    }
 }
 
 /// One piece to make: a game's, the whole slate's, or a promotion.
@@ -71,6 +96,7 @@ pub struct SegmentData {
     pub title: String,
     /// `matchup`, `slate` or `promo`.
     #[validate(custom(function = "checks::segment_kind"))]
+    #[schemars(extend("enum" = checks::SEGMENT_KINDS))]
     pub kind: String,
     /// Day of the week, where the piece belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,24 @@ pub(super) const ADVICE: &str = "advice";
 /// The sports that the pipeline knows, as they are written in records.
 pub const SPORTS: [&str; 6] = ["nfl", "nba", "mlb", "nhl", "ncaaf", "ncaab"];
 
+/// What a segment may be about.
+pub(super) const SEGMENT_KINDS: [&str; 3] = ["matchup", "slate", "promo"];
+/// Parts of a season.
+pub(super) const PHASES: [&str; 3] = ["preseason", "regular", "postseason"];
+/// Sides of a line.
+pub(super) const SIDES: [&str; 2] = ["over", "under"];
+/// Parts that a section may play.
+pub(super) const ROLES: [&str; 3] = ["hook", "body", "cta"];
+/// How far an idea may have come.
+pub(super) const IDEA_STATUS: [&str; 2] = ["draft", "approved"];
+/// Ways in which the times of words come to be.
+pub(super) const TIMING_SOURCES: [&str; 3] = ["exact", "aligned", "estimated"];
+/// What an asset may be.
+pub(super) const ASSET_KINDS: [&str; 4] = ["image", "clip", "logo", "font"];
+/// How a publication may stand.
+pub(super) const PUBLISH_STATUS: [&str; 6] =
+    ["queued", "uploading", "published", "unchanged", "failed", "unknown"];
+
 /// A fault that is told and does not refuse.
 pub(super) fn advice(expected: &'static str) -> ValidationError {
     ValidationError::new(ADVICE).with_message(Cow::Borrowed(expected))
@@ -112,47 +130,61 @@ pub(super) fn date(text: &str) -> Result<(), ValidationError> {
 
 /// One of the words of a segment's kind.
 pub(super) fn segment_kind(text: &str) -> Result<(), ValidationError> {
-    unless(matches!(text, "matchup" | "slate" | "promo"), || advice("matchup, slate or promo"))
+    unless(SEGMENT_KINDS.contains(&text), || advice("matchup, slate or promo"))
 }
 
 /// One of the words of a season's phase.
 pub(super) fn phase(text: &str) -> Result<(), ValidationError> {
-    unless(matches!(text, "preseason" | "regular" | "postseason"), || {
-        advice("preseason, regular or postseason")
-    })
+    unless(PHASES.contains(&text), || advice("preseason, regular or postseason"))
 }
 
 /// The side of a line.
 pub(super) fn side(text: &str) -> Result<(), ValidationError> {
-    unless(matches!(text, "over" | "under"), || advice("over or under"))
+    unless(SIDES.contains(&text), || advice("over or under"))
 }
 
 /// The part a section plays.
 pub(super) fn role(text: &str) -> Result<(), ValidationError> {
-    unless(matches!(text, "hook" | "body" | "cta"), || advice("hook, body or cta"))
+    unless(ROLES.contains(&text), || advice("hook, body or cta"))
 }
 
 /// How far an idea has come.
 pub(super) fn idea_status(text: &str) -> Result<(), ValidationError> {
-    unless(matches!(text, "draft" | "approved"), || advice("draft or approved"))
+    unless(IDEA_STATUS.contains(&text), || advice("draft or approved"))
 }
 
 /// How the times of words came to be.
 pub(super) fn timing_source(text: &str) -> Result<(), ValidationError> {
-    unless(matches!(text, "exact" | "aligned" | "estimated"), || {
-        advice("exact, aligned or estimated")
-    })
+    unless(TIMING_SOURCES.contains(&text), || advice("exact, aligned or estimated"))
 }
 
 /// What an asset is.
 pub(super) fn asset_kind(text: &str) -> Result<(), ValidationError> {
-    unless(matches!(text, "image" | "clip" | "logo" | "font"), || {
-        advice("image, clip, logo or font")
-    })
+    unless(ASSET_KINDS.contains(&text), || advice("image, clip, logo or font"))
 }
 
 /// Players should not need the whole file before they start.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the derive passes a reference")]
 pub(super) fn playable_early(faststart: &bool) -> Result<(), ValidationError> {
     unless(*faststart, || advice("true, so that players can start early"))
+}
+
+/// Who may see a publication.
+pub(super) fn privacy(text: &str) -> Result<(), ValidationError> {
+    unless(matches!(text, "private" | "unlisted" | "public"), || {
+        advice("private, unlisted or public")
+    })
+}
+
+/// How a publication stands.
+pub(super) fn publish_status(text: &str) -> Result<(), ValidationError> {
+    unless(PUBLISH_STATUS.contains(&text), || {
+        advice("queued, uploading, published, unchanged, failed or unknown")
+    })
+}
+
+/// A SHA-256 digest as `sha256sum` prints it.
+pub(super) fn sha256(text: &str) -> Result<(), ValidationError> {
+    let form = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    unless(form, || advice("64 hex digits in lower case"))
 }

@@ -19,9 +19,11 @@ pub struct Pick {
     pub stat_type: String,
     /// The number to go over or under.
     #[validate(custom(function = "checks::positive_line"))]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub line: f64,
     /// `over` or `under`.
     #[validate(custom(function = "checks::side"))]
+    #[schemars(extend("enum" = checks::SIDES))]
     pub side: String,
 }
 
@@ -96,6 +98,7 @@ pub struct ScriptSection {
     pub section_id: String,
     /// `hook`, `body` or `cta`.
     #[validate(custom(function = "checks::role"))]
+    #[schemars(extend("enum" = checks::ROLES))]
     pub role: String,
     /// What is said.
     #[validate(length(min = 1, max = 400, code = "advice", message = "from 1 to 400 characters"))]
@@ -139,6 +142,47 @@ impl ScriptStructure {
     pub fn words_in(text: &str) -> u64 {
         text.split_whitespace().map(heard_in).sum()
     }
+
+    /// Words of all sections.
+    #[must_use]
+    pub fn words(&self) -> u64 {
+        self.sections.iter().map(|section| Self::words_in(&section.text)).sum()
+    }
+
+    /// Whether so many words fill the time of `target` words, or nearly: a quarter less still
+    /// suits the slides' pace.
+    #[must_use]
+    pub fn is_long_enough(words: u64, target: u64) -> bool {
+        words * 4 >= target * 3
+    }
+
+    /// Whether so many words fit the time of `target` words, or nearly: a quarter more still does.
+    #[must_use]
+    pub fn is_short_enough(words: u64, target: u64) -> bool {
+        words * 4 <= target * 5
+    }
+
+    /// The section with the most words, by its place, if the script is too long for its target.
+    #[must_use]
+    pub fn too_long(&self) -> Option<usize> {
+        let target = self.target_words?;
+        if Self::is_short_enough(self.words(), target) {
+            return None;
+        }
+        let words = |at: &usize| Self::words_in(&self.sections[*at].text);
+        (0..self.sections.len()).rev().max_by_key(words)
+    }
+
+    fn repeated_sections(&self) -> Vec<Fault> {
+        let repeated = |(at, section): (usize, &ScriptSection)| {
+            let before = &self.sections[..at];
+            before.iter().any(|other| other.section_id == section.section_id).then(|| {
+                let pointer = format!("/sections/{at}/section_id");
+                Fault::warning(pointer, "an id that no other section has", "a repeated id")
+            })
+        };
+        self.sections.iter().enumerate().filter_map(repeated).collect()
+    }
 }
 
 fn heard_in(word: &str) -> u64 {
@@ -164,15 +208,15 @@ impl Contract for ScriptStructure {
     }
 
     fn across(&self) -> Vec<Fault> {
-        let words: u64 = self.sections.iter().map(|s| Self::words_in(&s.text)).sum();
-        match self.target_words {
-            // A quarter more or less still fits the slides' pace.
-            Some(target) if words * 4 < target * 3 || words * 4 > target * 5 => {
-                let expected = format!("within a quarter of {target} words");
-                vec![Fault::warning("/sections", expected, format!("{words} words"))]
-            }
-            _ => Vec::new(),
+        let words = self.words();
+        let mut faults = self.repeated_sections();
+        if let Some(target) = self.target_words
+            && !(Self::is_long_enough(words, target) && Self::is_short_enough(words, target))
+        {
+            let expected = format!("within a quarter of {target} words");
+            faults.push(Fault::warning("/sections", expected, format!("{words} words")));
         }
+        faults
     }
 }
 
@@ -210,6 +254,7 @@ pub struct IdeaPackage {
     pub model: Option<String>,
     /// `draft` or `approved`.
     #[validate(custom(function = "checks::idea_status"))]
+    #[schemars(extend("enum" = checks::IDEA_STATUS))]
     pub status: String,
     /// What must be shown with it.
     #[validate(custom(function = "checks::present"))]
@@ -255,5 +300,10 @@ impl Contract for IdeaPackage {
             ));
         }
         faults
+    }
+
+    fn normalize(&mut self) {
+        self.matchup_id.make_ascii_lowercase();
+        self.matchup.iter_mut().for_each(Contract::normalize);
     }
 }

@@ -22,6 +22,7 @@ pub struct PropData {
     pub stat_type: String,
     /// The number to go over or under.
     #[validate(custom(function = "checks::positive_line"))]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub line: f64,
     /// American odds of going over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +35,7 @@ pub struct PropData {
     /// `over_under` or `milestone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[validate(custom(function = "checks::market"))]
+    #[schemars(extend("enum" = ["over_under", "milestone", null]))]
     pub market: Option<String>,
     /// Who offers it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +46,14 @@ pub struct PropData {
     /// Fields that this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl PropData {
+    /// Whether it asks for one feat at one price, such as a touchdown, and has no under.
+    #[must_use]
+    pub fn is_milestone(&self) -> bool {
+        self.market.as_deref() == Some("milestone") || self.stat_type == "anytime_td"
+    }
 }
 
 impl Contract for PropData {
@@ -131,6 +141,7 @@ pub struct NormalizedMatchup {
     pub matchup_id: String,
     /// A known sport in lower case.
     #[validate(custom(function = "checks::sport"))]
+    #[schemars(extend("enum" = checks::SPORTS))]
     pub sport: String,
     /// Full name of the visitors.
     #[validate(custom(function = "checks::present"))]
@@ -194,5 +205,10 @@ impl Contract for NormalizedMatchup {
             return vec![Fault::warning("/home_team", "another team than away_team", "the same")];
         }
         Vec::new()
+    }
+
+    fn normalize(&mut self) {
+        self.sport.make_ascii_lowercase();
+        self.matchup_id.make_ascii_lowercase();
     }
 }

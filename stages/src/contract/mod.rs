@@ -10,6 +10,8 @@
 
 mod assembly;
 mod audio;
+#[cfg(test)]
+mod bad_records;
 mod calendar;
 mod checks;
 mod file;
@@ -17,6 +19,8 @@ mod idea;
 mod matchup;
 mod package;
 mod receipt;
+#[cfg(test)]
+mod samples;
 mod slate;
 #[cfg(test)]
 mod tests;
@@ -39,7 +43,7 @@ pub use file::FileRef;
 pub use idea::{IdeaPackage, Pick, ScriptSection, ScriptStructure, SlideText};
 pub use matchup::{NormalizedMatchup, PropData, TeamData};
 pub use package::{AssetCheck, AssetMetadata, MediaPackage};
-pub use receipt::Receipt;
+pub use receipt::{PublishRequest, Receipt};
 pub use slate::{Skipped, Slate};
 
 /// A record of the pipeline.
@@ -54,6 +58,10 @@ pub trait Contract: Serialize + DeserializeOwned + Validate + JsonSchema {
     fn across(&self) -> Vec<Fault> {
         Vec::new()
     }
+
+    /// Brings what was read into the one spelling that stages work with. Rules see the value as it
+    /// was written.
+    fn normalize(&mut self) {}
 }
 
 /// The type of a record, with its rule.
@@ -63,18 +71,24 @@ pub fn ty<T: Contract>() -> Type {
     Type::Record(Arc::new(Record { name: T::NAME.to_owned(), fields, rule: Some(rule::<T>) }))
 }
 
-/// Reads a record whose fields have their types.
+/// Reads a record whose fields have their types, in the spelling that stages work with.
 ///
 /// # Errors
 /// serde's error where the value is not of this shape.
 pub fn read<T: Contract>(value: &Value) -> Result<T, serde_json::Error> {
+    let mut record: T = as_written(value)?;
+    record.normalize();
+    Ok(record)
+}
+
+fn as_written<T: Contract>(value: &Value) -> Result<T, serde_json::Error> {
     serde_json::from_value(with_exact_integers(value))
 }
 
 /// All faults of a value whose fields have their types: the fields' own rules, then those across
 /// fields. Nested records are not entered: the engine calls their own rules.
 pub fn rule<T: Contract>(value: &Value) -> Vec<Fault> {
-    let record: T = match read(value) {
+    let record: T = match as_written(value) {
         Ok(record) => record,
         Err(error) => return vec![Fault::error("", format!("a {}", T::NAME), shape(&error))],
     };
@@ -86,24 +100,57 @@ pub fn rule<T: Contract>(value: &Value) -> Vec<Fault> {
 /// Adds every record to the types that workflows may name.
 #[must_use]
 pub fn register(catalog: Catalog) -> Catalog {
-    fn add<T: Contract>(catalog: Catalog) -> Catalog {
-        catalog.with_type(T::NAME, ty::<T>())
+    struct Adding(Catalog);
+    impl Visit for Adding {
+        fn record<T: Contract>(&mut self) {
+            self.0 = std::mem::take(&mut self.0).with_type(T::NAME, ty::<T>());
+        }
     }
-    let catalog = add::<PropData>(catalog);
-    let catalog = add::<TeamData>(catalog);
-    let catalog = add::<NormalizedMatchup>(catalog);
-    let catalog = add::<Slate>(catalog);
-    let catalog = add::<CalendarConfig>(catalog);
-    let catalog = add::<SegmentData>(catalog);
-    let catalog = add::<ScriptStructure>(catalog);
-    let catalog = add::<IdeaPackage>(catalog);
-    let catalog = add::<AudioMetadata>(catalog);
-    let catalog = add::<TimingData>(catalog);
-    let catalog = add::<AssetMetadata>(catalog);
-    let catalog = add::<MediaPackage>(catalog);
-    let catalog = add::<OutputFile>(catalog);
-    let catalog = add::<AssemblyResult>(catalog);
-    add::<Receipt>(catalog)
+    let mut adding = Adding(catalog);
+    each(&mut adding);
+    adding.0
+}
+
+/// The JSON Schema (2020-12) of the record with this name. It states the rules of both weights:
+/// what an engine only advises against is in it too.
+#[must_use]
+pub fn schema(name: &str) -> Option<Value> {
+    struct Looking<'a>(&'a str, Option<Value>);
+    impl Visit for Looking<'_> {
+        fn record<T: Contract>(&mut self) {
+            if T::NAME == self.0 {
+                self.1 = Some(schemars::schema_for!(T).to_value());
+            }
+        }
+    }
+    let mut looking = Looking(name, None);
+    each(&mut looking);
+    looking.1
+}
+
+/// Something that is done with every record that workflows may name.
+trait Visit {
+    fn record<T: Contract>(&mut self);
+}
+
+/// All records, in the order of the pipeline.
+fn each(visit: &mut impl Visit) {
+    visit.record::<PropData>();
+    visit.record::<TeamData>();
+    visit.record::<NormalizedMatchup>();
+    visit.record::<Slate>();
+    visit.record::<CalendarConfig>();
+    visit.record::<SegmentData>();
+    visit.record::<ScriptStructure>();
+    visit.record::<IdeaPackage>();
+    visit.record::<AudioMetadata>();
+    visit.record::<TimingData>();
+    visit.record::<AssetMetadata>();
+    visit.record::<MediaPackage>();
+    visit.record::<OutputFile>();
+    visit.record::<AssemblyResult>();
+    visit.record::<PublishRequest>();
+    visit.record::<Receipt>();
 }
 
 /// serde's complaint without the values it may quote.

@@ -1,6 +1,6 @@
 //! Pictures, and the package of all that a piece is assembled from.
 
-use flow_core::schema::Type;
+use flow_core::schema::{Fault, Type};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
@@ -46,6 +46,7 @@ pub struct AssetMetadata {
     pub section_id: String,
     /// `image`, `clip`, `logo` or `font`.
     #[validate(custom(function = "checks::asset_kind"))]
+    #[schemars(extend("enum" = checks::ASSET_KINDS))]
     pub kind: String,
     /// The file.
     pub path: FileRef,
@@ -71,6 +72,14 @@ pub struct AssetMetadata {
     /// What a check of it found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<AssetCheck>,
+}
+
+impl AssetMetadata {
+    /// Whether it fills the picture for a while, unlike a logo or a font.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        matches!(self.kind.as_str(), "image" | "clip")
+    }
 }
 
 impl Contract for AssetMetadata {
@@ -130,19 +139,19 @@ impl Contract for MediaPackage {
         ]
     }
 
-    fn across(&self) -> Vec<flow_core::schema::Fault> {
+    fn across(&self) -> Vec<Fault> {
         let Some(timing) = &self.timing else { return Vec::new() };
-        let has_picture = |section: &str| self.assets.iter().any(|a| a.section_id == section);
+        let has_picture = |section: &str| {
+            self.assets.iter().any(|asset| asset.section_id == section && asset.is_shown())
+        };
         timing
             .segments
             .iter()
-            .filter(|segment| !has_picture(&segment.section_id))
-            .map(|_| {
-                flow_core::schema::Fault::warning(
-                    "/assets",
-                    "at least one picture for every section",
-                    "a section without one",
-                )
+            .map(|segment| segment.section_id.as_str())
+            .filter(|section| !has_picture(section))
+            .map(|section| {
+                let expected = format!("a picture or clip for section {section}");
+                Fault::warning("/assets", expected, "none")
             })
             .collect()
     }

@@ -69,6 +69,11 @@ impl Contract for Slate {
         };
         self.matchups.iter().enumerate().filter_map(repeated).collect()
     }
+
+    fn normalize(&mut self) {
+        self.sport.iter_mut().for_each(|sport| sport.make_ascii_lowercase());
+        self.matchups.iter_mut().for_each(Contract::normalize);
+    }
 }
 
 /// A game that was left out.

@@ -21,23 +21,33 @@ struct Preset {
     /// Layers it uses; without `L4` nothing is spoken and every slide stands for a fixed time.
     layers: &'static [&'static str],
     slides: u32,
-    duration: Duration,
+    /// Length of a piece; where nothing is spoken it follows from the slides.
+    spoken: Option<Duration>,
 }
 
-const PRESETS: [Preset; 2] = [
+const SPOKEN: &[&str] = &["L1", "L2", "L3", "L4", "L5", "L6", "L7"];
+const SILENT: &[&str] = &["L1", "L2", "L3", "L5", "L6", "L7"];
+
+const PRESETS: [Preset; 4] = [
+    Preset { name: "narrated", layers: SPOKEN, slides: 4, spoken: Some(Duration::from_secs(20)) },
     Preset {
-        name: "narrated",
-        layers: &["L1", "L2", "L3", "L4", "L5", "L6", "L7"],
-        slides: 4,
-        duration: Duration::from_secs(20),
+        name: "narrated_long",
+        layers: SPOKEN,
+        slides: 7,
+        spoken: Some(Duration::from_secs(40)),
     },
-    Preset {
-        name: "carousel",
-        layers: &["L1", "L2", "L3", "L5", "L6", "L7"],
-        slides: 3,
-        duration: Duration::from_millis(7_500),
-    },
+    Preset { name: "carousel", layers: SILENT, slides: 3, spoken: None },
+    Preset { name: "carousel_long", layers: SILENT, slides: 6, spoken: None },
 ];
+
+/// How long a slide stands where nothing is spoken.
+const SILENT_SLIDE_MS: u64 = 2_500;
+
+/// Whole numbers of `with`, and their limits.
+const LIMITS: [(&str, std::ops::RangeInclusive<u64>); 2] =
+    [("slides", 1..=10), ("max_matchups", 1..=20)];
+/// Limits of `target_duration`, in milliseconds.
+const DURATIONS_MS: std::ops::RangeInclusive<u64> = 6_000..=90_000;
 
 /// Plans the pieces of a day: one for each game, the closest and highest-scoring first.
 pub(super) struct CalendarStage {
@@ -65,8 +75,16 @@ impl CalendarStage {
                     ),
                 ]),
                 config: vec![
-                    field("preset", FieldKind::Text, "`narrated` (default) or `carousel`."),
-                    field("target_duration", FieldKind::Duration, "Length of a piece."),
+                    field(
+                        "preset",
+                        FieldKind::Text,
+                        "`narrated` (default, 4 slides, 20 s), `narrated_long` (7, 40 s), `carousel` (3 silent slides) or `carousel_long` (6).",
+                    ),
+                    field(
+                        "target_duration",
+                        FieldKind::Duration,
+                        "Length of a narrated piece, 6s to 90s; silent slides stand for 2.5 s each.",
+                    ),
                     field("slides", FieldKind::Plain(Type::Integer), "Slides of a piece, 1 to 10."),
                     field(
                         "max_matchups",
@@ -91,12 +109,12 @@ impl Stage for CalendarStage {
     }
 
     fn check(&self, node: &NodeView<'_>) -> Vec<ConfigFault> {
-        let limits = [("slides", 1..=10), ("max_matchups", 1..=20)];
-        let outside = limits.into_iter().filter_map(|(name, range)| {
-            let given = node.config.get(name).and_then(Value::as_i64)?;
-            (!range.contains(&given)).then(|| ConfigFault {
+        let outside = LIMITS.iter().filter_map(|(name, range)| {
+            let given = node.config.get(*name).and_then(Value::as_i64)?;
+            let inside = u64::try_from(given).is_ok_and(|given| range.contains(&given));
+            (!inside).then(|| ConfigFault {
                 pointer: format!("/{name}"),
-                message: format!("{name} must be from {} to {}", range.start(), range.end()),
+                message: outside(name, range),
                 help: None,
             })
         });
@@ -105,12 +123,19 @@ impl Stage for CalendarStage {
 
     fn run<'a>(
         &'a self,
-        _context: &'a dyn Context,
+        context: &'a dyn Context,
         job: Job,
     ) -> BoxFuture<'a, Result<Drafts, StageError>> {
         Box::pin(async move {
             let slate: Slate = input(&job, "slate")?;
-            let (calendar, segments) = plan(&slate, &Wishes::read(&job)?)?;
+            let wishes = Wishes::read(&job)?;
+            if wishes.preset.spoken.is_none() && number(&job, "target_duration").is_some() {
+                context.warn(format!(
+                    "`target_duration` changes nothing: the preset {} is silent, and each of its slides stands for 2.5 s",
+                    wishes.preset.name
+                ));
+            }
+            let (calendar, segments) = plan(&slate, &wishes)?;
             Ok(BTreeMap::from([
                 ("calendar".to_owned(), draft(&calendar)?),
                 ("segments".to_owned(), draft(&segments)?),
@@ -135,17 +160,38 @@ impl Wishes {
             let hint = format!("choose one of {}", known.join(", "));
             config_error("preset", format!("{name} is no known preset"), &hint)
         })?;
-        let small = |name: &str, default: u32| {
-            number(job, name).and_then(|n| u32::try_from(n).ok()).unwrap_or(default)
+        let slides = limited(job, 0, preset.slides)?;
+        let duration_ms = match preset.spoken {
+            Some(usual) => spoken_ms(job, usual)?,
+            None => u64::from(slides) * SILENT_SLIDE_MS,
         };
-        let default_ms = u64::try_from(preset.duration.as_millis()).unwrap_or(u64::MAX);
-        Ok(Self {
-            preset,
-            duration_ms: number(job, "target_duration").unwrap_or(default_ms),
-            slides: small("slides", preset.slides),
-            max_matchups: small("max_matchups", 11),
-        })
+        Ok(Self { preset, duration_ms, slides, max_matchups: limited(job, 1, 11)? })
     }
+}
+
+/// The whole number of `with` that the limits of this place are for.
+fn limited(job: &Job, place: usize, default: u32) -> Result<u32, StageError> {
+    let (name, range) = &LIMITS[place];
+    let Some(given) = number(job, name) else { return Ok(default) };
+    let inside = u32::try_from(given).ok().filter(|_| range.contains(&given));
+    inside.ok_or_else(|| {
+        let hint = format!("choose a number from {} to {}", range.start(), range.end());
+        config_error(name, format!("{}, not {given}", outside(name, range)), &hint)
+    })
+}
+
+fn outside(name: &str, range: &std::ops::RangeInclusive<u64>) -> String {
+    format!("{name} must be from {} to {}", range.start(), range.end())
+}
+
+fn spoken_ms(job: &Job, usual: Duration) -> Result<u64, StageError> {
+    let usual = u64::try_from(usual.as_millis()).unwrap_or(u64::MAX);
+    let given = number(job, "target_duration").unwrap_or(usual);
+    if DURATIONS_MS.contains(&given) {
+        return Ok(given);
+    }
+    let message = format!("target_duration must be from 6s to 90s, not {given} ms");
+    Err(config_error("target_duration", message, "choose a length that platforms take"))
 }
 
 fn plan(slate: &Slate, wishes: &Wishes) -> Result<(CalendarConfig, Vec<SegmentData>), StageError> {
@@ -221,6 +267,7 @@ fn phase_of(week: Option<u32>, sport: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use flow_core::error::{ErrorClass, ErrorKind};
     use flow_core::schema::validate;
     use serde_json::{Value, json};
 
@@ -230,7 +277,7 @@ mod tests {
         let file = include_str!("../../../workflows/data/slate.json");
         let file: Value = serde_json::from_str(file).expect("JSON");
         let slate = super::super::slate::build(file, jiff::civil::date(2025, 11, 23), None);
-        contract::read(&slate.expect("a slate")).expect("a Slate")
+        contract::read(&slate.expect("a slate").slate).expect("a Slate")
     }
 
     fn wishes(config: Value) -> Result<Wishes, StageError> {
@@ -256,7 +303,7 @@ mod tests {
 
     #[test]
     fn plans_are_records_without_faults() {
-        for preset in ["narrated", "carousel"] {
+        for preset in PRESETS.map(|preset| preset.name) {
             let (calendar, segments) = planned(json!({"preset": preset}));
             let calendar = serde_json::to_value(calendar).expect("JSON");
             assert_eq!(validate(&contract::ty::<CalendarConfig>(), &calendar), []);
@@ -271,12 +318,44 @@ mod tests {
         let (calendar, segments) = planned(json!({"preset": "carousel"}));
         assert!(!calendar.layers.contains(&"L4".to_owned()));
         assert_eq!((segments[0].slides, segments[0].target_duration_ms), (3, 7_500));
+        let (_, segments) = planned(json!({"preset": "carousel_long", "target_duration": 30_000}));
+        assert_eq!((segments[0].slides, segments[0].target_duration_ms), (6, 15_000));
+    }
+
+    #[test]
+    fn wishes_outside_the_limits_are_refused_with_the_limits() {
+        let cases = [
+            (json!({"slides": 0}), "slides must be from 1 to 10, not 0"),
+            (json!({"slides": 11}), "slides must be from 1 to 10, not 11"),
+            (json!({"slides": "11"}), "slides must be from 1 to 10, not 11"),
+            (json!({"max_matchups": 21}), "max_matchups must be from 1 to 20, not 21"),
+            (
+                json!({"target_duration": 5_999}),
+                "target_duration must be from 6s to 90s, not 5999 ms",
+            ),
+        ];
+        for (config, message) in cases {
+            let error = wishes(config).err().expect("it is refused");
+            assert_eq!(error.message, message);
+            assert_eq!((error.class, error.kind), (ErrorClass::Config, ErrorKind::Validation));
+            assert!(error.hint.is_some());
+        }
+    }
+
+    #[test]
+    fn the_same_slate_and_wishes_give_the_same_plan() {
+        let wishes = || json!({"preset": "narrated", "slides": 5, "max_matchups": 20});
+        assert_eq!(planned(wishes()), planned(wishes()));
+        assert_eq!(planned(wishes()).1.len(), 15);
     }
 
     #[test]
     fn an_unknown_preset_names_the_known_ones() {
         let error = wishes(json!({"preset": "podcast"})).err().expect("it is refused");
-        assert_eq!(error.hint.as_deref(), Some("choose one of narrated, carousel"));
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("choose one of narrated, narrated_long, carousel, carousel_long")
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use flow_core::schema::Type;
 use flow_core::stage::{BoxFuture, Context, Drafts, FieldKind, Job, Ports, Stage, StageSpec};
 
 use super::ports::{draft, field, input, input_list, number, port, text};
-use super::words;
+use super::words::{self, Day};
 use crate::contract::{self, CalendarConfig, IdeaPackage, SegmentData, Slate};
 
 /// Writes one idea for each segment, from templates.
@@ -70,10 +70,10 @@ impl Stage for IdeasStage {
             let segments: Vec<SegmentData> = input_list(&job, "segments")?;
             let count = number(&job, "count").and_then(|n| usize::try_from(n).ok());
             let seed = text(&job, "seed").unwrap_or_default();
-            let ideas = write(&slate, &calendar, &segments, seed, count.unwrap_or(usize::MAX));
-            if ideas.len() < segments.len().min(count.unwrap_or(usize::MAX)) {
-                context.warn("some segments name no game of the slate and got no idea".into());
-            }
+            let wanted: Vec<SegmentData> =
+                segments.into_iter().take(count.unwrap_or(usize::MAX)).collect();
+            let ideas = write(&slate, &calendar, &wanted, seed)?;
+            shortcomings(&wanted, &ideas).into_iter().for_each(|text| context.warn(text));
             let first = ideas.first().ok_or_else(nothing_to_write)?;
             Ok(BTreeMap::from([
                 ("idea".to_owned(), draft(first)?),
@@ -83,19 +83,45 @@ impl Stage for IdeasStage {
     }
 }
 
+/// One idea for each segment that names a game of the slate, none in another's words.
 fn write(
     slate: &Slate,
     calendar: &CalendarConfig,
     segments: &[SegmentData],
     seed: &str,
-    count: usize,
-) -> Vec<IdeaPackage> {
-    let idea = |segment: &SegmentData| {
-        let id = segment.matchup_ids.first()?;
-        let game = slate.matchups.iter().find(|game| game.matchup_id == *id)?;
-        words::write(game, segment, calendar, seed)
-    };
-    segments.iter().filter_map(idea).take(count).collect()
+) -> Result<Vec<IdeaPackage>, StageError> {
+    let mut day = Day::default();
+    let mut ideas = Vec::with_capacity(segments.len());
+    for segment in segments {
+        let game = segment.matchup_ids.iter().find_map(|id| {
+            let id = id.to_ascii_lowercase();
+            slate.matchups.iter().find(|game| game.matchup_id == id)
+        });
+        let Some(game) = game else { continue };
+        let Some(idea) = words::write(&mut day, game, segment, calendar, seed) else { continue };
+        let operation = format!("write the idea of {}", segment.segment_id);
+        words::check_length(&idea.script, &operation, "ideas", "/script")?;
+        ideas.push(idea);
+    }
+    Ok(ideas)
+}
+
+/// What was asked for and is not there, as sentences.
+fn shortcomings(wanted: &[SegmentData], ideas: &[IdeaPackage]) -> Vec<String> {
+    let mut told = Vec::new();
+    if ideas.len() < wanted.len() {
+        told.push("some segments name no game of the slate and got no idea".to_owned());
+    }
+    let most = wanted.iter().map(|segment| segment.slides as usize).max().unwrap_or_default();
+    let fewer = ideas.iter().find(|idea| idea.script.sections.len() < most);
+    told.extend(fewer.map(|idea| {
+        format!(
+            "{} has things to tell for {} slides, not for {most}",
+            idea.matchup_id,
+            idea.script.sections.len()
+        )
+    }));
+    told
 }
 
 fn nothing_to_write() -> StageError {
@@ -114,14 +140,14 @@ pub(super) mod tests {
 
     use super::*;
 
-    fn slate() -> Slate {
+    pub(in crate::media) fn slate() -> Slate {
         let file = include_str!("../../../workflows/data/slate.json");
         let file: Value = serde_json::from_str(file).expect("JSON");
         let slate = super::super::slate::build(file, jiff::civil::date(2025, 11, 23), None);
-        contract::read(&slate.expect("a slate")).expect("a Slate")
+        contract::read(&slate.expect("a slate").slate).expect("a Slate")
     }
 
-    fn calendar(date: &str) -> CalendarConfig {
+    pub(in crate::media) fn calendar(date: &str) -> CalendarConfig {
         contract::read(&serde_json::json!({
             "date": date, "timezone": "America/New_York", "sport": "nfl", "season": 2025,
             "phase": "regular", "preset_id": "narrated", "layers": ["L3", "L4"], "max_matchups": 11
@@ -129,7 +155,7 @@ pub(super) mod tests {
         .expect("a calendar")
     }
 
-    fn segments(slate: &Slate, seconds: u64, slides: u32) -> Vec<SegmentData> {
+    pub(in crate::media) fn segments(slate: &Slate, seconds: u64, slides: u32) -> Vec<SegmentData> {
         let segment = |game: &contract::NormalizedMatchup| SegmentData {
             segment_id: format!("narrated-{}", game.matchup_id),
             title: String::new(),
@@ -145,7 +171,7 @@ pub(super) mod tests {
     pub(in crate::media) fn written(date: &str, seconds: u64, slides: u32) -> Vec<IdeaPackage> {
         let slate = slate();
         let segments = segments(&slate, seconds, slides);
-        write(&slate, &calendar(date), &segments, "", usize::MAX)
+        write(&slate, &calendar(date), &segments, "").expect("ideas")
     }
 
     #[test]
@@ -159,7 +185,7 @@ pub(super) mod tests {
     fn every_idea_of_many_days_is_a_record_without_faults() {
         for day in 1..=28 {
             let ideas = written(&format!("2025-11-{day:02}"), 20, 4);
-            assert_eq!(ideas.len(), 11);
+            assert_eq!(ideas.len(), 15);
             let value = serde_json::to_value(ideas).expect("JSON");
             assert_eq!(validate(&contract::ty::<IdeaPackage>().list(), &value), [], "day {day}");
         }
@@ -169,7 +195,7 @@ pub(super) mod tests {
     fn a_script_that_nobody_speaks_has_no_wanted_length() {
         let slate = slate();
         let silent = CalendarConfig { layers: vec!["L3".into()], ..calendar("2025-11-23") };
-        let ideas = write(&slate, &silent, &segments(&slate, 7, 3), "", 1);
+        let ideas = write(&slate, &silent, &segments(&slate, 7, 3), "").expect("ideas");
         assert_eq!(ideas[0].script.target_words, None);
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::schema::{MediaPattern, Type};
@@ -12,14 +13,21 @@ use flow_core::stage::{
 
 use super::ffmpeg::{self, Loudness, Needs, TARGET_LUFS};
 use super::machine;
-use super::ports::{draft, field, input, number, port, text, tool};
+use super::ports::{config_error, draft, field, input, number, port, text, tool};
 use super::speech::{Track, spoken, timing};
-use crate::contract::{self, AudioMetadata, FileRef, IdeaPackage, ScriptSection, TimingData};
+use super::words;
+use crate::contract::{
+    self, AudioMetadata, FileRef, IdeaPackage, ScriptSection, ScriptStructure, TimingData,
+};
 use crate::process::Spawner;
 
 /// The rate at which the offline voice speaks [`super::words::WORDS_PER_SECOND`].
 const RATE: u64 = 165;
+/// Rates that espeak-ng speaks.
+const RATES: std::ops::RangeInclusive<u64> = 80..=450;
 const VOICE: &str = "en-us";
+/// How long the voice may take for a section; it needs a fraction of a second.
+const SPEAKING_LIMIT: Duration = Duration::from_secs(30);
 /// How far from the target loudness a narration may be without a warning.
 const TOLERANCE_LU: f64 = 1.0;
 
@@ -27,12 +35,15 @@ const TOLERANCE_LU: f64 = 1.0;
 pub(super) struct NarrateStage {
     spec: StageSpec,
     spawner: Spawner,
+    /// How long the voice may take for a section.
+    pub(super) limit: Duration,
 }
 
 impl NarrateStage {
     pub(super) fn new(spawner: Spawner) -> Self {
         Self {
             spawner,
+            limit: SPEAKING_LIMIT,
             spec: StageSpec {
                 name: "media.narrate",
                 version: 1,
@@ -93,8 +104,10 @@ impl Stage for NarrateStage {
         Box::pin(async move {
             let idea: IdeaPackage = input(&job, "idea")?;
             let voice = text(&job, "voice").unwrap_or(VOICE);
-            let rate = number(&job, "rate").unwrap_or(RATE);
-            let narrator = Narrator { spawner: &self.spawner, context, voice, rate };
+            let rate = rate(&job)?;
+            check_words(&idea.script)?;
+            let (spawner, limit) = (&self.spawner, self.limit);
+            let narrator = Narrator { spawner, context, voice, rate, limit };
             let (audio, timing) = narrator.narrate(&idea.script.sections).await?;
             let track = audio.path.path().map(Path::to_owned).unwrap_or_default();
             Ok(BTreeMap::from([
@@ -106,11 +119,44 @@ impl Stage for NarrateStage {
     }
 }
 
+fn rate(job: &Job) -> Result<u64, StageError> {
+    let rate = number(job, "rate").unwrap_or(RATE);
+    if RATES.contains(&rate) {
+        return Ok(rate);
+    }
+    let message = format!("a rate of {rate} words a minute cannot be spoken");
+    let hint = format!("choose a rate from {} to {}", RATES.start(), RATES.end());
+    Err(config_error("rate", message, &hint))
+}
+
+/// Refuses a script that has nothing to say somewhere, or too much for its time.
+fn check_words(script: &ScriptStructure) -> Result<(), StageError> {
+    let wordless = |section: &ScriptSection| !spoken(&section.text).contains(char::is_alphanumeric);
+    if script.sections.is_empty() {
+        return Err(unspeakable("the script has no sections".into(), "/script/sections"));
+    }
+    if let Some(at) = script.sections.iter().position(wordless) {
+        let message = format!("section {} has no words to speak", script.sections[at].section_id);
+        return Err(unspeakable(message, &format!("/script/sections/{at}/text")));
+    }
+    words::check_length(script, "narrate the script", "idea", "/script").map_err(|e| e.kind(AUDIO))
+}
+
+fn unspeakable(message: String, pointer: &str) -> StageError {
+    let mut error = StageError::new(ErrorClass::Validation, "narrate the script", message)
+        .kind(AUDIO)
+        .port("idea")
+        .hint("give every section words, or use a preset without narration (`carousel`)");
+    error.pointer = Some(pointer.to_owned());
+    error
+}
+
 struct Narrator<'a> {
     spawner: &'a Spawner,
     context: &'a dyn Context,
     voice: &'a str,
     rate: u64,
+    limit: Duration,
 }
 
 impl Narrator<'_> {
@@ -121,7 +167,9 @@ impl Narrator<'_> {
         let mut track = Track::default();
         for (at, section) in sections.iter().enumerate() {
             let sound = self.speak(at, section).await?;
-            let audible = track.add(&sound).map_err(|e| unreadable(&section.section_id, e))?;
+            let audible = track
+                .add(&sound)
+                .map_err(|e| unreadable(&format!("section {}", section.section_id), e))?;
             if !audible {
                 return Err(silent(&format!("section {}", section.section_id)));
             }
@@ -159,19 +207,30 @@ impl Narrator<'_> {
             .args(["-v", self.voice, "-s", &self.rate.to_string(), "-b", "1", "-w"])
             .arg(&sound)
             .arg("-f")
-            .arg(&text);
-        self.spawner.run(self.context, command).await.map_err(|error| {
-            if error.class == ErrorClass::Process {
-                error.hint("check the voice: `espeak-ng --voices` lists those that are installed")
-            } else {
-                error
-            }
-        })?;
+            .arg(&text)
+            // It writes to its file alone, so that silence on its streams is its whole life.
+            .idle_timeout(Some(self.limit));
+        let finished = self.spawner.run(self.context, command).await;
+        finished.map_err(|error| self.unspoken(section, error))?;
         // espeak-ng ends with 0 even where it could not write its file.
-        if sound.is_file() {
-            Ok(sound)
-        } else {
-            Err(silent(&format!("section {}", section.section_id)))
+        if sound.is_file() { Ok(sound) } else { Err(missing_sound(&section.section_id)) }
+    }
+
+    /// Adds what a person can do about a voice that failed.
+    fn unspoken(&self, section: &ScriptSection, mut error: StageError) -> StageError {
+        match error.class {
+            ErrorClass::Process => {
+                error.hint("check the voice: `espeak-ng --voices` lists those that are installed")
+            }
+            ErrorClass::Timeout => {
+                let seconds = self.limit.as_secs_f64();
+                error.message = format!(
+                    "espeak-ng had not spoken section {} after {seconds} s",
+                    section.section_id
+                );
+                error.hint("shorten the section, or try the voice by hand: `espeak-ng hello`")
+            }
+            _ => error,
         }
     }
 
@@ -191,7 +250,7 @@ impl Narrator<'_> {
     }
 
     fn duration(&self, file: &Path) -> Result<u64, StageError> {
-        let reader = hound::WavReader::open(file).map_err(|e| unreadable("narration", e))?;
+        let reader = hound::WavReader::open(file).map_err(|e| unreadable("the narration", e))?;
         let rate = u64::from(reader.spec().sample_rate.max(1));
         let ms = u64::from(reader.duration()) * 1000 / rate;
         if ms == 0 { Err(silent("the narration")) } else { Ok(ms) }
@@ -215,6 +274,14 @@ fn silent(what: &str) -> StageError {
     StageError::new(ErrorClass::Malformed, "narrate the script", format!("{what} is silent"))
         .kind(AUDIO)
         .hint("check the section's text: it needs words that the voice can speak")
+}
+
+/// The voice said that all is well, and there is no file.
+fn missing_sound(section: &str) -> StageError {
+    let message = format!("espeak-ng reported success and wrote no sound for section {section}");
+    StageError::new(ErrorClass::Malformed, "narrate the script", message).kind(AUDIO).hint(
+        "check that the disk has room, and try the voice by hand: `espeak-ng -w test.wav hello`",
+    )
 }
 
 fn unreadable(what: &str, cause: hound::Error) -> StageError {

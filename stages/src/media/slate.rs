@@ -1,6 +1,6 @@
 //! `media.slate`: the day's games from a recorded file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
@@ -76,8 +76,9 @@ impl Stage for SlateStage {
         Box::pin(async move {
             let day = day(context, &job)?;
             let sport = sport(&job)?;
-            let slate = build(parse(&file(&job, "slate_file")?)?, day, sport.as_deref())?;
-            Ok(BTreeMap::from([("slate".to_owned(), Draft::Value(slate))]))
+            let built = build(parse(&file(&job, "slate_file")?)?, day, sport.as_deref())?;
+            built.warnings.into_iter().for_each(|text| context.warn(text));
+            Ok(BTreeMap::from([("slate".to_owned(), Draft::Value(built.slate))]))
         })
     }
 }
@@ -125,8 +126,43 @@ struct Day {
     shift: i64,
 }
 
+/// A slate, and what a person should know of it.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) slate: Value,
+    /// Games of the wanted sport that were left out, as sentences.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A game that is left out.
+struct Left {
+    id: String,
+    reason: Reason,
+}
+
+enum Reason {
+    /// It is of this sport, and that one is asked for.
+    OtherSport { own: String, wanted: String },
+    /// Its record has a fault.
+    Fault(String),
+    /// A game before it has the same id.
+    Repeated,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OtherSport { own, wanted } => {
+                write!(f, "it is {own}, and {wanted} is asked for")
+            }
+            Self::Fault(fault) => f.write_str(fault),
+            Self::Repeated => f.write_str("its id is repeated"),
+        }
+    }
+}
+
 /// Builds the slate of `date` from a parsed file.
-pub(super) fn build(file: Value, date: Date, sport: Option<&str>) -> Result<Value, StageError> {
+pub(super) fn build(file: Value, date: Date, sport: Option<&str>) -> Result<Built, StageError> {
     let (mut head, matchups) = split(file)?;
     let name = head.get("timezone").and_then(Value::as_str).unwrap_or(DEFAULT_ZONE).to_owned();
     let zone = TimeZone::get(&name)
@@ -139,17 +175,23 @@ pub(super) fn build(file: Value, date: Date, sport: Option<&str>) -> Result<Valu
         .get_days();
     let day = Day { date, zone, sport: sport.map(str::to_owned), shift: i64::from(shift) };
     let moved = matchups.iter().all(is_recorded);
-    let (kept, skipped) = sort_out(matchups, &day);
+    let (kept, left) = sort_out(matchups, &day);
     if kept.is_empty() {
-        return Err(nothing_left(&skipped, sport));
+        return Err(nothing_left(&left, sport));
     }
+    let warnings = left.iter().filter(|left| !left.is_of_other_sport()).take(MOST_TOLD);
+    let warnings = warnings.map(|left| format!("left out {left}")).collect();
+    let skipped = left
+        .iter()
+        .map(|left| serde_json::json!({"id": left.id, "reason": left.reason.to_string()}));
+    let skipped: Vec<Value> = skipped.collect();
     let shown = if moved { day.date } else { recorded };
     head.insert("schema_version".into(), 1.into());
     head.insert("date".into(), shown.to_string().into());
     head.insert("timezone".into(), name.into());
     head.insert("matchups".into(), kept.into());
     head.insert("skipped".into(), skipped.into());
-    Ok(Value::Object(head))
+    Ok(Built { slate: Value::Object(head), warnings })
 }
 
 /// The slate's own fields, and its matchups.
@@ -175,35 +217,39 @@ fn is_recorded(matchup: &Value) -> bool {
 }
 
 /// Normalizes every matchup and parts those that can be used from those that cannot.
-fn sort_out(matchups: Vec<Value>, day: &Day) -> (Vec<Value>, Vec<Value>) {
+fn sort_out(matchups: Vec<Value>, day: &Day) -> (Vec<Value>, Vec<Left>) {
     let ty = contract::ty::<NormalizedMatchup>();
-    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+    let (mut kept, mut left) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
     for (at, matchup) in matchups.into_iter().enumerate() {
         let matchup = normalized(matchup, day);
         let id = matchup.get("matchup_id").and_then(Value::as_str).unwrap_or_default();
         let id = if id.is_empty() { format!("matchup {at}") } else { id.to_owned() };
-        match reason_to_skip(&matchup, &ty, day, &kept) {
-            Some(reason) => skipped.push(serde_json::json!({"id": id, "reason": reason})),
-            None => kept.push(matchup),
+        match reason_to_skip(&matchup, &ty, day, seen.contains(&id)) {
+            Some(reason) => left.push(Left { id, reason }),
+            None => {
+                seen.insert(id);
+                kept.push(matchup);
+            }
         }
     }
-    (kept, skipped)
+    (kept, left)
 }
 
-fn reason_to_skip(matchup: &Value, ty: &Type, day: &Day, kept: &[Value]) -> Option<String> {
-    let faults = validate(ty, matchup);
-    if let Some(fault) = faults.iter().find(|f| f.severity == Severity::Error) {
-        let place = if fault.pointer.is_empty() { "the matchup" } else { &fault.pointer };
-        return Some(format!("{place}: expected {}, found {}", fault.expected, fault.found));
-    }
-    let own = matchup.get("sport").and_then(Value::as_str);
+fn reason_to_skip(matchup: &Value, ty: &Type, day: &Day, is_repeated: bool) -> Option<Reason> {
+    let own = matchup.get("sport").and_then(Value::as_str).filter(|own| SPORTS.contains(own));
     if let (Some(wanted), Some(own)) = (&day.sport, own)
         && wanted != own
     {
-        return Some(format!("it is {own}, and {wanted} is asked for"));
+        return Some(Reason::OtherSport { own: own.to_owned(), wanted: wanted.clone() });
     }
-    let id = matchup.get("matchup_id");
-    kept.iter().any(|other| other.get("matchup_id") == id).then(|| "its id is repeated".to_owned())
+    let faults = validate(ty, matchup);
+    if let Some(fault) = faults.iter().find(|f| f.severity == Severity::Error) {
+        let place = if fault.pointer.is_empty() { "the matchup" } else { &fault.pointer };
+        let told = format!("{place}: expected {}, found {}", fault.expected, fault.found);
+        return Some(Reason::Fault(told));
+    }
+    is_repeated.then_some(Reason::Repeated)
 }
 
 /// A matchup with sport and id in lower case and its time with an offset. Whatever cannot be
@@ -239,13 +285,40 @@ fn local(time: &str, zone: &TimeZone) -> Option<DateTime> {
     }
 }
 
-fn nothing_left(skipped: &[Value], sport: Option<&str>) -> StageError {
-    let reasons = skipped.iter().filter_map(|s| {
-        Some(format!("{}: {}", s.get("id")?.as_str()?, s.get("reason")?.as_str()?))
-    });
+/// Games that are told one by one; the others are in the slate alone.
+const MOST_TOLD: usize = 20;
+
+impl Left {
+    fn is_of_other_sport(&self) -> bool {
+        matches!(self.reason, Reason::OtherSport { .. })
+    }
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.id, self.reason)
+    }
+}
+
+fn nothing_left(left: &[Left], sport: Option<&str>) -> StageError {
     let of = sport.map_or_else(String::new, |sport| format!(" of {sport}"));
-    let error = refused(format!("the slate has no matchup{of} that can be used"));
-    reasons.take(20).fold(error, StageError::cause)
+    let mut error = refused(format!("the slate has no matchup{of} that can be used"));
+    let others: BTreeSet<&str> = left
+        .iter()
+        .filter_map(|left| match &left.reason {
+            Reason::OtherSport { own, .. } => Some(own.as_str()),
+            _ => None,
+        })
+        .collect();
+    if !others.is_empty() {
+        let others: Vec<&str> = others.into_iter().collect();
+        error = error.hint(format!(
+            "it has games of {}: ask for that sport with --param sport=…, or give another slate \
+             with --param slate=FILE",
+            others.join(" and ")
+        ));
+    }
+    left.iter().take(MOST_TOLD).fold(error, StageError::cause)
 }
 
 #[cfg(test)]
@@ -270,7 +343,7 @@ mod tests {
     }
 
     fn slate(matchups: Value) -> Value {
-        build(matchups, DAY, Some("nfl")).expect("a slate")
+        build(matchups, DAY, Some("nfl")).expect("a slate").slate
     }
 
     #[test]
@@ -304,15 +377,33 @@ mod tests {
     #[test]
     fn matchups_that_cannot_be_used_are_skipped_with_a_reason() {
         let cases = [
-            (json!({"props": []}), "/props: expected at least one prop, found a list of 0"),
-            (json!({"sport": "nba"}), "it is nba, and nfl is asked for"),
-            (json!({"matchup_id": "NFL_2025_w18_buf_mia"}), "its id is repeated"),
+            (json!({"props": []}), "/props: expected at least one prop, found a list of 0", 1),
+            (json!({"sport": "nba"}), "it is nba, and nfl is asked for", 0),
+            (
+                json!({"sport": "cricket"}),
+                "/sport: expected a known sport: nfl, nba, mlb, nhl, ncaaf or ncaab, found the string \"cricket\"",
+                1,
+            ),
+            (
+                json!({"props": [{"player_name": "Josh Allen", "team": "BUF",
+                                  "stat_type": "passing_yards", "line": -275.5}]}),
+                "/props/0/line: expected a line greater than 0, found the number -275.5",
+                1,
+            ),
+            (
+                json!({"game_time": "kick-off"}),
+                "/game_time: expected a date and time such as 2025-01-05T13:00:00 or with an offset, found the string \"kick-off\"",
+                1,
+            ),
+            (json!({"matchup_id": "NFL_2025_w18_buf_mia"}), "its id is repeated", 1),
         ];
-        for (changes, reason) in cases {
+        for (changes, reason, warnings) in cases {
             let bad = matchup(changes);
-            let slate = slate(json!([matchup(json!({})), bad]));
-            assert_eq!(slate["matchups"].as_array().map(Vec::len), Some(1));
-            assert_eq!(slate["skipped"][0]["reason"], reason);
+            let file = json!([matchup(json!({})), bad]);
+            let built = build(file, DAY, Some("nfl")).expect("a slate");
+            assert_eq!(built.slate["matchups"].as_array().map(Vec::len), Some(1));
+            assert_eq!(built.slate["skipped"][0]["reason"], reason);
+            assert_eq!(built.warnings.len(), warnings, "{reason}");
         }
     }
 
@@ -326,11 +417,52 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_slate_has_eleven_games_and_none_is_skipped() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/data/slate.json");
-        let slate = build(parse(&path).expect("JSON"), DAY, Some("nfl")).expect("a slate");
-        assert_eq!(slate["matchups"].as_array().map(Vec::len), Some(11));
-        assert_eq!(slate["skipped"], json!([]));
+    fn a_slate_of_another_sport_says_which_it_has() {
+        let error = build(json!([matchup(json!({}))]), DAY, Some("nba")).expect_err("no nba");
+        assert_eq!(error.message, "the slate has no matchup of nba that can be used");
+        assert!(error.hint.is_some_and(|hint| hint.contains("games of nfl")));
+    }
+
+    #[test]
+    fn files_that_are_no_slate_are_refused_with_the_place() {
+        let cases = [
+            (json!({"matchups": []}), "the slate has no matchup that can be used"),
+            (json!([]), "the slate has no matchup that can be used"),
+            (json!({"games": []}), "the slate has no list of matchups"),
+            (json!("nfl"), "the slate is neither an object nor a list"),
+            (json!({"timezone": "Mars/Base", "matchups": []}), "Mars/Base is no known time zone"),
+        ];
+        for (file, message) in cases {
+            let error = build(file, DAY, None).expect_err("it is refused");
+            assert_eq!(error.message, message);
+            assert_eq!((error.class, error.kind), (ErrorClass::Validation, ErrorKind::Validation));
+            assert!(error.hint.is_some() && !error.operation.is_empty());
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("slate.json");
+        std::fs::write(&path, "{\"matchups\": [,]}").expect("a file");
+        let error = parse(&path).expect_err("it is no JSON");
+        assert_eq!((error.port.as_deref(), error.offset), (Some("slate_file"), Some(14)));
+    }
+
+    fn shipped(name: &str, sport: &str) -> Value {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/data");
+        let slate = build(parse(&folder.join(name)).expect("JSON"), DAY, Some(sport));
+        let slate = slate.expect("a slate").slate;
         assert_eq!(validate(&contract::ty::<Slate>(), &slate), []);
+        slate
+    }
+
+    #[test]
+    fn the_shipped_slates_have_games_and_one_is_skipped_for_want_of_props() {
+        let cases = [("slate.json", "nfl", 15), ("slate-nba.json", "nba", 3)];
+        for (name, sport, games) in cases {
+            let slate = shipped(name, sport);
+            assert_eq!(slate["matchups"].as_array().map(Vec::len), Some(games), "{name}");
+            assert_eq!(slate["date"], "2025-11-23");
+            let reason = "/props: expected at least one prop, found a list of 0";
+            assert_eq!(slate["skipped"][0]["reason"], reason, "{name}");
+            assert_eq!(slate["skipped"].as_array().map(Vec::len), Some(1), "{name}");
+        }
     }
 }

@@ -222,4 +222,19 @@ mod tests {
         let idea = written("2025-11-23", 20, 4).remove(0);
         assert_eq!(drawn(&idea, 0).image, drawn(&idea, 0).image);
     }
+
+    /// Not a test: `cargo nextest run -p flow-stages --run-ignored only pictures` draws a day's
+    /// slides to look at.
+    #[test]
+    #[ignore = "writes pictures for a person to look at"]
+    fn pictures_of_a_day_are_drawn_to_the_temporary_folder() {
+        let folder = std::env::temp_dir().join("flow-slides");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (piece, idea) in written("2025-11-23", 20, 5).iter().step_by(5).enumerate() {
+            for position in 0..idea.script.sections.len() {
+                let path = folder.join(format!("{piece:02}-{position}.png"));
+                drawn(idea, position).image.save(path).expect("a picture");
+            }
+        }
+    }
 }

@@ -17,6 +17,8 @@ use super::slides::SlidesStage;
 use crate::contract::IdeaPackage;
 use crate::process::testing::{TestContext, spawner};
 
+mod narration;
+
 type Payloads = BTreeMap<String, Value>;
 
 /// An idea of two short sections.
@@ -156,28 +158,6 @@ async fn a_picture_that_is_cut_short_is_refused_before_the_encoder_sees_it() {
 }
 
 #[tokio::test]
-async fn a_section_that_makes_no_sound_is_an_audio_error() {
-    let mut idea = short_idea();
-    idea.script.sections[1].text = "\u{1f525}".into();
-    let inputs = Payloads::from([("idea".to_owned(), serde_json::to_value(idea).expect("JSON"))]);
-    let error = run(&NarrateStage::new(spawner()), &TestContext::new(), &inputs)
-        .await
-        .expect_err("it is refused");
-    assert_eq!(error.kind, ErrorKind::AudioGeneration);
-    assert_eq!(error.class, ErrorClass::Malformed);
-    assert!(error.hint.is_some());
-}
-
-#[tokio::test]
-async fn a_voice_that_is_not_there_says_how_to_find_one() {
-    let stage = NarrateStage::new(spawner());
-    let job = job(&idea_input(), json!({"voice": "qqqqq"}));
-    let error = stage.run(&TestContext::new(), job).await.expect_err("it is refused");
-    assert_eq!((error.class, error.kind), (ErrorClass::Process, ErrorKind::AudioGeneration));
-    assert!(error.hint.is_some_and(|hint| hint.contains("--voices")));
-}
-
-#[tokio::test]
 async fn a_narration_of_another_script_is_refused() {
     let context = TestContext::new();
     let mut payloads = slides(&context).await;
@@ -237,17 +217,6 @@ async fn a_video_without_an_idea_is_posted_under_its_name_and_caption() {
         flow_core::stage::Context::workflow_dir(&context).join("outbox/1970-01-01/mash_up");
     let caption = std::fs::read_to_string(folder.join("caption.txt")).expect("a caption");
     assert_eq!(caption, "60% of it\n");
-}
-
-#[tokio::test]
-async fn a_narration_is_about_as_long_as_its_segment_wants() {
-    for idea in super::ideas::tests::written("2025-11-23", 20, 4).iter().step_by(4) {
-        let value = serde_json::to_value(idea).expect("JSON");
-        let inputs = Payloads::from([("idea".to_owned(), value)]);
-        let made = run(&NarrateStage::new(spawner()), &TestContext::new(), &inputs).await;
-        let ms = made.expect("a narration")["audio"]["duration_ms"].as_u64().expect("a duration");
-        assert!((16_000..=24_500).contains(&ms), "{}: {ms} ms", idea.angle);
-    }
 }
 
 #[test]

@@ -15,9 +15,9 @@ pub(crate) struct TestContext {
     scratch: PathBuf,
     side: PathBuf,
     cancel: watch::Sender<Option<CancelReason>>,
+    tools: BTreeMap<String, PathBuf>,
     seen: Mutex<Seen>,
     acts: bool,
-    tools: BTreeMap<String, PathBuf>,
     attempt: u32,
 }
 
@@ -52,9 +52,9 @@ impl TestContext {
             scratch,
             side,
             cancel: watch::Sender::new(None),
+            tools: BTreeMap::new(),
             seen: Mutex::new(Seen::default()),
             acts: false,
-            tools: BTreeMap::new(),
             attempt: 1,
         }
     }
@@ -73,6 +73,17 @@ impl TestContext {
     /// Makes it a later attempt.
     pub(crate) fn at_attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
+        self
+    }
+
+    /// The same with a shell script in the place of a tool, as `[tools]` would name it.
+    pub(crate) fn with_fake(mut self, tool: &str, script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.root.path().join(format!("fake-{tool}"));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&path, executable).expect("an executable script");
+        self.tools.insert(tool.to_owned(), path);
         self
     }
 

@@ -1,6 +1,6 @@
 //! Pixels: areas, rounded boxes and glyphs, blended with clean edges.
 
-use ab_glyph::{Font, GlyphId, PxScale, ScaleFont, point};
+use ab_glyph::{Font, GlyphId, OutlinedGlyph, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage};
 
 use super::colour::{Colour, contrast_of};
@@ -43,6 +43,13 @@ impl Area {
         }
     }
 
+    /// Whether it shares more with another than the accents and tails of neighbouring lines do.
+    pub(super) fn lies_on(self, other: Self) -> bool {
+        let across = self.right.min(other.right) - self.left.max(other.left);
+        let down = self.bottom.min(other.bottom) - self.top.max(other.top);
+        across > 0.0 && down > 0.25 * self.height().min(other.height())
+    }
+
     fn cover(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),
@@ -64,6 +71,28 @@ pub(in crate::media) struct Placed {
     pub(in crate::media) ink: Area,
     /// Lowest contrast of a glyph to what is behind it.
     pub(in crate::media) contrast: f32,
+}
+
+/// A soft round light.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Glow {
+    pub(super) x: f32,
+    pub(super) y: f32,
+    pub(super) radius: f32,
+    pub(super) colour: Colour,
+    pub(super) alpha: f32,
+}
+
+impl Glow {
+    /// A colour as it looks in this light at a place.
+    pub(super) fn over(&self, under: Colour, x: f32, y: f32) -> Colour {
+        let (dx, dy) = (x - self.x, y - self.y);
+        let away = dx.mul_add(dx, dy * dy) / (self.radius * self.radius);
+        if away >= 1.0 {
+            return under;
+        }
+        under.mix(self.colour, self.alpha * (1.0 - away) * (1.0 - away))
+    }
 }
 
 /// A slide while it is drawn.
@@ -108,60 +137,45 @@ impl Canvas {
     }
 
     /// Lays a soft round light over everything.
-    pub(super) fn glow(&mut self, x: f32, y: f32, radius: f32, colour: Colour, alpha: f32) {
-        let area = Area::new(x - radius, y - radius, 2.0 * radius, 2.0 * radius);
-        self.paint(area, |px, py, under| {
-            let away = ((px - x).hypot(py - y) / radius).min(1.0);
-            let light = (1.0 - away * away).powi(2);
-            under.mix(colour, alpha * light)
-        });
+    pub(super) fn glow(&mut self, light: Glow) {
+        let size = 2.0 * light.radius;
+        let area = Area::new(light.x - light.radius, light.y - light.radius, size, size);
+        self.paint(area, |x, y, under| light.over(under, x, y));
     }
 
     /// Draws one line of text from `x`, its letters standing on `baseline`, and measures it.
     pub(super) fn glyphs(&mut self, text: &str, style: &Style<'_>, x: f32, baseline: f32) {
-        let mut line = Placed {
-            text: text.to_owned(),
-            px: style.px,
-            ink: Area { left: f32::MAX, top: f32::MAX, right: f32::MIN, bottom: f32::MIN },
-            contrast: 21.0,
-        };
-        let font = style.font.as_scaled(PxScale::from(style.scale()));
-        let mut pen = x;
-        let mut previous: Option<GlyphId> = None;
-        for id in text.chars().map(|c| font.glyph_id(c)) {
-            pen += previous.map_or(0.0, |previous| font.kern(previous, id) + style.tracking);
-            let glyph = id.with_scale_and_position(style.scale(), point(pen, baseline));
-            if let Some(outline) = font.outline_glyph(glyph) {
-                self.outline(&outline, style.colour, &mut line);
-            }
-            pen += font.h_advance(id);
-            previous = Some(id);
-        }
-        if line.ink.left < line.ink.right {
-            self.placed.push(line);
+        let Some(mask) = Mask::of(text, style, x, baseline) else { return };
+        let contrast = self.ink(&mask, style.colour, 1.0);
+        self.placed.push(Placed { text: text.to_owned(), px: style.px, ink: mask.ink, contrast });
+    }
+
+    /// Draws letters as decoration: nobody has to read them, and the picture's edge may cut them.
+    pub(super) fn ghost(&mut self, text: &str, style: &Style<'_>, x: f32, baseline: f32) {
+        if let Some(mask) = Mask::of(text, style, x, baseline) {
+            self.ink(&mask, style.colour, 0.05);
         }
     }
 
-    fn outline(&mut self, outline: &ab_glyph::OutlinedGlyph, colour: Colour, line: &mut Placed) {
-        let bounds = outline.px_bounds();
-        line.ink = line.ink.cover(Area {
-            left: bounds.min.x,
-            top: bounds.min.y,
-            right: bounds.max.x,
-            bottom: bounds.max.y,
-        });
-        #[expect(clippy::cast_possible_truncation, reason = "pictures are small")]
-        let (left, top) = (bounds.min.x as i64, bounds.min.y as i64);
-        outline.draw(|x, y, coverage| {
-            let at = |offset: i64, step: u32| u32::try_from(offset + i64::from(step)).ok();
-            let (Some(x), Some(y)) = (at(left, x), at(top, y)) else { return };
-            let Some(pixel) = self.image.get_pixel_mut_checked(x, y) else { return };
-            let under = Colour::from_bytes(pixel.0);
-            if coverage > 0.5 {
-                line.contrast = line.contrast.min(contrast_of(colour, under));
+    /// Lays a colour through a mask. Returns its lowest contrast to what was there.
+    fn ink(&mut self, mask: &Mask, colour: Colour, alpha: f32) -> f32 {
+        let (columns, rows) = self.clip(mask.ink);
+        let mut contrast = 21.0_f32;
+        for y in rows {
+            for x in columns.clone() {
+                let coverage = mask.at(x, y);
+                if coverage <= 0.0 {
+                    continue;
+                }
+                let pixel = self.image.get_pixel_mut(x, y);
+                let under = Colour::from_bytes(pixel.0);
+                if coverage > 0.5 {
+                    contrast = contrast.min(contrast_of(colour, under));
+                }
+                *pixel = Rgb(under.mix(colour, coverage * alpha).bytes());
             }
-            *pixel = Rgb(under.mix(colour, coverage.clamp(0.0, 1.0)).bytes());
-        });
+        }
+        contrast
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
@@ -171,6 +185,81 @@ impl Canvas {
         let rows = bound(area.top.floor(), HEIGHT)..bound(area.bottom.ceil(), HEIGHT);
         (columns, rows)
     }
+}
+
+/// Where the letters of a line are, and how much of each pixel they cover.
+struct Mask {
+    ink: Area,
+    left: i64,
+    top: i64,
+    width: usize,
+    coverage: Vec<f32>,
+}
+
+impl Mask {
+    /// The letters of a line; `None` if there is nothing to see.
+    fn of(text: &str, style: &Style<'_>, x: f32, baseline: f32) -> Option<Self> {
+        let font = style.font.as_scaled(PxScale::from(style.scale()));
+        let (mut pen, mut previous) = (x, None::<GlyphId>);
+        let mut outlines = Vec::new();
+        for id in text.chars().map(|c| font.glyph_id(c)) {
+            pen += previous.map_or(0.0, |previous| font.kern(previous, id) + style.tracking);
+            let glyph = id.with_scale_and_position(style.scale(), point(pen, baseline));
+            outlines.extend(font.outline_glyph(glyph));
+            pen += font.h_advance(id);
+            previous = Some(id);
+        }
+        let mut mask = Self::around(&outlines)?;
+        outlines.iter().for_each(|outline| mask.add(outline));
+        Some(mask)
+    }
+
+    /// An empty mask that holds these outlines.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "pictures are small"
+    )]
+    fn around(outlines: &[OutlinedGlyph]) -> Option<Self> {
+        let ink = outlines.iter().map(bounds).reduce(Area::cover)?;
+        let (width, height) = (ink.width().ceil() as usize, ink.height().ceil() as usize);
+        Some(Self {
+            ink,
+            left: ink.left as i64,
+            top: ink.top as i64,
+            width,
+            coverage: vec![0.0; width * height],
+        })
+    }
+
+    /// Adds a letter. Where letters overlap, the more covering one counts.
+    #[expect(clippy::cast_possible_truncation, reason = "pictures are small")]
+    fn add(&mut self, outline: &OutlinedGlyph) {
+        let bounds = bounds(outline);
+        let (left, top) = (bounds.left as i64 - self.left, bounds.top as i64 - self.top);
+        outline.draw(|x, y, coverage| {
+            if let Some(at) = self.place(left + i64::from(x), top + i64::from(y)) {
+                self.coverage[at] = self.coverage[at].max(coverage.min(1.0));
+            }
+        });
+    }
+
+    fn at(&self, x: u32, y: u32) -> f32 {
+        let place = self.place(i64::from(x) - self.left, i64::from(y) - self.top);
+        place.map_or(0.0, |at| self.coverage[at])
+    }
+
+    fn place(&self, x: i64, y: i64) -> Option<usize> {
+        let (x, y) = (usize::try_from(x).ok()?, usize::try_from(y).ok()?);
+        let at = y * self.width + x;
+        (x < self.width && at < self.coverage.len()).then_some(at)
+    }
+}
+
+/// The pixels that a letter touches.
+fn bounds(outline: &OutlinedGlyph) -> Area {
+    let bounds = outline.px_bounds();
+    Area { left: bounds.min.x, top: bounds.min.y, right: bounds.max.x, bottom: bounds.max.y }
 }
 
 /// How far a place is outside a box with round corners; negative inside.

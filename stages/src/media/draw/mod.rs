@@ -4,6 +4,8 @@
 mod canvas;
 mod colour;
 mod layout;
+#[cfg(test)]
+mod tests;
 mod type_setting;
 
 pub(super) use canvas::{HEIGHT, Placed, WIDTH};
@@ -15,8 +17,10 @@ pub(super) const MIN_TEXT_PX: f32 = 40.0;
 pub(super) const MIN_CONTRAST: f32 = 4.5;
 /// Free space at the left and right edge, in pixels.
 pub(super) const MARGIN_X: f32 = 64.0;
-/// Free space at the top and bottom edge, in pixels: viewers cut there.
-pub(super) const MARGIN_Y: f32 = 96.0;
+/// Free space at the top edge, in pixels: players lay their tabs over it.
+pub(super) const MARGIN_TOP: f32 = 160.0;
+/// Free space at the bottom edge, in pixels: players lay account, caption and buttons over it.
+pub(super) const MARGIN_BOTTOM: f32 = 320.0;
 
 /// A slide, and where its words are.
 pub(super) struct Drawing {
@@ -40,13 +44,14 @@ impl Drawing {
             let text = &line.text;
             let ink = line.ink;
             #[expect(clippy::cast_precision_loss, reason = "pictures are small")]
-            let (right, bottom) = (WIDTH as f32 - MARGIN_X, HEIGHT as f32 - MARGIN_Y);
+            let (right, bottom) = (WIDTH as f32 - MARGIN_X, HEIGHT as f32 - MARGIN_BOTTOM);
             if line.contrast < MIN_CONTRAST {
-                Some(format!("{text:?} has a contrast of {:.1}", line.contrast))
+                let (x, y) = (ink.left, ink.top);
+                Some(format!("{text:?} at {x},{y} has a contrast of {:.1}", line.contrast))
             } else if line.px < MIN_TEXT_PX {
                 Some(format!("{text:?} is {} pixels high", line.px))
             } else if ink.left < MARGIN_X
-                || ink.top < MARGIN_Y
+                || ink.top < MARGIN_TOP
                 || ink.right > right
                 || ink.bottom > bottom
             {
@@ -55,6 +60,18 @@ impl Drawing {
                 None
             }
         };
-        self.placed.iter().filter_map(fault).collect()
+        self.placed.iter().filter_map(fault).chain(self.collisions()).collect()
+    }
+
+    /// Lines that lie on others, as sentences.
+    fn collisions(&self) -> Vec<String> {
+        let pairs =
+            self.placed.iter().enumerate().flat_map(|(at, line)| {
+                self.placed[at + 1..].iter().map(move |other| (line, other))
+            });
+        pairs
+            .filter(|(line, other)| line.ink.lies_on(other.ink))
+            .map(|(line, other)| format!("{:?} lies on {:?}", other.text, line.text))
+            .collect()
     }
 }

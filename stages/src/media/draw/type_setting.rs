@@ -76,6 +76,14 @@ impl<'f> Style<'f> {
         self
     }
 
+    /// The style with lines high enough for what stands above capitals and hangs below them, so
+    /// that no accent leaves its line.
+    fn roomy_for(&self, text: &str) -> Self {
+        let reaches_out = |c: char| !c.is_ascii() || "@$|()[]{}_/".contains(c);
+        let least = if text.contains(reaches_out) { 1.32 } else { 0.0 };
+        Self { leading: self.leading.max(least), ..self.clone() }
+    }
+
     fn at(&self, px: f32) -> Self {
         Self { px, ..self.clone() }
     }
@@ -143,7 +151,7 @@ impl Setter<'_> {
     /// box's top. Returns the y below the last line.
     pub(super) fn fit(&mut self, area: Area, text: &str, style: &Style<'_>, lines: usize) -> f32 {
         let text = self.drawable(text, style);
-        let (style, lines) = self.fitted(area, &text, style, lines);
+        let (style, lines) = self.fitted(area, &text, &style.roomy_for(&text), lines);
         let mut top = area.top;
         for line in &lines {
             self.line(Area { top, ..area }, line, &style);
@@ -155,7 +163,7 @@ impl Setter<'_> {
     /// Like [`Self::fit`], in the vertical middle of the box.
     pub(super) fn fit_middle(&mut self, area: Area, text: &str, style: &Style<'_>, lines: usize) {
         let text = self.drawable(text, style);
-        let (style, lines) = self.fitted(area, &text, style, lines);
+        let (style, lines) = self.fitted(area, &text, &style.roomy_for(&text), lines);
         #[expect(clippy::cast_precision_loss, reason = "few lines")]
         let height = lines.len() as f32 * style.line_height();
         let mut top = area.top + (area.height() - height) / 2.0;
@@ -211,9 +219,9 @@ impl Setter<'_> {
     }
 }
 
-/// Centred lines of about the same length: the narrowest box that needs no further line.
+/// Lines of about the same length: the narrowest box that needs no further line.
 fn balanced(text: &str, style: &Style<'_>, width: f32, lines: Vec<String>) -> Vec<String> {
-    if style.align != Align::Centre || lines.len() < 2 {
+    if lines.len() < 2 {
         return lines;
     }
     let narrower = (1..=20_u8).map(|step| width * (1.0 - f32::from(step) * 0.025));

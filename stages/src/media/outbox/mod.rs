@@ -187,6 +187,7 @@ impl Piece {
             sha256,
             bytes,
             status: status.to_owned(),
+            ..Receipt::default()
         })
     }
 

@@ -23,6 +23,12 @@ fn spoken_word(word: &str) -> String {
         "yds" => "yards".into(),
         "tds" => "touchdowns".into(),
         "td" => "touchdown".into(),
+        "jr" => "junior".into(),
+        "sr" => "senior".into(),
+        "ii" => "the second".into(),
+        "iii" => "the third".into(),
+        "st" => "saint".into(),
+        "49ers" => "Forty Niners".into(),
         _ => number(core).unwrap_or_else(|| without_markup(core)),
     };
     core + tail
@@ -32,6 +38,10 @@ fn spoken_word(word: &str) -> String {
 fn split_tail(word: &str) -> (&str, &str) {
     if matches!(word.to_ascii_lowercase().as_str(), "vs." | "v.") {
         return (word, "");
+    }
+    // The point of a short form inside a name ends no clause.
+    if matches!(word.to_ascii_lowercase().as_str(), "st." | "jr." | "sr.") {
+        return (&word[..word.len() - 1], "");
     }
     let core = word.trim_end_matches(['.', ',', '!', '?', ';', ':']);
     (core, &word[core.len()..])
@@ -55,8 +65,25 @@ fn number(core: &str) -> Option<String> {
     if let Some(share) = core.strip_suffix('%').filter(|share| plain(share)) {
         return Some(format!("{share} percent"));
     }
+    if let Some(said) = clock(core) {
+        return Some(said);
+    }
     let (left, right) = core.split_once(['-', '\u{2013}'])?;
     (plain(left) && plain(right)).then(|| format!("{left} to {right}"))
+}
+
+/// A clock time: `4:25` is "4 25", `4:05` is "4 oh 5", `4:00` is "4".
+fn clock(core: &str) -> Option<String> {
+    let (hour, minute) = core.split_once(':')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(hour) || !digits(minute) || hour.len() > 2 || minute.len() != 2 {
+        return None;
+    }
+    Some(match minute.strip_prefix('0') {
+        Some("0") => hour.to_owned(),
+        Some(minute) => format!("{hour} oh {minute}"),
+        None => format!("{hour} {minute}"),
+    })
 }
 
 /// Letters and what belongs to words; brackets would switch the voice to phonemes.
@@ -94,6 +121,12 @@ mod tests {
             ("275.5 passing yds", "275.5 passing yards"),
             ("\u{1f525}", ""),
             ("- dash", "- dash"),
+            (
+                "Sunday at 4:25 PM, or 8:05 PM, or 1:00 PM.",
+                "Sunday at 4 25 PM, or 8 oh 5 PM, or 1 PM.",
+            ),
+            ("49ers at Cardinals.", "Forty Niners at Cardinals."),
+            ("Amon St. Brown Jr. and Bob Lee III", "Amon saint Brown junior and Bob Lee the third"),
         ];
         for (text, expected) in cases {
             assert_eq!(spoken(text), expected, "{text}");

@@ -1,17 +1,17 @@
 //! Angles: why a pick may be worth a look, argued from the market's own numbers alone.
 
-use super::odds::{american, fair_over, implied, line, percent, spread};
+use super::odds::{fair_over, percent, spread};
 use super::seed::Seed;
-use crate::contract::{NormalizedMatchup, Pick, PropData};
+use crate::contract::{NormalizedMatchup, Pick, PropData, TeamData};
 
 /// A reason for a pick. Each holds only for some props of some games.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::media) enum Angle {
     /// One side costs clearly more: the market leans.
     MarketLean,
-    /// A high total: points need yards.
+    /// A high total: points need chances.
     Shootout,
-    /// A low total: few drives.
+    /// A low total: few chances.
     Grind,
     /// Underdogs trail, and who trails throws.
     ChasingGame,
@@ -21,6 +21,10 @@ pub(in crate::media) enum Angle {
     PlusMoney,
     /// Both sides cost nearly the same: the line itself is the argument.
     CoinFlip,
+    /// One feat at one price, such as a touchdown.
+    Milestone,
+    /// No price at all: there is only the number.
+    Number,
 }
 
 /// A pick and the reason for it.
@@ -57,10 +61,15 @@ impl Candidate<'_> {
         let over = fair_over(self.prop.over_odds?, self.prop.under_odds?);
         Some(percent(if self.over { over } else { 1.0 - over }))
     }
+
+    /// Points that the player's team gets (positive) or gives (negative).
+    pub(super) fn edge(&self, game: &NormalizedMatchup) -> Option<f64> {
+        edge_of(self.prop, game)
+    }
 }
 
 impl Angle {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::MarketLean,
         Self::Shootout,
         Self::Grind,
@@ -68,6 +77,7 @@ impl Angle {
         Self::ClockKiller,
         Self::PlusMoney,
         Self::CoinFlip,
+        Self::Milestone,
     ];
 
     /// Its name in records.
@@ -80,26 +90,31 @@ impl Angle {
             Self::ClockKiller => "clock killer",
             Self::PlusMoney => "plus money",
             Self::CoinFlip => "coin flip",
+            Self::Milestone => "milestone",
+            Self::Number => "number",
         }
     }
 
     /// Which side of a prop it speaks for, if it holds for that prop of that game.
     fn over_in(self, prop: &PropData, game: &NormalizedMatchup) -> Option<bool> {
-        let total = game.over_under;
+        if prop.is_milestone() {
+            return (self == Self::Milestone).then_some(true);
+        }
         let edge = edge_of(prop, game);
         let (over, under) = (prop.over_odds?, prop.under_odds?);
-        let thrown =
-            matches!(prop.stat_type.as_str(), "passing_yards" | "receiving_yards" | "receptions");
+        let stat = prop.stat_type.as_str();
         let holds = match self {
             Self::MarketLean => {
-                return (over.abs_diff(under) >= 10 || over.signum() != under.signum())
-                    .then(|| fair_over(over, under) > 0.5);
+                let leans = over.abs_diff(under) >= 10 || over.signum() != under.signum();
+                (leans, fair_over(over, under) > 0.5)
             }
-            Self::Shootout if thrown => (total? >= 46.5, true),
-            Self::Grind => (total? <= 42.5, false),
-            Self::ChasingGame if thrown => (edge? >= 3.0, true),
-            Self::ClockKiller if prop.stat_type == "rushing_yards" => (edge? <= -3.0, true),
-            Self::PlusMoney => (over.max(under) >= 100, over > under),
+            Self::Shootout if is_scoring(game, stat) => (game.over_under? >= totals(game)?.1, true),
+            Self::Grind if is_scoring(game, stat) => (game.over_under? <= totals(game)?.0, false),
+            Self::ChasingGame if is_football(game) && is_thrown(stat) => (edge? >= 3.0, true),
+            Self::ClockKiller if is_football(game) && stat == "rushing_yards" => {
+                (edge? <= -3.0, true)
+            }
+            Self::PlusMoney => (over.max(under) > 100, over > under),
             Self::CoinFlip => {
                 (fair_over(over, under).mul_add(2.0, -1.0).abs() < 0.03, over >= under)
             }
@@ -124,46 +139,59 @@ impl Angle {
                 &["Plus money on the board", "The better price", "Paid more than even"]
             }
             Self::CoinFlip => &["A true coin flip", "Pick your side", "Too close to call?"],
+            Self::Milestone => &["It only takes one", "One play is enough", "All or nothing"],
+            Self::Number => &["The number to know", "One line, no noise", "Just the number"],
         }
     }
 
-    /// The argument, as it is spoken.
-    pub(super) fn argument(self, c: &Candidate<'_>, game: &NormalizedMatchup) -> String {
-        let side = c.side();
-        let chance = c.chance().unwrap_or(50);
-        let total = game.over_under.map(line).unwrap_or_default();
-        let edge = edge_of(c.prop, game).map(|e| line(e.abs())).unwrap_or_default();
-        let price = c.price().map(american).unwrap_or_default();
-        let level = c.price().map_or(50, |odds| percent(implied(odds)));
+    /// The argument, as it is spoken: templates, of which each is one sentence.
+    pub(super) fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::MarketLean => format!(
-                "Take the margin out of the price, and the market says the {side} lands about \
-                 {chance} times in a hundred."
-            ),
-            Self::Shootout => format!(
-                "The game total is {total}. Points need yards, yards need volume, and volume is \
-                 how an over gets there."
-            ),
-            Self::Grind => format!(
-                "The game total is only {total}. Fewer points means fewer drives, and fewer drives \
-                 means fewer chances."
-            ),
-            Self::ChasingGame => format!(
-                "His team is getting {edge} points. Teams that trail throw more, and throwing more \
-                 is how this number falls."
-            ),
-            Self::ClockKiller => format!(
-                "His team is giving {edge} points. Teams with a lead run the clock, and running \
-                 the clock means carries."
-            ),
-            Self::PlusMoney => format!(
-                "The {side} pays {price}. It does not have to be likely, only likelier than \
-                 {level} times in a hundred."
-            ),
-            Self::CoinFlip => format!(
-                "The prices are almost level, so the number itself is the argument. A single big \
-                 play decides the {side}."
-            ),
+            Self::MarketLean => &[
+                "Take the margin out of the price, and the market has {player} going {side} {chance} times in a hundred.",
+                "The shorter price is on {player} to go {side}, and the market puts that at {chance} percent.",
+                "Both prices on {player} are on the board, and the {side} is the one that costs more.",
+            ],
+            Self::Shootout => &[
+                "The total in {away} at {home} is {total}, and that many {unit} need volume, which is what {player} needs to go over.",
+                "The market expects {total} {unit} from the {away} and the {home}, and that leaves {player} room to go over.",
+                "A total of {total} points to a fast game between the {away} and the {home}, and {player} is in the middle of it.",
+            ],
+            Self::Grind => &[
+                "The total in {away} at {home} is only {total}, and fewer {unit} usually mean fewer chances for {player}.",
+                "The market expects just {total} {unit} from the {away} and the {home}, which makes {line} a lot to ask of {player}.",
+                "At {total}, the market sees a slow game between the {away} and the {home}, and that points {player} to the under.",
+            ],
+            Self::ChasingGame => &[
+                "The {team} are getting {edge}, and teams that trail throw more, which is how {player} gets there.",
+                "The {team} are underdogs by {edge}, so {player} may spend the second half catching up through the air.",
+                "If the {team} play from behind, as a spread of {edge} suggests, the volume goes to {player}.",
+            ],
+            Self::ClockKiller => &[
+                "The {team} are giving {edge}, and teams with a lead run the clock, which means carries for {player}.",
+                "Favorites by {edge} can afford to stay on the ground, and {player} runs for the {team}.",
+                "If the {team} lead, as a spread of {edge} suggests, {player} can finish the game on the ground.",
+            ],
+            Self::PlusMoney => &[
+                "The {side} on {player} pays {price}, so it only has to land more than {even} times in a hundred.",
+                "At {price}, {player} to go {side} breaks even at {even} percent.",
+                "You are paid more than even money on {player} to go {side}, at {price}.",
+            ],
+            Self::CoinFlip => &[
+                "The two prices on {player} are almost level, so the number itself is the argument.",
+                "With nearly the same price on both sides, one big play can decide {player} at {line}.",
+                "The market calls {player} at {line} close to a coin flip, so take the side you believe in.",
+            ],
+            Self::Milestone => &[
+                "At {price}, {player} breaks even at {even} times in a hundred.",
+                "There is no second half of this bet: {player} gets there or not, and it pays {price}.",
+                "The market asks one thing of {player} and offers {price} for it.",
+            ],
+            Self::Number => &[
+                "The board has {player} at {line} {stat} and names no price, so this is about the number alone.",
+                "No price is up for {player} yet, only the number.",
+                "The number on {player} stands by itself, without a price to lean on.",
+            ],
         }
     }
 
@@ -172,21 +200,54 @@ impl Angle {
         match self {
             Self::MarketLean => "The price already leans",
             Self::Shootout => "High total, more volume",
-            Self::Grind => "Low total, fewer drives",
+            Self::Grind => "Low total, fewer chances",
             Self::ChasingGame => "Underdogs throw more",
             Self::ClockKiller => "Favorites run the clock",
             Self::PlusMoney => "Pays better than even",
             Self::CoinFlip => "Prices almost level",
+            Self::Milestone => "One play is enough",
+            Self::Number => "It is all in the number",
         }
     }
+}
+
+fn is_football(game: &NormalizedMatchup) -> bool {
+    matches!(game.sport.as_str(), "nfl" | "ncaaf")
+}
+
+fn is_thrown(stat: &str) -> bool {
+    matches!(stat, "passing_yards" | "receiving_yards" | "receptions")
+}
+
+/// Whether a statistic grows with the points of the game.
+fn is_scoring(game: &NormalizedMatchup, stat: &str) -> bool {
+    if is_football(game) {
+        return is_thrown(stat);
+    }
+    matches!(
+        stat,
+        "points" | "threes" | "assists" | "goals" | "hits" | "runs" | "total_bases" | "rbis"
+    )
+}
+
+/// Totals at and below which a game of the sport is slow, and at and above which it is fast.
+fn totals(game: &NormalizedMatchup) -> Option<(f64, f64)> {
+    Some(match game.sport.as_str() {
+        "nfl" => (42.5, 46.5),
+        "ncaaf" => (45.0, 58.0),
+        "nba" => (216.0, 228.0),
+        "ncaab" => (135.0, 152.0),
+        "mlb" => (7.0, 9.5),
+        "nhl" => (5.5, 6.5),
+        _ => return None,
+    })
 }
 
 /// Points that the player's team gets (positive) or gives (negative).
 fn edge_of(prop: &PropData, game: &NormalizedMatchup) -> Option<f64> {
     let home_spread = game.vegas_spread?;
-    let is = |team: &Option<crate::contract::TeamData>| {
-        team.as_ref().is_some_and(|team| team.abbreviation == prop.team)
-    };
+    let is =
+        |team: &Option<TeamData>| team.as_ref().is_some_and(|team| team.abbreviation == prop.team);
     match (is(&game.home), is(&game.away)) {
         (true, false) => Some(home_spread),
         (false, true) => Some(-home_spread),
@@ -202,17 +263,29 @@ pub(super) fn favourite(game: &NormalizedMatchup) -> Option<String> {
 }
 
 /// The pick that the seed chooses: first among the reasons that hold, then among their props.
-pub(super) fn choose<'a>(game: &'a NormalizedMatchup, seed: &mut Seed) -> Option<Candidate<'a>> {
+/// Props that `is_taken` are left to others while there are any.
+pub(super) fn choose<'a>(
+    game: &'a NormalizedMatchup,
+    is_taken: impl Fn(&PropData) -> bool,
+    seed: &mut Seed,
+) -> Option<Candidate<'a>> {
+    let free: Vec<&PropData> = game.props.iter().filter(|prop| !is_taken(prop)).collect();
+    let props = if free.is_empty() { game.props.iter().collect() } else { free };
     let of = |angle: Angle| -> Vec<Candidate<'a>> {
-        let candidate = |prop: &'a PropData| {
+        let candidate = |prop: &&'a PropData| {
             angle.over_in(prop, game).map(|over| Candidate { angle, prop, over })
         };
-        game.props.iter().filter_map(candidate).collect()
+        props.iter().filter_map(candidate).collect()
     };
     let reasons: Vec<Vec<Candidate<'a>>> =
         Angle::ALL.into_iter().map(of).filter(|found| !found.is_empty()).collect();
     let chosen = seed.choose(&reasons).and_then(|found| seed.clone().choose(found).copied());
     // A game whose props have no price for both sides still has a line to talk about.
-    let plain = |prop| Candidate { angle: Angle::CoinFlip, prop, over: true };
-    chosen.or_else(|| game.props.first().map(plain))
+    chosen.or_else(|| props.first().map(|prop| plain(prop)))
+}
+
+/// A pick without a reason in the prices: on the side that has one, if any.
+fn plain(prop: &PropData) -> Candidate<'_> {
+    let over = prop.over_odds.is_some() || prop.under_odds.is_none();
+    Candidate { angle: Angle::Number, prop, over }
 }

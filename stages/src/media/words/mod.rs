@@ -1,11 +1,22 @@
 //! Words from numbers: names, odds, and the templates that make an idea of a prop.
 
 mod angle;
+mod board;
+mod day;
+mod facts;
+mod length;
 mod odds;
+mod phrases;
+mod post;
 mod script;
 mod seed;
+#[cfg(test)]
+mod tests;
 
-pub(super) use odds::{american, line, stat_name, team_nickname};
+pub(super) use day::Day;
+pub(super) use facts::feat;
+pub(super) use length::check_length;
+pub(super) use odds::{american, implied, line, percent, stat_name, team_nickname};
 pub(super) use script::write;
 
 /// Words per second of the offline voice at its usual rate, as heard in short sentences with

@@ -18,7 +18,7 @@ pub(super) fn spread(value: f64) -> String {
 }
 
 /// The share of wins at which a price breaks even, from 0 to 1.
-pub(super) fn implied(odds: i64) -> f64 {
+pub(in crate::media) fn implied(odds: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "odds are small")]
     let price = odds.abs() as f64;
     if odds < 0 { price / (price + 100.0) } else { 100.0 / (price + 100.0) }
@@ -31,7 +31,7 @@ pub(super) fn fair_over(over: i64, under: i64) -> f64 {
 }
 
 /// Whole percent of a share.
-pub(super) fn percent(share: f64) -> u32 {
+pub(in crate::media) fn percent(share: f64) -> u32 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
     let whole = (share.clamp(0.0, 1.0) * 100.0).round() as u32;
     whole
@@ -45,6 +45,11 @@ pub(in crate::media) fn stat_name(stat: &str) -> String {
         "rushing_tds" => "rushing touchdowns".into(),
         other => other.replace('_', " "),
     }
+}
+
+/// One of what is counted: `point` of `points`.
+pub(super) fn singular(counted: &str) -> &str {
+    counted.strip_suffix('s').unwrap_or(counted)
 }
 
 /// The name that fans use: `Dolphins` of `Miami Dolphins`.

@@ -1,47 +1,33 @@
 //! A script from a pick: what is said and shown, part by part, to a wanted length.
 
-use super::WORDS_PER_SECOND;
-use super::angle::{Candidate, choose, favourite};
-use super::odds::{american, line, stat_name, team_nickname};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use flow_core::digest::Digest;
+
+use super::angle::{Candidate, choose};
+use super::day::{Day, Taste};
+use super::facts::{Facts, Start};
+use super::length::words_in_ms;
+use super::odds::team_nickname;
 use super::seed::Seed;
+use super::{board, phrases, post};
 use crate::contract::{
     CalendarConfig, IdeaPackage, NormalizedMatchup, PropData, ScriptSection, ScriptStructure,
     SegmentData, SlideText,
 };
-use flow_core::digest::Digest;
 
 /// Raised when the same inputs give other words.
-const TEMPLATES: &str = "templates-1";
-/// What every piece shows.
-const DISCLAIMER: &str =
-    "21+ only. Entertainment, not advice. Gambling problem? Call 1-800-GAMBLER.";
-
+const TEMPLATES: &str = "templates-2";
 /// The layer that speaks.
 const NARRATION: &str = "L4";
 /// Characters that a section's text may have.
 const LONGEST_TEXT: usize = 400;
 
-const HOOKS: [&str; 6] = [
-    "{away} at {home}, and one number stands out.",
-    "Before {away} at {home} kicks off, look at this line.",
-    "One prop from {away} at {home} deserves a second look.",
-    "{away} at {home}. Here is the number to know.",
-    "Your one minute read on {away} at {home}.",
-    "A quiet line in {away} at {home}. Let's talk about it.",
-];
-const CALLS: [&str; 5] = [
-    "Over or under? Tell us in the comments, and follow for tomorrow's number.",
-    "Follow for the next number, and only play what you can lose.",
-    "Agree? Save this, and follow for the next one.",
-    "Which side are you on? Comment, and follow for more.",
-    "Follow along, track the number, and keep it fun.",
-];
-const FRONTS: [&str; 4] =
-    ["Prop of the day", "Today's number", "One line to know", "The daily prop"];
-const ENDS: [&str; 4] = ["Over or under?", "Your call.", "Which side?", "What do you say?"];
-
-/// Writes the idea of one segment. The same inputs give the same bytes.
+/// Writes the idea of one segment, in words that the day has not heard. The same inputs and the
+/// same day give the same bytes.
 pub(in crate::media) fn write(
+    day: &mut Day,
     game: &NormalizedMatchup,
     segment: &SegmentData,
     calendar: &CalendarConfig,
@@ -49,30 +35,41 @@ pub(in crate::media) fn write(
 ) -> Option<IdeaPackage> {
     let date = &calendar.date;
     let mut seed = Seed::of(&[TEMPLATES, date, &game.matchup_id, &segment.segment_id, seed]);
-    let candidate = choose(game, &mut seed)?;
-    let kickoff = kickoff(&game.game_time, &calendar.timezone);
+    let candidate = choose(game, |prop| day.is_picked(game, prop), &mut seed)?;
+    day.pick(game, candidate.prop);
+    let front = seed.pick(candidate.angle.headline());
+    let start = Start::of(&game.game_time, &calendar.timezone).map(|start| start.written);
     let spoken = calendar.layers.iter().any(|layer| layer == NARRATION);
-    let writer = Writer { game, segment, kickoff, spoken, c: candidate };
+    let writer = Writer {
+        game,
+        segment,
+        front,
+        start: start.as_deref(),
+        target: spoken.then(|| words_in_ms(segment.target_duration_ms)),
+        facts: Facts::of(&candidate, game, &calendar.timezone),
+        c: candidate,
+    };
     let idea_id = Digest::of(
         [game.matchup_id.as_str(), &segment.segment_id, TEMPLATES].join("\u{1f}").as_bytes(),
     );
-    let title = writer.c.angle.headline();
-    let front = seed.pick(title);
-    let script = writer.script(front, &mut seed);
+    let teams = [
+        team_nickname(&game.away_team, game.away.as_ref()),
+        team_nickname(&game.home_team, game.home.as_ref()),
+    ];
     Some(IdeaPackage {
         schema_version: 1,
         idea_id: idea_id.short(),
         matchup_id: game.matchup_id.clone(),
-        headline: writer.headline(),
+        headline: post::headline(&candidate),
         angle: candidate.angle.name().into(),
         pick: candidate.pick(),
-        script,
-        caption: writer.caption(front),
-        hashtags: writer.hashtags(),
+        script: writer.script(day, &seed),
+        caption: post::caption(front, &candidate, game, start.as_deref()),
+        hashtags: post::hashtags(&candidate, game, [&teams[0], &teams[1]]),
         provider: "templates".into(),
         model: None,
         status: "approved".into(),
-        disclaimer: DISCLAIMER.into(),
+        disclaimer: post::DISCLAIMER.into(),
         matchup: Some(game.clone()),
     })
 }
@@ -80,211 +77,242 @@ pub(in crate::media) fn write(
 struct Writer<'a> {
     game: &'a NormalizedMatchup,
     segment: &'a SegmentData,
+    /// The headline of the front slide.
+    front: &'static str,
     /// Day and clock time of the game, where they can be told.
-    kickoff: Option<String>,
-    /// Whether the words are heard, and so have to fill the wanted time.
-    spoken: bool,
+    start: Option<&'a str>,
+    /// Words that fill the wanted time, where the script is heard.
+    target: Option<u64>,
+    facts: Facts,
     c: Candidate<'a>,
 }
 
+/// One slide and what is said over it.
+struct Part {
+    place: Place,
+    text: String,
+    slide: SlideText,
+}
+
+/// What a part is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Front,
+    Pick,
+    Reason,
+    Other,
+    Costs,
+    Market,
+    End,
+}
+
 impl Writer<'_> {
-    fn away(&self) -> String {
-        team_nickname(&self.game.away_team, self.game.away.as_ref())
-    }
-
-    fn home(&self) -> String {
-        team_nickname(&self.game.home_team, self.game.home.as_ref())
-    }
-
-    fn fill(&self, template: &str) -> String {
-        template.replace("{away}", &self.away()).replace("{home}", &self.home())
-    }
-
-    /// At most 60 characters: the player's surname takes over where the full name is too long.
-    fn headline(&self) -> String {
-        let prop = self.c.prop;
-        let rest = format!("{} {} {}", self.c.side(), line(prop.line), stat_name(&prop.stat_type));
-        let full = format!("{} {rest}", prop.player_name);
-        if full.chars().count() <= 60 {
-            return full;
+    /// The script as the seed would have it, or in the shortest words where that is too long.
+    fn script(&self, day: &mut Day, seed: &Seed) -> ScriptStructure {
+        let attempt = |taste| {
+            let mut heard = day.clone();
+            let script = self.attempt(&mut heard, &mut seed.clone(), taste);
+            (script, heard)
+        };
+        let (mut script, mut heard) = attempt(Taste::Free);
+        if script.too_long().is_some() {
+            (script, heard) = attempt(Taste::Brief);
         }
-        let surname = prop.player_name.rsplit(' ').next().unwrap_or_default();
-        format!("{surname} {rest}").chars().take(60).collect()
+        *day = heard;
+        script
     }
 
-    fn script(&self, front: &str, seed: &mut Seed) -> ScriptStructure {
-        let target = self.spoken.then(|| self.target_words());
-        let mut parts = self.parts(front, seed);
-        if let Some(target) = target {
-            self.lengthen(&mut parts, target);
+    fn attempt(&self, day: &mut Day, seed: &mut Seed, taste: Taste) -> ScriptStructure {
+        let mut parts = self.parts(day, seed, taste);
+        if let Some(target) = self.target {
+            self.lengthen(&mut parts, target, day, seed);
         }
-        let sections = parts.into_iter().enumerate().map(|(at, (role, text, slide))| {
-            ScriptSection { section_id: format!("s{}", at + 1), role: role.to_owned(), text, slide }
-        });
-        let sections: Vec<ScriptSection> = sections.collect();
-        let words = sections.iter().map(|s| ScriptStructure::words_in(&s.text)).sum();
-        ScriptStructure {
+        let section = |(at, part): (usize, Part)| ScriptSection {
+            section_id: format!("s{}", at + 1),
+            role: part.place.role().to_owned(),
+            text: part.text,
+            slide: part.slide,
+        };
+        let mut script = ScriptStructure {
             language: "en-US".into(),
-            sections,
-            word_count: Some(words),
-            target_words: target,
-        }
+            sections: parts.into_iter().enumerate().map(section).collect(),
+            word_count: None,
+            target_words: self.target,
+        };
+        script.word_count = Some(script.words());
+        script
     }
 
-    fn target_words(&self) -> u64 {
-        #[expect(clippy::cast_precision_loss, reason = "durations are short")]
-        let seconds = self.segment.target_duration_ms as f64 / 1000.0;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
-        let words = (seconds * WORDS_PER_SECOND).round() as u64;
-        words
-    }
-
-    /// As many parts as the segment has slides: the pick always, then front, end and reasons.
-    fn parts(&self, front: &str, seed: &mut Seed) -> Vec<Part> {
+    /// As many parts as the segment has slides and the game has things to tell: the pick always,
+    /// then front, end and reasons.
+    fn parts(&self, day: &mut Day, seed: &mut Seed, taste: Taste) -> Vec<Part> {
         let slides = usize::try_from(self.segment.slides).unwrap_or(1).max(1);
-        let mut parts = vec![self.pick_part()];
+        let mut places = vec![Place::Pick];
         if slides >= 2 {
-            parts.insert(0, self.front_part(front, seed));
+            places.insert(0, Place::Front);
         }
         if slides >= 4 {
-            parts.push(self.reason_part());
+            places.push(Place::Reason);
         }
-        parts.extend(self.other_parts().take(slides.saturating_sub(5)));
         if slides >= 5 {
-            parts.push(self.market_part());
+            places.push(Place::Market);
+        }
+        let mut others = self.others();
+        let more = slides.saturating_sub(5);
+        places.extend(std::iter::repeat_n(Place::Other, more.min(others.len())));
+        if more > others.len() {
+            places.push(Place::Costs);
         }
         if slides >= 3 {
-            parts.push(self.end_part(seed));
+            places.push(Place::End);
         }
-        parts
+        places.into_iter().map(|place| self.part(place, &mut others, day, seed, taste)).collect()
     }
 
-    fn front_part(&self, front: &str, seed: &mut Seed) -> Part {
-        let kicker = seed.pick(&FRONTS);
-        let bullets = std::iter::once(kicker.to_owned()).chain(self.kickoff.clone()).collect();
-        ("hook", self.fill(seed.pick(&HOOKS)), slide(front, bullets, "poster"))
+    fn others(&self) -> VecDeque<&PropData> {
+        self.game.props.iter().filter(|prop| !std::ptr::eq(*prop, self.c.prop)).collect()
     }
 
-    fn pick_part(&self) -> Part {
-        let prop = self.c.prop;
-        let said = format!(
-            "{}, {} {} {}.",
-            prop.player_name,
-            self.c.side(),
-            line(prop.line),
-            stat_name(&prop.stat_type),
-        );
-        ("body", said, slide("The pick", prices(prop), "pick"))
-    }
-
-    fn reason_part(&self) -> Part {
-        let c = &self.c;
-        let mut bullets = vec![c.angle.reason().to_owned()];
-        bullets.extend(favourite(self.game).map(|text| format!("Spread: {text}")));
-        bullets.extend(self.game.over_under.map(|total| format!("Game total: {}", line(total))));
-        bullets.extend(c.chance().map(|share| format!("Fair chance of {}: {share}%", c.side())));
-        bullets.truncate(4);
-        ("body", c.angle.argument(c, self.game), slide("Why it plays", bullets, "board"))
-    }
-
-    fn market_part(&self) -> Part {
-        let total = self.game.over_under.map(|total| format!("The total is {}.", line(total)));
-        let spread = self.game.vegas_spread.map(|spread| {
-            let favourite = if spread <= 0.0 { self.home() } else { self.away() };
-            format!("The {favourite} are giving {} points.", line(spread.abs()))
-        });
-        let mut bullets = Vec::new();
-        bullets.extend(favourite(self.game).map(|text| format!("Spread: {text}")));
-        bullets.extend(self.game.over_under.map(|total| format!("Game total: {}", line(total))));
-        let said: Vec<String> = spread.into_iter().chain(total).collect();
-        let text = if said.is_empty() { self.fill("{away} at {home}.") } else { said.join(" ") };
-        ("body", text, slide("The market", bullets, "board"))
-    }
-
-    /// Other props of the game, one part each.
-    fn other_parts(&self) -> impl Iterator<Item = Part> {
-        let others = self.game.props.iter().filter(|prop| !std::ptr::eq(*prop, self.c.prop));
-        others.map(|prop| {
-            let bullets = std::iter::once(prop.player_name.clone())
-                .chain(std::iter::once(format!(
-                    "{} {}",
-                    line(prop.line),
-                    stat_name(&prop.stat_type)
-                )))
-                .chain(prices(prop));
-            let bullets: Vec<String> = bullets.take(4).collect();
-            ("body", also(prop), slide("Also on the board", bullets, "board"))
-        })
-    }
-
-    fn end_part(&self, seed: &mut Seed) -> Part {
-        let title = seed.pick(&ENDS);
-        let bullets = vec!["Follow for tomorrow's number".to_owned()];
-        ("cta", seed.pick(&CALLS).to_owned(), slide(title, bullets, "outro"))
-    }
-
-    /// Adds sentences while the script is clearly shorter than wanted: the price to the pick,
-    /// other props to the last body part.
-    fn lengthen(&self, parts: &mut [Part], target: u64) {
-        let of_body = |(role, ..): &Part| *role == "body";
-        let (Some(pick), Some(last)) =
-            (parts.iter().position(of_body), parts.iter().rposition(of_body))
-        else {
-            return;
+    fn part(
+        &self,
+        place: Place,
+        others: &mut VecDeque<&PropData>,
+        day: &mut Day,
+        seed: &mut Seed,
+        taste: Taste,
+    ) -> Part {
+        let other = if place == Place::Other { others.pop_front() } else { None };
+        let sentences = match (place, other) {
+            (_, Some(prop)) => Facts::of_other(prop, self.game).fill_all(&phrases::OTHERS),
+            _ => self.facts.fill_all(place.phrases(&self.c)),
         };
-        let price = self.c.price().map(|odds| (pick, format!("The price is {}.", american(odds))));
-        let other = |prop: &&PropData| !std::ptr::eq(*prop, self.c.prop);
-        let others = self.game.props.iter().filter(other).map(|prop| (last, also(prop)));
-        for (at, sentence) in price.into_iter().chain(others) {
-            let words: u64 = parts.iter().map(|(_, text, _)| ScriptStructure::words_in(text)).sum();
-            let is_short = words * 10 < target * 9;
-            let has_room = parts[at].1.chars().count() + sentence.chars().count() < LONGEST_TEXT;
-            if is_short && has_room && !parts.iter().any(|(_, text, _)| text.contains(&sentence)) {
-                parts[at].1 = format!("{} {sentence}", parts[at].1);
+        let text = day.sentence(sentences, seed, taste);
+        let (title, bullets, layout) = match place {
+            Place::Front => {
+                let kicker = seed.pick(&phrases::FRONTS).to_owned();
+                let start = self.start.map(str::to_owned);
+                (self.front, board::rows([Some(kicker), start]), "poster")
+            }
+            Place::Pick => ("The pick", board::prices(self.c.prop), "pick"),
+            Place::Reason => {
+                let alone = self.segment.slides < 5;
+                ("Why it plays", board::reasons(&self.c, self.game, alone), "board")
+            }
+            Place::Market => ("The market", board::market(self.game), "board"),
+            Place::Costs => ("The price", board::costs(&self.c), "board"),
+            Place::Other => {
+                ("Also on the board", other.map(board::other).unwrap_or_default(), "board")
+            }
+            Place::End => {
+                let call = "Follow for tomorrow's number".to_owned();
+                (seed.pick(&phrases::ENDS), vec![call], "outro")
+            }
+        };
+        Part { place, text, slide: slide(title, bullets, layout) }
+    }
+
+    /// Adds sentences while the script is clearly shorter than wanted, each where it belongs and
+    /// none that tells what has been told.
+    fn lengthen(&self, parts: &mut [Part], target: u64, day: &mut Day, seed: &mut Seed) {
+        for extra in self.extras() {
+            let said: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
+            let said = said.join(" ");
+            let words = ScriptStructure::words_in(&said);
+            if words * 20 >= target * 19 {
+                return;
+            }
+            if extra.news.is_some_and(|fact| extra.facts.tells(&said, fact)) {
+                continue;
+            }
+            // A script that is far too short may become a little long; another may not.
+            let is_long_enough = ScriptStructure::is_long_enough(words, target);
+            let most = if is_long_enough { target * 23 / 20 } else { target * 5 / 4 };
+            let room = most.saturating_sub(words);
+            let mut sentences = extra.facts.fill_all(extra.templates);
+            sentences.retain(|phrase| ScriptStructure::words_in(&phrase.text) <= room);
+            let longest =
+                sentences.iter().map(|p| p.text.chars().count()).max().unwrap_or_default();
+            let Some(at) = with_room(parts, extra.places, longest) else { continue };
+            if let Some(sentence) = day.fresh(sentences, seed, Taste::Free) {
+                parts[at].text = format!("{} {sentence}", parts[at].text);
             }
         }
     }
 
-    fn caption(&self, front: &str) -> String {
-        let c = &self.c;
-        let prop = c.prop;
-        let price = c.price().map(|odds| format!(" ({})", american(odds))).unwrap_or_default();
-        format!(
-            "{front}: {} at {}.\n\n{} {} {} {}{price}. {}.\n\nOver or under? Tell us below.\n\n{DISCLAIMER}",
-            self.game.away_team,
-            self.game.home_team,
-            prop.player_name,
-            c.side(),
-            line(prop.line),
-            stat_name(&prop.stat_type),
-            c.angle.reason(),
-        )
-    }
-
-    fn hashtags(&self) -> Vec<String> {
-        let tag = |text: &str| {
-            let letters: String = text.chars().filter(|c| c.is_alphanumeric()).collect();
-            format!("#{letters}")
+    /// What else can be said, the most useful first.
+    fn extras(&self) -> Vec<Extra<'_>> {
+        use Place::{Costs, Front, Market, Other, Pick, Reason};
+        let own = |news, places, templates| Extra {
+            facts: Cow::Borrowed(&self.facts),
+            news: Some(news),
+            places,
+            templates,
         };
-        let mut tags = vec![tag(&self.game.sport.to_uppercase())];
-        tags.extend([tag(&self.away()), tag(&self.home()), tag(&self.c.prop.player_name)]);
-        tags.extend(["#playerprops", "#sports"].map(str::to_owned));
-        tags
+        let mut extras: Vec<Extra<'_>> = vec![
+            own("price", &[Costs, Pick, Reason], &phrases::PRICE),
+            own("total", &[Market, Reason, Front, Pick], &phrases::TOTAL),
+            own("clock", &[Front, Market, Pick], &phrases::START),
+            own("spread", &[Market, Reason, Front, Pick], &phrases::SPREAD),
+            own("chance", &[Reason, Costs, Pick], &phrases::CHANCE),
+            own("other_price", &[Costs, Pick, Reason], &phrases::OTHER_PRICE),
+            own("even", &[Costs, Reason, Pick], &phrases::BREAK_EVEN),
+        ];
+        for prop in self.others() {
+            let of = |news, templates| Extra {
+                facts: Cow::Owned(Facts::of_other(prop, self.game)),
+                news,
+                places: &[Other, Market, Reason, Pick],
+                templates,
+            };
+            extras.push(of(Some("player"), &phrases::OTHERS));
+            if !prop.is_milestone() {
+                extras.push(of(None, &phrases::OTHER_PRICES));
+            }
+        }
+        extras
     }
 }
 
-/// Such as `Sun, Jan 5, 1:00 PM EST`.
-fn kickoff(time: &str, zone: &str) -> Option<String> {
-    let zone = jiff::tz::TimeZone::get(zone).ok()?;
-    let zoned = match time.parse::<jiff::Timestamp>() {
-        Ok(instant) => instant.to_zoned(zone),
-        Err(_) => time.parse::<jiff::civil::DateTime>().ok()?.to_zoned(zone).ok()?,
-    };
-    Some(zoned.strftime("%a, %b %-d, %-I:%M %p %Z").to_string())
+/// A sentence that can be added.
+struct Extra<'a> {
+    facts: Cow<'a, Facts>,
+    /// The fact that it is about: once that is told, the sentence is not needed.
+    news: Option<&'static str>,
+    /// The parts that it suits best.
+    places: &'static [Place],
+    templates: &'static [&'static str],
 }
 
-/// Role, words, slide.
-type Part = (&'static str, String, SlideText);
+impl Place {
+    fn role(self) -> &'static str {
+        match self {
+            Self::Front => "hook",
+            Self::End => "cta",
+            _ => "body",
+        }
+    }
+
+    /// What a part of this kind has to say first.
+    fn phrases(self, c: &Candidate<'_>) -> &'static [&'static str] {
+        match self {
+            Self::Front => &phrases::HOOKS,
+            Self::Pick => &phrases::PICKS,
+            Self::Reason => c.angle.arguments(),
+            Self::Other => &phrases::OTHERS,
+            Self::Costs => &phrases::COSTS,
+            Self::Market => &phrases::MARKET,
+            Self::End => &phrases::CALLS,
+        }
+    }
+}
+
+/// The first part of the wanted kinds, or any body part, that can take so many characters more.
+fn with_room(parts: &[Part], places: &[Place], chars: usize) -> Option<usize> {
+    let has_room = |part: &Part| part.text.chars().count() + 1 + chars <= LONGEST_TEXT;
+    let of = |place: &Place| parts.iter().position(|p| p.place == *place && has_room(p));
+    let body = || parts.iter().position(|p| p.place.role() == "body" && has_room(p));
+    places.iter().find_map(of).or_else(body)
+}
 
 fn slide(title: &str, bullets: Vec<String>, layout: &str) -> SlideText {
     SlideText {
@@ -293,18 +321,4 @@ fn slide(title: &str, bullets: Vec<String>, layout: &str) -> SlideText {
         layout: Some(layout.to_owned()),
         visual_prompt: None,
     }
-}
-
-fn prices(prop: &PropData) -> Vec<String> {
-    let over = prop.over_odds.map(|odds| format!("Over {}", american(odds)));
-    let under = prop.under_odds.map(|odds| format!("Under {}", american(odds)));
-    over.into_iter().chain(under).collect()
-}
-
-fn also(prop: &PropData) -> String {
-    if prop.stat_type == "anytime_td" {
-        return format!("Also on the board: {} to score a touchdown.", prop.player_name);
-    }
-    let stat = stat_name(&prop.stat_type);
-    format!("Also on the board: {}, {} {stat}.", prop.player_name, line(prop.line))
 }

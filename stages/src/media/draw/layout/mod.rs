@@ -1,5 +1,6 @@
 //! Layouts: how a section of a script becomes a slide.
 
+mod bet;
 mod board;
 mod outro;
 mod pick;
@@ -7,15 +8,18 @@ mod poster;
 
 use ab_glyph::InvalidFont;
 
-use super::canvas::{Area, Canvas, HEIGHT, WIDTH};
+use super::canvas::{Area, Canvas, Glow, HEIGHT, WIDTH};
 use super::colour::Colour;
 use super::type_setting::{Align, Faces, Setter, Style};
-use super::{Drawing, MARGIN_X, MARGIN_Y};
-use crate::contract::{IdeaPackage, ScriptSection, TeamData};
+use super::{Drawing, MARGIN_BOTTOM, MARGIN_TOP, MARGIN_X};
+use crate::contract::{IdeaPackage, PropData, ScriptSection, TeamData};
 use crate::media::words::team_nickname;
 
 /// Where layouts may put things: beside the margins, above the footer, below the progress bar.
-const STAGE: Area = Area { left: 84.0, top: 236.0, right: 996.0, bottom: 1640.0 };
+const STAGE: Area = Area { left: 84.0, top: 214.0, right: 996.0, bottom: 1468.0 };
+
+/// Where the disclaimer stands.
+const FOOTER: Area = Area { left: 84.0, top: 1492.0, right: 996.0, bottom: 1594.0 };
 
 /// What one slide is made of.
 pub(in crate::media) struct SlideFacts<'a> {
@@ -45,6 +49,7 @@ pub(in crate::media) fn draw(facts: &SlideFacts<'_>) -> Result<Drawing, InvalidF
         "outro" => outro::draw(&slide, &mut setter),
         _ => board::draw(&slide, &mut setter),
     }
+    slide.ghosts(setter.canvas);
     slide.progress(&mut setter);
     slide.footer(&mut setter);
     let issues = setter.issues;
@@ -114,11 +119,15 @@ impl Slide<'_> {
         self.facts.section.slide.title.to_uppercase()
     }
 
+    /// The prop that is picked, if the idea carries its game.
+    fn picked_prop(&self) -> Option<&PropData> {
+        let idea = self.facts.idea;
+        idea.matchup.as_ref()?.props.iter().find(|prop| idea.pick.is_on(prop))
+    }
+
     /// The team of the picked player, if it plays.
     fn picked_side(&self) -> Option<(&Side, &Side)> {
-        let idea = self.facts.idea;
-        let game = idea.matchup.as_ref()?;
-        let prop = game.props.iter().find(|prop| idea.pick.is_on(prop))?;
+        let prop = self.picked_prop()?;
         let (away, home) = (&self.game.away, &self.game.home);
         if prop.team == away.abbreviation {
             return Some((away, home));
@@ -131,6 +140,9 @@ impl Slide<'_> {
         let (top, bottom) = (first.vivid(), second.vivid());
         let top_shade = Colour::NIGHT.mix(top.dark_enough_for(Colour::WHITE, 7.0), 0.55);
         let bottom_shade = Colour::NIGHT.mix(bottom.dark_enough_for(Colour::WHITE, 7.0), 0.30);
+        let (lit, dim) = (top.mix(Colour::NIGHT, 0.25), bottom.mix(Colour::NIGHT, 0.35));
+        let above = Glow { x: 960.0, y: 260.0, radius: 760.0, colour: lit, alpha: 0.42 };
+        let below = Glow { x: 60.0, y: 1560.0, radius: 700.0, colour: dim, alpha: 0.34 };
         canvas.paint(whole(), |x, y, _| {
             let down = (y * 0.92 + x * 0.25) / 2000.0;
             let base = if down < 0.5 {
@@ -139,10 +151,22 @@ impl Slide<'_> {
                 Colour::NIGHT.mix(bottom_shade, down * 2.0 - 1.0)
             };
             let stripe = ((x + y * 0.6) / 54.0).rem_euclid(2.0) < 1.0;
-            if stripe { base.mix(Colour::WHITE, 0.014) } else { base }
+            let base = if stripe { base.mix(Colour::WHITE, 0.014) } else { base };
+            below.over(above.over(base, x, y), x, y)
         });
-        canvas.glow(960.0, 260.0, 760.0, top.mix(Colour::NIGHT, 0.25), 0.42);
-        canvas.glow(60.0, 1560.0, 700.0, bottom.mix(Colour::NIGHT, 0.35), 0.34);
+    }
+
+    /// Faint letters of both teams where players cover the picture: nothing there must be read.
+    fn ghosts(&self, canvas: &mut Canvas) {
+        let style = |code: &str| {
+            let style = Style::new(&self.faces.display, 400.0, Colour::WHITE);
+            let narrower = (450.0 / style.width(code)).min(1.0);
+            Style { px: style.px * narrower, ..style }
+        };
+        let (away, home) = (&self.game.away.abbreviation, &self.game.home.abbreviation);
+        canvas.ghost(away, &style(away), STAGE.left - 24.0, 1934.0);
+        let at_right = STAGE.right + 24.0 - style(home).width(home);
+        canvas.ghost(home, &style(home), at_right, 1934.0);
     }
 
     /// One bar for each slide, bright up to this one.
@@ -154,7 +178,7 @@ impl Slide<'_> {
         for at in 0..count {
             #[expect(clippy::cast_precision_loss, reason = "few slides")]
             let left = STAGE.left + at as f32 * (width + gap);
-            let bar = Area::new(left, 128.0, width, 10.0);
+            let bar = Area::new(left, 174.0, width, 10.0);
             let alpha = if at <= self.facts.position { 0.95 } else { 0.28 };
             setter.canvas.rounded(bar, 5.0, Colour::WHITE, alpha);
         }
@@ -162,9 +186,9 @@ impl Slide<'_> {
 
     /// The disclaimer, on every slide.
     fn footer(&self, setter: &mut Setter<'_>) {
-        let style = Style::new(&self.faces.label, 42.0, Colour::MIST).align(Align::Centre);
-        let area = Area { top: 1682.0, bottom: 1790.0, ..STAGE };
-        setter.fit(area, &self.facts.idea.disclaimer, &style, 2);
+        let align = if self.layout() == "poster" { Align::Left } else { Align::Centre };
+        let style = Style::new(&self.faces.label, 42.0, Colour::MIST).align(align);
+        setter.fit(FOOTER, &self.facts.idea.disclaimer, &style, 2);
     }
 
     /// A small line of capitals at the top of the stage. Returns the y below it.
@@ -196,4 +220,5 @@ fn pill(setter: &mut Setter<'_>, area: Area, text: &str, ground: Colour, style: 
     setter.fit_middle(inside, &text.to_uppercase(), style, 1);
 }
 
-const _: () = assert!(STAGE.left >= MARGIN_X && STAGE.top >= MARGIN_Y);
+const _: () = assert!(STAGE.left >= MARGIN_X && STAGE.top >= MARGIN_TOP);
+const _: () = assert!(FOOTER.bottom <= 1920.0 - MARGIN_BOTTOM);

@@ -6,11 +6,11 @@ use super::super::type_setting::{Align, Setter, Style};
 use super::{STAGE, Slide, pill, whole};
 
 /// Where the slanted edge meets the left and the right side.
-const EDGE: (f32, f32) = (856.0, 524.0);
+const EDGE: (f32, f32) = (842.0, 520.0);
 /// The middle of the disc between the teams, on the edge and clear of both names.
-const DISC: (f32, f32) = (372.0, 742.0);
+const DISC: (f32, f32) = (372.0, 731.0);
 /// Where the teams end and the headline's ground begins.
-const FLOOR: f32 = 1130.0;
+const FLOOR: f32 = 1080.0;
 
 pub(super) fn draw(slide: &Slide<'_>, setter: &mut Setter<'_>) {
     ground(slide, setter.canvas);
@@ -20,15 +20,15 @@ pub(super) fn draw(slide: &Slide<'_>, setter: &mut Setter<'_>) {
         let style =
             Style::new(&slide.faces.label, 50.0, Colour::NIGHT).tracking(2.0).align(Align::Centre);
         let width = style.width(&kicker.to_uppercase()) + 72.0;
-        let area = Area::new(STAGE.left, 184.0, width.min(STAGE.width()), 84.0);
+        let area = Area::new(STAGE.left, STAGE.top, width.min(STAGE.width()), 84.0);
         pill(setter, area, kicker, Colour::LIME, &style);
     }
     let headline = Style::new(&slide.faces.display, 176.0, Colour::WHITE).leading(1.0);
-    let area = Area { top: 1196.0, bottom: 1548.0, ..STAGE };
+    let area = Area { top: 1126.0, bottom: 1406.0, ..STAGE };
     setter.fit(area, &slide.title(), &headline, 2);
     if let Some(when) = bullets.get(1) {
         let style = Style::new(&slide.faces.body, 52.0, Colour::MIST);
-        setter.fit(Area { top: 1568.0, bottom: 1640.0, ..STAGE }, when, &style, 1);
+        setter.fit(Area { top: 1410.0, bottom: 1474.0, ..STAGE }, when, &style, 1);
     }
 }
 
@@ -50,7 +50,7 @@ fn ground(slide: &Slide<'_>, canvas: &mut Canvas) {
         let floor = ((y - FLOOR + 150.0) / 190.0).clamp(0.0, 1.0);
         teams.mix(Colour::NIGHT, floor * floor * 0.96)
     });
-    canvas.rounded(Area::new(STAGE.left, 1164.0, 120.0, 12.0), 6.0, Colour::LIME, 1.0);
+    canvas.rounded(Area::new(STAGE.left, 1100.0, 120.0, 12.0), 6.0, Colour::LIME, 1.0);
 }
 
 /// How far two colours are apart, roughly.
@@ -62,8 +62,8 @@ fn teams(slide: &Slide<'_>, setter: &mut Setter<'_>) {
     let code = Style::new(&slide.faces.display, 330.0, Colour::WHITE).leading(0.9);
     let name = Style::new(&slide.faces.label, 64.0, Colour::WHITE).tracking(3.0);
     let (away, home) = (&slide.game.away, &slide.game.home);
-    setter.fit(Area::new(STAGE.left, 308.0, 640.0, 300.0), &away.abbreviation, &code, 1);
-    let below = Area::new(STAGE.left, 600.0, 520.0, 80.0);
+    setter.fit(Area::new(STAGE.left, 318.0, 530.0, 300.0), &away.abbreviation, &code, 1);
+    let below = Area::new(STAGE.left, 608.0, 396.0, 76.0);
     setter.fit(below, &away.nickname.to_uppercase(), &name, 1);
     let right = |top: f32, width: f32, height: f32| Area {
         left: STAGE.right - width,
@@ -73,8 +73,8 @@ fn teams(slide: &Slide<'_>, setter: &mut Setter<'_>) {
     };
     let code = code.align(Align::Right);
     let name = name.align(Align::Right);
-    setter.fit(right(708.0, 640.0, 300.0), &home.abbreviation, &code, 1);
-    setter.fit(right(1000.0, 520.0, 80.0), &home.nickname.to_uppercase(), &name, 1);
+    setter.fit(right(692.0, 530.0, 300.0), &home.abbreviation, &code, 1);
+    setter.fit(right(992.0, 520.0, 76.0), &home.nickname.to_uppercase(), &name, 1);
     let disc = Area::new(DISC.0 - 62.0, DISC.1 - 62.0, 124.0, 124.0);
     setter.canvas.rounded(disc, 62.0, Colour::WHITE, 1.0);
     let at = Style::new(&slide.faces.display, 72.0, Colour::NIGHT).align(Align::Centre);
