@@ -169,7 +169,21 @@ fn a_failure_two_levels_down_is_told_by_its_whole_name_and_resumed_there() {
     assert_eq!(status(&shown, "m"), "pending");
     assert_eq!(node(&shown, "m")["blocked_by"], json!(["m/deep/work"]));
     place.write("open", "");
-    assert_snapshot!(place.flow(&["resume", "latest"]), @"");
+    assert_snapshot!(place.flow(&["resume", "latest"]), @"
+    exit: 0
+    --- stdout
+    n: 30
+    --- stderr
+    [time] ▶ run  [run] resumed
+    [time] ● m/deep/work  attempt 2
+    [time] ✔ m/deep/work  [took]
+    [time] ● m/deep
+    [time] ✔ m/deep  [took]
+    [time] ● m
+    [time] ✔ m  [took]
+    [time] ✔ run  succeeded
+    run [run] succeeded: 6 succeeded (3 reused) in [took]
+    ");
     // What was done stays done.
     let shown = place.show("latest");
     assert_eq!(node(&shown, "m/more")["reused"], true);
@@ -228,7 +242,7 @@ pairs = "next.pair"
     );
     let done = place.flow(&["run", "flow.toml", "--json"]).exits(0);
     let shown = done.lines().pop().unwrap();
-    assert_eq!(shown["outputs"]["pairs"], json!([[20, 2], [60, 6]]));
+    assert_eq!(shown["outputs"]["pairs"], json!([[20, 2], [60, 6]]), "{done}");
     let items = node(&shown, "m")["items"].as_array().unwrap();
     let states: Vec<_> = items.iter().map(|i| (&i["key"], &i["status"])).collect();
     assert_eq!(json!(states), json!([["k1", "succeeded"], ["k2", "failed"], ["k5", "succeeded"]]));
@@ -406,7 +420,35 @@ fn faults_of_a_nested_file_are_told_in_that_file() {
         "lib/p.toml",
         &file("p", "deadline = \"1h\"\n[nodes.a]\nstage = \"nop\"\n[nodes.b]\nstage = \"command\"\nuses = [\"gone\"]\nwith = { argv = [\"true\"] }\n"),
     );
-    assert_snapshot!(place.flow(&["validate", "flow.toml"]), @"");
+    assert_snapshot!(place.flow(&["validate", "flow.toml"]), @r#"
+    exit: 3
+    --- stderr
+    warning[W031]: `deadline` has no effect in a workflow inside another one
+     --> lib/p.toml:3:1
+      |
+    3 | deadline = "1h"
+      | ^^^^^^^^
+      |
+      = help: the outermost workflow file says it for the whole run
+
+    error[W101]: there is no stage `nop`
+     --> lib/p.toml:5:9
+      |
+    5 | stage = "nop"
+      |  ^^^^^
+      |
+      = help: did you mean `noop`?
+
+    error[W126]: `gone` cannot be used: it does not exist
+     --> lib/p.toml:8:9
+      |
+    8 | uses = ["gone"]
+      |  ^^^^^^
+      |
+      = help: paths of `uses` are relative to the workflow file, in [dir]/lib
+
+    error: flow.toml is not valid: 2 faults
+    "#);
     let json = place.flow(&["validate", "flow.toml", "--json"]).exits(3).json();
     let first = &json["faults"][0];
     assert_eq!((&first["file"], &first["line"]), (&json!("lib/p.toml"), &json!(3)));

@@ -184,9 +184,12 @@ impl Checker<'_> {
         for (key, span) in set {
             let Some(span) = span else { continue };
             let help = match key {
-                "outputs" => "they are the `[outputs]` of its file: leave them out here".to_owned(),
+                "outputs" => "they are the [outputs] of its file: leave them out here".to_owned(),
                 "always" => "give `always` to the node inside that cleans up".to_owned(),
-                _ => format!("set `{key}` on the nodes inside, or below `[defaults]` of the file"),
+                "timeout" | "retry" | "cache" => {
+                    format!("set `{key}` on the nodes inside, or below [defaults] of the file")
+                }
+                _ => format!("set `{key}` on the nodes inside"),
             };
             let message = format!("a node of stage `{WORKFLOW_STAGE}` cannot have `{key}`");
             self.faults.push(Diagnostic::error(codes::EXCLUDED, span, message).help(help));
@@ -361,7 +364,7 @@ impl Given<'_, '_, '_> {
                 let found = validate(ty, value).into_iter().next();
                 let Some(fault) = found else { return };
                 let at = format!("{name}{}", fault.pointer);
-                let message = format!("the parameter `{name}` of `{}` is a `{ty}`", self.file());
+                let message = format!("the parameter `{name}` of `{}` takes `{ty}`", self.file());
                 let help = format!("expected {}, found {}", fault.expected, fault.found);
                 self.fault(codes::BAD_DEFAULT, &at, message, &help);
             }
