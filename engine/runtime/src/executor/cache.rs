@@ -112,8 +112,9 @@ pub(crate) fn check_outputs(
             continue;
         }
         let bytes = store.payload(run, payload)?;
-        // Without this mark there is no artifact inside, and nothing to parse.
-        if !bytes.windows(7).any(|window| window == b"\"$file\"") {
+        // Without one of these marks there is no artifact inside, and nothing to parse.
+        let marked = |mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
+        if !marked(b"\"$file\"") && !marked(b"\"$dir\"") {
             continue;
         }
         let value = serde_json::from_slice(&bytes).unwrap_or_default();
