@@ -332,6 +332,7 @@ outputs = {{ {outputs} }}
         assert_eq!(error["class"], "validation", "{node:#}");
         assert_eq!(error["port"], if node["id"] == "value" { "v" } else { "out" });
         assert_eq!(error["retryable"], false);
+        assert_eq!(error["expected"], "a payload without secrets, because payloads are stored");
         assert!(
             error["message"].as_str().unwrap().contains("has the secret `token` in it"),
             "{node:#}"

@@ -156,14 +156,21 @@ impl Gate {
     }
 
     /// Looks into a file or folder, and at its name.
-    fn refuse_secret_at(&self, port: &OutputPort, path: &Path) -> Result<(), Refused> {
-        if self.secrets.is_empty() {
-            return Ok(());
-        }
+    fn refuse_secret_at(
+        &self,
+        port: &OutputPort,
+        path: &Path,
+        pointer: &str,
+    ) -> Result<(), Refused> {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        self.refuse_secret(port, self.secrets.find(name))?;
-        let found = self.secrets.find_in_path(path).map_err(|e| io(port, path, &e))?;
-        self.refuse_secret(port, found)
+        let found = match self.secrets.find(name) {
+            Some(secret) => Some(secret),
+            None => self.secrets.find_in_path(path).map_err(|e| io(port, path, &e))?,
+        };
+        self.refuse_secret(port, found).map_err(|mut error| {
+            error.pointer = Some(pointer.to_owned());
+            error
+        })
     }
 
     fn refuse_secret(&self, port: &OutputPort, secret: Option<&str>) -> Result<(), Refused> {
@@ -327,7 +334,7 @@ impl Gate {
             }
             None => {
                 check_kind(port, &base, &relative, Kind::File).map_err(|e| at(e, pointer, &ty))?;
-                self.refuse_secret_at(port, &path).map_err(|e| at(e, pointer, &ty))?;
+                self.refuse_secret_at(port, &path, pointer)?;
                 let media_type =
                     media_type::detect(&path, media).map_err(|e| io(port, &path, &e))?;
                 let taken = self.store.put_file(&path, self.adopt).map_err(failed)?;
@@ -347,7 +354,7 @@ impl Gate {
         pointer: &str,
     ) -> Result<Value, Refused> {
         let found = self.open(port, path, Kind::Dir).map_err(|e| at(e, pointer, &Type::Dir))?;
-        self.refuse_secret_at(port, &found).map_err(|e| at(e, pointer, &Type::Dir))?;
+        self.refuse_secret_at(port, &found, pointer)?;
         let (digest, size) = self.store.put_dir(&found).map_err(|error| match &error {
             StoreError::Io { path: inside, source, .. }
                 if source.kind() == std::io::ErrorKind::InvalidInput =>

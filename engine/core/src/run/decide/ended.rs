@@ -182,8 +182,9 @@ fn failed(
     let attempt = if begun { attempt } else { attempt - 1 };
     error.attempt = attempt;
     decision.events.push(Event::Failed { task: name.clone(), attempt, error });
-    let optional = state.graph().node(task.node).optional;
-    if !optional && !(task.item.is_some() && state.drops(task.node)) {
+    let dropped = task.item.is_some() && state.drops(task.node);
+    let accepted = dropped || state.graph().node(task.node).optional;
+    if !accepted {
         fail_fast(state, decision);
     }
 }
