@@ -64,7 +64,7 @@ fn read_text(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("{} is larger than 64 MiB", path.display()));
     }
-    String::from_utf8(bytes).or_else(|_| Err(format!("{} is not UTF-8 text", path.display())))
+    String::from_utf8(bytes).map_err(|e| format!("{} is not UTF-8 text: {e}", path.display()))
 }
 
 fn refused(name: &str, text: String, dir: PathBuf, fault: Diagnostic) -> Loaded {
