@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::args::RunStatus;
 use crate::history::{History, Outline};
-use crate::report::text::millis_between;
+use crate::report::tell;
+use crate::report::text::{clean, millis_between};
 
 /// The JSON of a stored payload, if it can be read.
 pub(crate) fn value_of(store: &dyn Store, run: &RunId, payload: &PayloadRef) -> Option<Value> {
@@ -46,9 +47,20 @@ pub(crate) fn outline(outline: &Outline, outputs: Value) -> Map<String, Value> {
     }
 }
 
-/// The outputs of the workflow that are there; none where a payload cannot be read.
+/// The outputs of the workflow that are there; null, with a word on stderr, where one cannot be
+/// read: an empty object would say that there are none.
 pub(crate) fn outputs(history: &History, store: &dyn Store) -> Value {
-    history.outputs(store).map_or_else(|_| json!({}), |outputs| json!(outputs))
+    match history.outputs(store) {
+        Ok(outputs) => json!(outputs),
+        Err(error) => {
+            let run = history.run();
+            tell(&format!(
+                "warning: the outputs of run {run} cannot be read: {}\n",
+                clean(&error.to_string())
+            ));
+            Value::Null
+        }
+    }
 }
 
 /// The object of one node, or of one item.
