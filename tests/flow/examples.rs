@@ -35,6 +35,17 @@ fn has(found: &Value, expected: &Value) -> bool {
     }
 }
 
+/// Gives the answers that the first comment gives, and goes on.
+fn answer(place: &Place, text: &str) {
+    let head = text.lines().take_while(|line| line.starts_with('#'));
+    for line in head.filter_map(|line| line.strip_prefix("#     flow approve latest ")) {
+        let (node, comment) = line.split_once(" --comment ").unwrap();
+        let comment = comment.trim_matches('"');
+        place.flow(&["approve", "latest", node, "--comment", comment]).exits(0);
+    }
+    place.flow(&["resume", "latest"]).exits(0);
+}
+
 #[test]
 fn every_example_gives_what_it_says() {
     let all = examples();
@@ -42,10 +53,21 @@ fn every_example_gives_what_it_says() {
     for path in all {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
-        let expected = gives(&text).unwrap_or_else(|| panic!("{name} does not say what it gives"));
+        let Some(expected) = gives(&text) else {
+            assert!(
+                text.contains("# This one needs the network"),
+                "{name} does not say what it gives"
+            );
+            Place::new().flow(&["validate", &path.to_string_lossy()]).exits(0);
+            continue;
+        };
         let place = Place::new();
-        let run = place.flow(&["run", &path.to_string_lossy()]);
-        assert_eq!(run.code, Some(0), "{name}: {run}");
+        let run = place.flow(&["run", &path.to_string_lossy(), "--no-wait"]);
+        if run.code == Some(7) {
+            answer(&place, &text);
+        } else {
+            assert_eq!(run.code, Some(0), "{name}: {run}");
+        }
         let found = place.flow(&["output", "latest"]).exits(0).json();
         assert!(has(&found, &expected), "{name} gives {found}, and says {expected}");
     }

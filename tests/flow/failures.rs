@@ -303,8 +303,11 @@ fn usage_faults_exit_with_2() {
         &["runs", "--last", "soon"],
         &["runs", "--status", "odd"],
         &["-v", "-q", "runs"],
-        &["cancel", "x"],
-        &["run", "flow.toml", "--fresh"],
+        &["approve", "x"],
+        &["resolve", "x", "a"],
+        &["resolve", "x", "a", "--done", "--not-done"],
+        &["cache"],
+        &["run", "flow.toml", "--frehs"],
     ] {
         place.flow(args).exits(2);
     }

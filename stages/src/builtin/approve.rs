@@ -49,9 +49,10 @@ with    = { message = "Post {{ inputs.reel.name }}?" }
 timeout = "1d"
 
 [nodes.publish]
-stage  = "media.outbox"
+stage  = "command"
 when   = "inputs.review.approved"
 inputs = { review = "review.decision", reel = "assemble.reel" }
+with   = { argv = ["publish", "{{ inputs.reel }}"] }
 "#,
         })
     }

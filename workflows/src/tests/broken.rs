@@ -39,9 +39,15 @@ const BELOW_HEAD: &[(&str, &str)] = &[
         "unknown keys",
         "max_paralel = 2\nx = 1\n[nodes.a]\nstage = \"noop\"\nfor_eech = \"b\"\nsomething = 1\n[param]\n[defaults]\ntimeouts = \"1s\"\n[banana]",
     ),
+    ("later keys", "[schedule]\ncron = \"0 6 * * *\""),
+    ("schema that cannot be read", "[types.Slate]\nschema = \"s.json\""),
     (
-        "later keys",
-        "[schedule]\ncron = \"0 6 * * *\"\n[pools]\n[rates]\n[secrets]\n[types.Slate]\nschema = \"s.json\"\n[defaults]\ncache = \"forever\"\n[nodes.a]\nstage = \"noop\"\nrate = \"r\"\npool = \"p\"\ncache = \"off\"\neffect = true\noptional = true\nfallback = []\nalways = true",
+        "pools, rates and secrets",
+        "[pools]\na-b = 2\nfull = 0\ntext = \"2\"\n[rates]\nr = \"60\"\ns = \"0/min\"\nt = 5\n[secrets]\na = \"hunter2\"\nb = {}\nc = { env = \"A\", file = \"b\" }\nd = { env = \"$A\" }\ne = { value = \"x\" }",
+    ),
+    (
+        "policies of a node",
+        "[defaults]\ncache = \"0s\"\n[nodes.a]\nstage = \"noop\"\ncache = true\neffect = \"yes\"\noptional = \"true\"\nfallback = { stage = \"noop\" }\nalways = 1\n[nodes.b]\nstage = \"noop\"\neffect = { idempotency_key = \"x\", probe = \"p\" }\nfallback = [ { with = {} }, 1, { stage = \"noop\", inputs = {} } ]\npool = 2\nrate = \"\"",
     ),
     (
         "dependencies of other tools",

@@ -75,7 +75,7 @@ impl RunState {
             }
             Event::Unknown { task, error, .. } => self.lose_sight(task, error),
             Event::EffectSettled { task, happened, .. } => self.settle_effect(task, *happened),
-            Event::Invalidated { nodes } => self.reset(nodes),
+            Event::Invalidated { nodes } => self.reset(nodes, true),
             Event::RetryScheduled { task, delay_ms, at, .. } => {
                 let delay = Duration::from_millis(*delay_ms);
                 self.change(task, |t| {

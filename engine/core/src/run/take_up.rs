@@ -22,7 +22,7 @@ impl RunState {
         self.closing = None;
         let again = self.failed_workflows();
         if !again.is_empty() {
-            self.reset(&again);
+            self.reset(&again, false);
             self.failed = 0;
         }
         for id in self.graph.ids() {
@@ -119,12 +119,13 @@ impl RunState {
 
     /// Opens nodes again, with all that depends on them. Attempts stay counted, and an effect that
     /// may have happened stays unknown.
-    pub(super) fn reset(&mut self, names: &[Arc<str>]) {
+    /// Failures that were accepted stay so if `lets_go`.
+    pub(super) fn reset(&mut self, names: &[Arc<str>], lets_go: bool) {
         let graph = Arc::clone(&self.graph);
         let nodes: BTreeSet<NodeId> = names.iter().filter_map(|name| graph.find(name)).collect();
         self.reuses = true;
         for &id in &nodes {
-            self.keep_and_clear(id);
+            self.keep_and_clear(id, lets_go);
         }
         self.forget_lists(&nodes);
         for &id in &nodes {
@@ -142,10 +143,12 @@ impl RunState {
     }
 
     /// Replaces the tasks of a node by fresh ones.
-    fn keep_and_clear(&mut self, id: NodeId) {
+    fn keep_and_clear(&mut self, id: NodeId, lets_go: bool) {
         let items = self.items(id).cloned();
         let is_fan = self.graph.node(id).fan.is_some();
-        let accepts = self.graph.node(id).optional || self.drops(id);
+        // A node that failed for what it let go gives it another try.
+        let failed = matches!(self.nodes[id.index()].whole, Whole::Failed(_));
+        let accepts = lets_go && (self.graph.node(id).optional || self.drops(id) && !failed);
         let state = &mut self.nodes[id.index()];
         (state.whole, state.finished_at, state.running) = (Whole::Open, None, 0);
         state.parked.clear();
