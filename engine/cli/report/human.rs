@@ -159,8 +159,10 @@ impl Lines {
                 let said = Said::of(Mark::Good, "✔", &task, duration(*duration_ms));
                 let more = warnings.iter().map(|warning| {
                     let place = [&warning.port, &warning.pointer];
-                    let place: String = place.into_iter().flatten().cloned().collect();
-                    clean(&format!("warning: {place} {}", warning.message))
+                    let place: Vec<&str> =
+                        place.into_iter().flatten().map(String::as_str).collect();
+                    let place = if place.is_empty() { String::new() } else { place.concat() + " " };
+                    clean(&format!("warning: {place}{}", warning.message))
                 });
                 Said { more: more.collect(), ..said }
             }

@@ -237,6 +237,7 @@ impl Runner {
                 false => Earlier::default(),
             },
             clock: Arc::clone(&self.clock),
+            parsed: crate::executor::Parsed::default(),
             secrets: Arc::clone(&opened.secrets),
         };
         let first = match opened.state.invocation() {

@@ -44,11 +44,7 @@ pub fn wire(
     task: Option<TaskId>,
 ) -> Wire {
     match source {
-        Source::Param { name, path, optional } => Wire::Value {
-            value: params.get(name).cloned().unwrap_or(Value::Null),
-            path: path.clone(),
-            optional: *optional,
-        },
+        Source::Param { name, path, optional } => param(params, name, path.clone(), *optional),
         Source::Item { path, optional } => item(state, params, task, path, *optional),
         Source::Output { node, port, path, optional, take } => {
             output(state, *node, port, path, *optional, *take, task)
@@ -99,6 +95,31 @@ fn output(
     }
 }
 
+/// A parameter, or a part of one: only that part is copied, since a list may have an item for each
+/// of many elements.
+fn param(
+    params: &std::collections::BTreeMap<String, Value>,
+    name: &str,
+    path: Vec<String>,
+    optional: bool,
+) -> Wire {
+    let whole = params.get(name).unwrap_or(&Value::Null);
+    match pick(whole, &path) {
+        Some(value) => Wire::Value { value: value.clone(), path: Vec::new(), optional },
+        // Whoever reads it says which field is missing.
+        None => Wire::Value { value: whole.clone(), path, optional },
+    }
+}
+
+/// The part of a value that a path of fields and positions leads to.
+pub(crate) fn pick<'v>(value: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path.iter().try_fold(value, |value, field| match value {
+        Value::Object(map) => map.get(field),
+        Value::Array(list) => list.get(field.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
 /// The element of the list that an item runs for.
 fn item(
     state: &RunState,
@@ -118,7 +139,12 @@ fn item(
             other => other,
         };
     }
-    match wire(state, params, &state.graph().groups()[fan.group].list, None) {
+    let list = &state.graph().groups()[fan.group].list;
+    if let Source::Param { name, path: own, .. } = list {
+        let own = own.iter().cloned().chain([index.to_string()]).collect();
+        return param(params, name, extend(own), optional);
+    }
+    match wire(state, params, list, None) {
         // The element is reached through the list's own fields first, so it is taken by a path.
         Wire::Payload { payload, path: own, .. } => {
             let own = own.into_iter().chain([index.to_string()]).collect();

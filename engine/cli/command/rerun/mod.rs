@@ -13,7 +13,7 @@ use flow_core::run::RunState;
 use flow_core::run::event::RunEnd;
 use flow_core::stage::CancelReason;
 use flow_core::store::Store;
-use flow_runtime::{Secrets, Trial, TrialResult};
+use flow_runtime::{Trial, TrialResult};
 use tokio::sync::watch;
 
 use super::drive::runtime;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
         drop(opened);
         return self::run(args, env);
     }
-    let subject = Subject::of(args, env, store.as_ref(), &history, task)?;
+    let mut subject = Subject::of(args, env, store.as_ref(), &history, task)?;
     refuse_effect(args, env, &subject)?;
     check_inputs(&subject, env, run.as_str())?;
     let (graph, wanted) = (subject.state.graph(), |id| id == subject.task.node);
@@ -65,8 +65,9 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
         return Err(Failure::Missing(missing));
     }
     bug::during(run.as_str());
-    let (result, signal) = try_it(&subject, &shared, Arc::clone(&secrets))?;
+    subject.plan.secrets = Arc::clone(&secrets);
     opened.keep_secrets(secrets);
+    let (result, signal) = try_it(&subject, &shared)?;
     let report = Report { env, store: store.as_ref(), history: &history, task, result, args };
     if !env.json {
         tell(&report.text());
@@ -120,7 +121,6 @@ fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failu
 fn try_it(
     subject: &Subject,
     store: &Arc<dyn Store>,
-    secrets: Arc<Secrets>,
 ) -> Result<(TrialResult, Option<&'static str>), Failure> {
     let runtime = runtime()?;
     let (sender, cancel) = watch::channel(None);
@@ -132,7 +132,6 @@ fn try_it(
             &subject.manifest,
             &subject.state,
             subject.task,
-            secrets,
             &subject.plan,
             cancel,
         );

@@ -77,7 +77,7 @@ impl Subject {
             refuse_other_ports(env, history, state.graph().node(task.node))?;
         }
         let inputs = settings.inputs(store, state.graph().node(task.node))?;
-        let plan = TrialPlan { inputs, keep: args.keep };
+        let plan = TrialPlan { inputs, keep: args.keep, ..TrialPlan::default() };
         Ok(Self { run, manifest, state, task, plan })
     }
 }

@@ -9,7 +9,6 @@ use flow_core::schema::describe;
 use flow_core::template::Scope;
 use serde_json::{Map, Value, json};
 
-use super::load::value_at;
 use super::{Surroundings, load, scope};
 use crate::wiring::Wire;
 
@@ -33,9 +32,7 @@ pub(crate) fn resolve_items(
         error.found = Some(found);
         Box::new(error)
     };
-    let list = match value_at(around.store.as_ref(), &around.run, wire)
-        .map_err(|e| e.of_port("for_each"))?
-    {
+    let list = match around.values().read(wire).map_err(|e| e.of_port("for_each"))? {
         Value::Array(list) => list,
         Value::Null => Vec::new(),
         other => {

@@ -2,18 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::graph::{InputPort, Node};
 use flow_core::id::RunId;
 use flow_core::json;
-use flow_core::payload::Artifact;
+use flow_core::payload::{Artifact, PayloadRef};
 use flow_core::store::Store;
 use serde_json::Value;
 
 use super::{Assignment, Input, Surroundings, gate, store_error};
-use crate::wiring::Wire;
+use crate::wiring::{Wire, pick};
 
 /// All inputs of an attempt, admitted.
 pub(super) fn inputs(
@@ -23,8 +24,7 @@ pub(super) fn inputs(
 ) -> Result<Vec<Input>, Box<StageError>> {
     let mut inputs = Vec::with_capacity(node.inputs.len());
     for (port, wire) in node.inputs.iter().zip(&assignment.inputs) {
-        let value = value_at(around.store.as_ref(), &around.run, wire)
-            .map_err(|fault| fault.of_port(&port.name))?;
+        let value = around.values().read(wire).map_err(|fault| fault.of_port(&port.name))?;
         gate("input", &port.name, &port.ty, &value)?;
         let digest = (!value.is_null()).then(|| key_digest(&value));
         inputs.push(Input { name: port.name.clone(), value, digest });
@@ -40,7 +40,7 @@ pub(super) fn item(
     assignment
         .item
         .as_ref()
-        .map(|wire| value_at(around.store.as_ref(), &around.run, wire))
+        .map(|wire| around.values().read(wire))
         .transpose()
         .map_err(|fault| fault.of_port("item"))
 }
@@ -67,7 +67,9 @@ pub(super) fn values(
     read.iter()
         .zip(wires)
         .map(|(param, wire)| {
-            let value = value_at(around.store.as_ref(), &around.run, wire)
+            let value = around
+                .values()
+                .read(wire)
                 .map_err(|fault| fault.of_port(&format!("params.{}", param.name)))?;
             Ok((param.name.clone(), value))
         })
@@ -118,63 +120,106 @@ impl LoadFault {
     }
 }
 
+/// Parsed payloads that parts are taken of, the latest last. Each of many items takes its element of
+/// one list, which is parsed once for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed(Mutex<Vec<(Digest, Arc<Value>)>>);
+
+/// So many of them are kept.
+const PARSED_MAX: usize = 4;
+
+impl Parsed {
+    fn get(&self, digest: &Digest) -> Option<Arc<Value>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(known, _)| known == digest).map(|(_, value)| Arc::clone(value))
+    }
+
+    fn keep(&self, digest: Digest, value: &Arc<Value>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= PARSED_MAX {
+            kept.remove(0);
+        }
+        kept.push((digest, Arc::clone(value)));
+    }
+}
+
+/// Where wires are read from.
+pub(super) struct Values<'a> {
+    store: &'a dyn Store,
+    run: &'a RunId,
+    parsed: &'a Parsed,
+}
+
+impl Surroundings {
+    /// The values of this run.
+    pub(super) fn values(&self) -> Values<'_> {
+        Values { store: self.store.as_ref(), run: &self.run, parsed: &self.parsed }
+    }
+}
+
 /// The value of a wire; null if it is absent.
 ///
 /// # Errors
 /// [`LoadFault`] when the store fails or a field is missing.
 pub fn value_at(store: &dyn Store, run: &RunId, wire: &Wire) -> Result<Value, LoadFault> {
-    match wire {
-        Wire::Absent => Ok(Value::Null),
-        Wire::Value { value, path, optional } => follow(value.clone(), path, *optional),
-        Wire::First(all) => {
-            for wire in all {
-                let value = value_at(store, run, wire)?;
-                if !value.is_null() {
-                    return Ok(value);
+    Values { store, run, parsed: &Parsed::default() }.read(wire)
+}
+
+impl Values<'_> {
+    pub(super) fn read(&self, wire: &Wire) -> Result<Value, LoadFault> {
+        match wire {
+            Wire::Absent => Ok(Value::Null),
+            Wire::Value { value, path, optional } => follow(value, path, *optional),
+            Wire::First(all) => {
+                for wire in all {
+                    let value = self.read(wire)?;
+                    if !value.is_null() {
+                        return Ok(value);
+                    }
                 }
+                Ok(Value::Null)
             }
-            Ok(Value::Null)
-        }
-        Wire::List(all) => {
-            all.iter().map(|w| value_at(store, run, w)).collect::<Result<_, _>>().map(Value::Array)
-        }
-        Wire::Payload { payload, path, optional } => {
-            if let Some(artifact) = &payload.artifact {
-                return follow(artifact.to_json(), path, *optional);
+            Wire::List(all) => {
+                all.iter().map(|w| self.read(w)).collect::<Result<_, _>>().map(Value::Array)
             }
-            let bytes = store
-                .payload(run, payload)
-                .map_err(|e| LoadFault::Store(store_error("read a payload", &e)))?;
-            // These bytes were written by the canonical writer and checked by digest.
-            let value = serde_json::from_slice(&bytes).map_err(|e| {
-                LoadFault::Store(Box::new(StageError::new(
-                    ErrorClass::Store,
-                    "read a payload",
-                    e.to_string(),
-                )))
-            })?;
-            follow(value, path, *optional)
+            Wire::Payload { payload, path, optional } => {
+                if let Some(artifact) = &payload.artifact {
+                    return follow(&artifact.to_json(), path, *optional);
+                }
+                if path.is_empty() {
+                    return self.parse(payload);
+                }
+                if let Some(whole) = self.parsed.get(&payload.digest) {
+                    return follow(&whole, path, *optional);
+                }
+                let whole = Arc::new(self.parse(payload)?);
+                self.parsed.keep(payload.digest, &whole);
+                follow(&whole, path, *optional)
+            }
         }
+    }
+
+    fn parse(&self, payload: &PayloadRef) -> Result<Value, LoadFault> {
+        let bytes = self
+            .store
+            .payload(self.run, payload)
+            .map_err(|e| LoadFault::Store(store_error("read a payload", &e)))?;
+        // These bytes were written by the canonical writer and checked by digest.
+        serde_json::from_slice(&bytes).map_err(|e| {
+            let error = StageError::new(ErrorClass::Store, "read a payload", e.to_string());
+            LoadFault::Store(Box::new(error))
+        })
     }
 }
 
-fn follow(mut value: Value, path: &[String], optional: bool) -> Result<Value, LoadFault> {
-    let mut pointer = String::new();
-    for field in path {
-        let next = match &mut value {
-            Value::Object(map) => map.remove(field),
-            Value::Array(list) => {
-                field.parse::<usize>().ok().filter(|i| *i < list.len()).map(|i| list.swap_remove(i))
-            }
-            _ => None,
-        };
-        match next {
-            Some(next) => value = next,
-            None if optional => return Ok(Value::Null),
-            None => return Err(LoadFault::NoField { pointer, field: field.clone() }),
-        }
-        pointer.push('/');
-        pointer.push_str(field);
+fn follow(value: &Value, path: &[String], optional: bool) -> Result<Value, LoadFault> {
+    if let Some(found) = pick(value, path) {
+        return Ok(found.clone());
     }
-    Ok(value)
+    if optional {
+        return Ok(Value::Null);
+    }
+    let there = (0..path.len()).rev().find(|end| pick(value, &path[..*end]).is_some()).unwrap_or(0);
+    let pointer = path[..there].iter().map(|field| format!("/{field}")).collect();
+    Err(LoadFault::NoField { pointer, field: path[there].clone() })
 }

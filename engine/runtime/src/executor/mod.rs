@@ -56,6 +56,7 @@ pub(crate) use cache::check_outputs;
 pub(crate) use earlier::Earlier;
 pub(crate) use folder::SpareFolders;
 pub(crate) use items::resolve_items;
+pub(crate) use load::Parsed;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
 pub(crate) use once::assignment;
@@ -78,6 +79,7 @@ pub(crate) struct Surroundings {
     /// Results of this run by key, where its nodes were opened again.
     pub(crate) earlier: Earlier,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) parsed: Parsed,
     pub(crate) secrets: Arc<Secrets>,
 }
 

@@ -63,6 +63,8 @@ pub struct TrialPlan {
     pub inputs: BTreeMap<String, Value>,
     /// Whether the scratch folder stays after success too.
     pub keep: bool,
+    /// Values that are given to the stage and hidden in all that is written.
+    pub secrets: Arc<Secrets>,
 }
 
 /// Runs one task again with its recorded inputs, beside the run.
@@ -72,7 +74,6 @@ pub async fn try_once(
     manifest: &Manifest,
     state: &RunState,
     task: TaskId,
-    secrets: Arc<Secrets>,
     plan: &TrialPlan,
     cancel: watch::Receiver<Option<CancelReason>>,
 ) -> TrialResult {
@@ -88,7 +89,8 @@ pub async fn try_once(
         spare: super::SpareFolders::default(),
         earlier: super::Earlier::default(),
         clock: Arc::new(crate::clock::SystemClock::start()),
-        secrets,
+        parsed: crate::executor::Parsed::default(),
+        secrets: Arc::clone(&plan.secrets),
     };
     let folder = Arc::new(OnceLock::new());
     let mut assignment = Assignment {

@@ -284,6 +284,7 @@ impl StageTest {
             spare: SpareFolders::default(),
             earlier: crate::executor::Earlier::default(),
             clock: Arc::new(crate::SystemClock::start()),
+            parsed: crate::executor::Parsed::default(),
             secrets: Arc::default(),
         };
         let work = self.assignment(&around)?;
