@@ -202,7 +202,8 @@ impl Report {
         if !found.is_empty() {
             let faults: Vec<String> = point.faults.iter().map(Fault::to_string).collect();
             let power = if point.power { ", power cut" } else { "" };
-            let list = found.join("\n    ");
+            let short = |what: &String| what.chars().take(400).collect::<String>();
+            let list = found.iter().take(6).map(short).collect::<Vec<_>>().join("\n    ");
             self.violations.push(format!(
                 "{}: {}{power}\n    {list}",
                 shape.name,

@@ -96,6 +96,7 @@ impl Telling<'_> {
             let code = self.invoke(command);
             let calm = !self.chapters.last().is_some_and(Chapter::was_hit);
             command = match (command, code) {
+                _ if !self.bench.store.join("format").exists() => "run",
                 ("run" | "resume", Some(0)) => return,
                 ("run" | "resume", Some(7)) if shape.asks => "approve",
                 // The run was never recorded.
