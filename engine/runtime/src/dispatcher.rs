@@ -174,9 +174,7 @@ impl Dispatcher {
         (self.events, self.payloads) = first;
         self.flush()?;
         self.wait_durable().await?;
-        self.then = owed_wakes(&self.state, self.clock.now());
-        let wakes = std::mem::take(&mut self.then);
-        self.act(wakes);
+        self.take_up_waits()?;
         self.arm_deadline();
         self.step(Signal::Applied);
         self.flush()?;
@@ -211,6 +209,18 @@ impl Dispatcher {
             }
         }
         Ok(())
+    }
+
+    /// What ended a wait while nobody had the run is known before the first decision, which may be
+    /// to leave because only waiting is left.
+    fn take_up_waits(&mut self) -> Result<(), RunError> {
+        for wake in owed_wakes(&self.state, self.clock.now()) {
+            match wake {
+                Action::Wake { task, after } if after.is_zero() => self.step(Signal::Due(task)),
+                later => self.act(vec![later]),
+            }
+        }
+        self.read_inbox()
     }
 
     fn control(&mut self, word: Control) {

@@ -1,0 +1,286 @@
+//! Many points, spread evenly over workflows and durable calls, and what came of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::check::{self, Calm};
+use crate::disk::Disk;
+use crate::engine::CLASSES;
+use crate::point::{Action, Dice, Fault, Plant, Point};
+use crate::shape::{self, Shape};
+use crate::story::{self, Story};
+use crate::tools::{TOOLS, memory};
+
+/// So many points are lived through at once.
+const WORKERS: usize = 2;
+
+/// A kind of points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mode {
+    /// No fault at all.
+    None,
+    /// Killed before a durable call.
+    Kill,
+    /// Killed in the middle of a write.
+    Torn,
+    /// Killed at a durable call, and again in two to five invocations in turn.
+    KillAgain,
+    /// Killed from outside at any instant.
+    Random,
+    /// A durable call fails with EIO.
+    Io,
+    /// The disk is full from a durable call on.
+    Full,
+    /// A write takes half of the bytes.
+    Short,
+    /// Killed at a durable call, and the power is cut; every other time again while it resumes.
+    Power,
+}
+
+/// What is to be tried.
+pub(crate) struct Campaign {
+    seed: u64,
+    parts: Vec<(Mode, usize)>,
+    plant: Option<Plant>,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// Points by mode and by what was hit.
+    hits: BTreeMap<(Mode, &'static str), usize>,
+    violations: Vec<String>,
+    /// Points whose fault was never reached.
+    missed: BTreeMap<Mode, usize>,
+    /// Points that need a power that can be cut, where there is none.
+    skipped: usize,
+}
+
+/// A workflow with what is known of it without faults.
+struct Known {
+    shape: Shape,
+    calm: Calm,
+    calls: u64,
+    took: Duration,
+}
+
+impl Campaign {
+    /// Nothing yet.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, parts: Vec::new(), plant: None }
+    }
+
+    /// So many points of this kind as well.
+    pub(crate) fn with(mut self, mode: Mode, points: usize) -> Self {
+        self.parts.push((mode, points));
+        self
+    }
+
+    /// With a bug.
+    pub(crate) fn planted(mut self, plant: Plant) -> Self {
+        self.plant = Some(plant);
+        self
+    }
+
+    /// Tries all points.
+    pub(crate) fn run(self) -> Report {
+        let known: Vec<Known> = shape::all(&TOOLS.stage()).into_iter().map(known).collect();
+        let mut points = self.points(&known);
+        points.reverse();
+        let (points, report) = (Mutex::new(points), Mutex::new(Report::default()));
+        std::thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(|| work(&known, &points, &report));
+            }
+        });
+        report.into_inner().unwrap()
+    }
+
+    fn points(&self, known: &[Known]) -> Vec<(Mode, Point)> {
+        let mut points = Vec::new();
+        for (part, &(mode, count)) in self.parts.iter().enumerate() {
+            let mut dice = Dice(self.seed ^ (part as u64) << 32);
+            for number in 0..count {
+                let shape = number % known.len();
+                // Within a workflow the calls are taken in equal steps, from a random one on.
+                let steps = count.div_ceil(known.len()) as u64;
+                let calls = known[shape].calls;
+                let (from, to) = (calls * (number / known.len()) as u64 / steps, calls / steps);
+                let call = 1 + from + dice.below(to);
+                let faults = faults(mode, call, &known[shape], &mut dice);
+                let power = mode == Mode::Power;
+                points.push((mode, Point { shape, faults, power, plant: self.plant }));
+            }
+        }
+        points
+    }
+}
+
+fn faults(mode: Mode, call: u64, known: &Known, dice: &mut Dice) -> Vec<Fault> {
+    let at = |action| vec![Fault::At(action, call)];
+    let again = |faults: &mut Vec<Fault>, more: u64, dice: &mut Dice| {
+        let next = |dice: &mut Dice| Fault::At(Action::Kill, 1 + dice.below(known.calls));
+        faults.extend((0..more).map(|_| next(dice)));
+    };
+    match mode {
+        Mode::None => Vec::new(),
+        Mode::Kill => at(Action::Kill),
+        Mode::Torn => at(Action::Torn),
+        Mode::Io => at(Action::Io),
+        Mode::Full => at(Action::Full),
+        Mode::Short => at(Action::Short),
+        Mode::KillAgain => {
+            let mut faults = at(Action::Kill);
+            let more = 1 + dice.below(4);
+            again(&mut faults, more, dice);
+            faults
+        }
+        Mode::Random => {
+            let span =
+                |dice: &mut Dice| Fault::After(dice.span(Duration::from_micros(100), known.took));
+            (0..=dice.below(3)).map(|_| span(dice)).collect()
+        }
+        Mode::Power => {
+            let mut faults = at(if dice.below(3) == 0 { Action::Torn } else { Action::Kill });
+            let more = dice.below(2);
+            again(&mut faults, more, dice);
+            faults
+        }
+    }
+}
+
+fn known(shape: Shape) -> Known {
+    let point = Point { shape: 0, faults: Vec::new(), power: false, plant: None };
+    let story = live(&shape, &point, &Disk::folder());
+    let calm = Calm::of(&story);
+    let found = check::violations(&story, &calm, &shape, &point);
+    assert!(found.is_empty(), "{} without faults: {found:#?}", shape.name);
+    let first = &story.chapters[0].done;
+    Known { calls: first.calls, took: first.took, shape, calm }
+}
+
+fn live(shape: &Shape, point: &Point, disk: &Disk) -> Story {
+    let folder = tempfile::Builder::new().prefix("rig-point-").tempdir_in(memory()).unwrap();
+    story::live(shape, point, disk, folder.path())
+}
+
+fn work(known: &[Known], points: &Mutex<Vec<(Mode, Point)>>, report: &Mutex<Report>) {
+    let plain = Disk::folder();
+    let mut powered = None;
+    loop {
+        let next = points.lock().unwrap().pop();
+        let Some((mode, point)) = next else { return };
+        let Known { shape, calm, .. } = &known[point.shape];
+        let disk = if point.power {
+            powered.get_or_insert_with(Disk::with_power).as_ref()
+        } else {
+            Some(&plain)
+        };
+        let Some(disk) = disk else {
+            report.lock().unwrap().skipped += 1;
+            continue;
+        };
+        let story = live(shape, &point, disk);
+        let found = check::violations(&story, calm, shape, &point);
+        report.lock().unwrap().add(mode, shape, &point, &story, &found);
+    }
+}
+
+impl Report {
+    fn add(&mut self, mode: Mode, shape: &Shape, point: &Point, story: &Story, found: &[String]) {
+        let mut was_hit = false;
+        for chapter in story.chapters.iter().filter(|chapter| chapter.was_hit()) {
+            let class = chapter.done.hit.map_or("any instant", |class| CLASSES[class]);
+            *self.hits.entry((mode, class)).or_default() += 1;
+            was_hit = true;
+        }
+        if !was_hit {
+            *self.missed.entry(mode).or_default() += 1;
+        }
+        if !found.is_empty() {
+            let faults: Vec<String> = point.faults.iter().map(Fault::to_string).collect();
+            let power = if point.power { ", power cut" } else { "" };
+            let short = |what: &String| what.chars().take(400).collect::<String>();
+            let list = found.iter().take(6).map(short).collect::<Vec<_>>().join("\n    ");
+            self.violations.push(format!(
+                "{}: {}{power}\n    {list}",
+                shape.name,
+                faults.join(", ")
+            ));
+        }
+    }
+
+    /// Number of crash points at which something happened.
+    pub(crate) fn crashes(&self) -> usize {
+        self.hits.values().sum()
+    }
+
+    /// Points at which an invariant did not hold.
+    pub(crate) fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    /// Asserts that every invariant held at every point, and that there were points.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self) {
+        self.tell_skipped();
+        let points = self.crashes() + self.skipped + self.missed.values().sum::<usize>();
+        assert!(points > 0, "a rig that tries nothing shows nothing");
+        assert!(self.violations.is_empty(), "{self}");
+        let is_calm = self.missed.keys().all(|mode| *mode == Mode::None) && !self.missed.is_empty();
+        assert!(
+            self.crashes() > 0 || self.skipped > 0 || is_calm,
+            "no fault was ever reached\n{self}"
+        );
+    }
+
+    /// Asserts that a planted bug was found.
+    #[track_caller]
+    pub(crate) fn assert_found(&self) {
+        self.tell_skipped();
+        assert!(
+            self.skipped > 0 || !self.violations.is_empty(),
+            "a planted bug was not found\n{self}"
+        );
+    }
+
+    #[allow(clippy::print_stderr, reason = "what was not tried must be seen")]
+    fn tell_skipped(&self) {
+        if self.skipped > 0 {
+            let reason = "no ext4 can be mounted here: it takes root and loop devices";
+            eprintln!("SKIPPED: {} power cuts: {reason}", self.skipped);
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut modes = BTreeMap::<Mode, Vec<String>>::new();
+        for ((mode, class), count) in &self.hits {
+            modes.entry(*mode).or_default().push(format!("{class} {count}"));
+        }
+        for (mode, classes) in &modes {
+            let all: usize = self.hits.iter().filter(|((m, _), _)| m == mode).map(|(_, n)| n).sum();
+            writeln!(f, "{:<10} {all:>6} crashes: {}", format!("{mode:?}"), classes.join(", "))?;
+        }
+        for (mode, count) in &self.missed {
+            writeln!(
+                f,
+                "{:<10} {count:>6} points whose fault was not reached",
+                format!("{mode:?}")
+            )?;
+        }
+        if self.skipped > 0 {
+            writeln!(f, "{} power cuts were skipped: no ext4 can be mounted here", self.skipped)?;
+        }
+        writeln!(
+            f,
+            "{} crashes, {} points with violations",
+            self.crashes(),
+            self.violations.len()
+        )?;
+        self.violations.iter().take(20).try_for_each(|violation| writeln!(f, "{violation}"))
+    }
+}

@@ -1,0 +1,73 @@
+//! Crashes: the built binary is killed, and fails, at its durable calls, in a short form of the
+//! campaign that `cargo bench --bench crashes` runs at length.
+//!
+//! Two witnesses stand outside what is crashed. Every program of a workflow notes its start and its
+//! end in a *ledger*; what the engine has *told* is the complete lines of its standard output. After
+//! each crash the run is taken up until it is done, and [`check`] compares the two with the store.
+//!
+//! Faults come from a library in C that is loaded into the engine ([`tools`]): there is no hook in
+//! `flow` itself, and what is tested is the binary that people use.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends where it stands")]
+
+mod campaign;
+mod check;
+mod disk;
+mod engine;
+mod ledger;
+mod point;
+mod shape;
+mod story;
+mod tools;
+
+use campaign::{Campaign, Mode};
+use point::Plant;
+
+/// The seed of the short form: fixed, so that a failure can be seen again.
+const SEED: u64 = 20_260_101;
+
+#[test]
+fn killed_at_any_durable_call_nothing_that_was_told_is_lost_or_runs_again() {
+    Campaign::new(SEED).with(Mode::Kill, 48).with(Mode::Torn, 16).run().assert_clean();
+}
+
+#[test]
+fn killed_again_while_it_resumes_a_run_still_ends_the_same() {
+    Campaign::new(SEED).with(Mode::KillAgain, 32).run().assert_clean();
+}
+
+#[test]
+fn killed_at_any_instant_a_run_still_ends_the_same() {
+    Campaign::new(SEED).with(Mode::Random, 32).run().assert_clean();
+}
+
+#[test]
+fn a_failed_call_of_the_store_is_told_and_loses_nothing() {
+    let campaign = Campaign::new(SEED).with(Mode::Io, 32).with(Mode::Full, 16);
+    campaign.with(Mode::Short, 16).run().assert_clean();
+}
+
+#[test]
+fn a_power_cut_at_any_durable_call_loses_nothing_that_was_told() {
+    Campaign::new(SEED).with(Mode::Power, 32).run().assert_clean();
+}
+
+/// The rig must see: a record that is written after it was told of, here by a write that arrives
+/// late, is what kills at durable calls are for.
+#[test]
+fn a_record_that_is_written_after_it_was_told_is_found_by_kills() {
+    Campaign::new(SEED).with(Mode::Kill, 40).planted(Plant::Late).run().assert_found();
+}
+
+/// Only power cuts can show that nothing is synced.
+#[test]
+fn a_store_that_does_not_sync_is_found_by_power_cuts() {
+    Campaign::new(SEED).with(Mode::Power, 16).planted(Plant::NoSync).run().assert_found();
+}
+
+/// Planted bugs do no harm by themselves, so it is the crashes that show them.
+#[test]
+fn without_a_crash_a_planted_bug_is_not_seen() {
+    for plant in [Plant::Late, Plant::NoSync] {
+        Campaign::new(SEED).with(Mode::None, 4).planted(plant).run().assert_clean();
+    }
+}

@@ -1,0 +1,52 @@
+//! The two programs in C: the library that is loaded into the engine, and the program behind every
+//! node. They are compiled once per process.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
+
+/// What was compiled, in a folder that lasts as long as the process.
+pub(crate) struct Tools {
+    folder: TempDir,
+}
+
+/// The tools, compiled at first use.
+pub(crate) static TOOLS: LazyLock<Tools> = LazyLock::new(|| {
+    let folder = tempfile::Builder::new().prefix("rig-tools-").tempdir_in(memory()).unwrap();
+    let tools = Tools { folder };
+    compile("shim.c", &tools.shim(), &["-shared", "-fPIC", "-ldl", "-pthread"]);
+    compile("stage.c", &tools.stage(), &[]);
+    tools
+});
+
+impl Tools {
+    /// The library to preload.
+    pub(crate) fn shim(&self) -> PathBuf {
+        self.folder.path().join("shim.so")
+    }
+
+    /// The program behind every node.
+    pub(crate) fn stage(&self) -> PathBuf {
+        self.folder.path().join("stage")
+    }
+}
+
+/// A folder in memory, where there is one: the witnesses are not on the disk under test.
+pub(crate) fn memory() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
+fn compile(source: &str, target: &Path, options: &[&str]) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/c").join(source);
+    let mut command = Command::new("cc");
+    command
+        .args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(target)
+        .arg(source)
+        .args(options);
+    let output = command.output().unwrap_or_else(|error| panic!("a C compiler is needed: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
