@@ -104,6 +104,9 @@ pub(crate) enum Failure {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store failed, and the command knows the way out.
+    #[error("{error}")]
+    StoreWay { error: StoreError, help: String },
     /// The run could not go on.
     #[error("the run stopped")]
     Run(#[source] RunError),
@@ -134,6 +137,17 @@ pub(crate) struct LostResult {
     pub(crate) task: String,
     /// What is wrong with its outputs.
     pub(crate) reason: String,
+}
+
+impl LostResult {
+    /// Whose result it is, and what is wrong with it where `message` has not said that.
+    fn told(&self, run: &str, message: &str) -> String {
+        let Self { task, reason } = self;
+        match message == reason {
+            true => format!("it is a result of {task} in run {run}"),
+            false => format!("a result of {task} in run {run}: {reason}"),
+        }
+    }
 }
 
 /// Faults of a workflow file with the text they point to.
@@ -242,11 +256,12 @@ impl Failure {
                 let (exit, help) = of_store(error, env);
                 verdict(exit, Some(help))
             }
+            Self::StoreWay { error, help } => verdict(of_store(error, env).0, Some(help.clone())),
             Self::Run(RunError::Io(_)) => verdict(4, None),
             Self::StoreStopped(error) => verdict(4, error.hint.clone()),
             Self::Unreadable(error) => verdict(4, error.hint.clone()),
-            Self::Lost { run, lost, .. } => Verdict {
-                details: lost.iter().map(|one| format!("{}: {}", one.task, one.reason)).collect(),
+            Self::Lost { message, run, lost } => Verdict {
+                details: lost.iter().map(|one| one.told(run, message)).collect(),
                 ..verdict(4, Some(again(run, lost, env)))
             },
             Self::Write { .. } | Self::Stdout(_) => verdict(1, None),

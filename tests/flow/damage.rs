@@ -52,6 +52,15 @@ pub(crate) fn flip(path: &std::path::Path, at: usize) {
     std::fs::write(path, bytes).unwrap();
 }
 
+/// Flips a bit of the first record of the run `one`.
+pub(crate) fn damage_journal(place: &Place) {
+    let path = place.path(".flow/runs/one/journal");
+    let bytes = std::fs::read(&path).unwrap();
+    let word = b"run_started";
+    let at = bytes.windows(word.len()).position(|window| window == word).unwrap();
+    flip(&path, at);
+}
+
 /// What a command says, without the digests in paths.
 fn said(place: &Place, args: &[&str]) -> String {
     pathless(&place.flow(args))
@@ -62,8 +71,20 @@ fn a_flipped_bit_in_a_file_is_told_with_its_node_and_the_way_to_make_it_again() 
     let place = made();
     flip(&object(&place, "precious"), 2);
     place.flow(&["show", "one"]).exits(0);
-    assert_snapshot!(said(&place, &["output", "one", "make.file"]), @"");
-    assert_snapshot!(said(&place, &["rerun", "one", "count"]), @"");
+    assert_snapshot!(said(&place, &["output", "one", "make.file"]), @r#"
+    exit: 4
+    --- stderr
+    error: [dir]/.flow/objects/[object] is damaged at byte 0: its bytes have the digest bfe20a03d96d; it was moved to [dir]/.flow/quarantine/[object]
+      - a result of make in run one: object [digest] is missing (looked for [dir]/.flow/objects/[object])
+    help: make it again: flow rerun one make; what else is lost is told by: flow verify
+    "#);
+    assert_snapshot!(said(&place, &["rerun", "one", "count"]), @r#"
+    exit: 4
+    --- stderr
+    error: what `count` of run one takes as input is lost
+      - a result of make in run one: object [digest] is missing (looked for [dir]/.flow/objects/[object])
+    help: make it again: flow rerun one make; what else is lost is told by: flow verify
+    "#);
     place.flow(&["rerun", "one", "make"]).exits(0);
     assert_eq!(place.flow(&["output", "one", "make.file"]).exits(0).stdout, "precious\n");
     place.flow(&["rerun", "one", "count"]).exits(0);
@@ -73,7 +94,13 @@ fn a_flipped_bit_in_a_file_is_told_with_its_node_and_the_way_to_make_it_again() 
 fn a_missing_payload_is_told_with_its_node() {
     let place = made();
     std::fs::remove_file(object(&place, "\"1 2 3")).unwrap();
-    assert_snapshot!(said(&place, &["output", "one", "text"]), @"");
+    assert_snapshot!(said(&place, &["output", "one", "text"]), @r#"
+    exit: 4
+    --- stderr
+    error: object [digest] is missing (looked for [dir]/.flow/objects/[object])
+      - it is a result of text in run one
+    help: make it again: flow rerun one text; what else is lost is told by: flow verify
+    "#);
     place.flow(&["rerun", "one", "text"]).exits(0);
     place.flow(&["output", "one", "text"]).exits(0);
 }
@@ -94,21 +121,36 @@ fn an_open_run_makes_again_what_it_still_needs() {
 #[test]
 fn a_flipped_bit_in_a_journal_is_told_with_its_place_by_every_command() {
     let place = made();
-    flip(&place.path(".flow/runs/one/journal"), 900);
-    assert_snapshot!(place.flow(&["show", "one"]), @"");
+    damage_journal(&place);
+    assert_snapshot!(said(&place, &["show", "one"]), @r#"
+    exit: 4
+    --- stderr
+    error: [dir]/.flow/runs/one/journal is damaged at byte [offset]: the frame does not match its checksum
+    help: put the folder of run one back from a backup, or remove it and take the run from an export with `flow import`, or start it anew; what else is damaged is told by: flow verify
+    "#);
     for args in [["output", "one"].as_slice(), &["resume", "one"], &["rerun", "one", "make"]] {
         let done = place.flow(args).exits(4);
         assert!(done.stderr.contains("runs/one/journal is damaged at byte"), "{done}");
         assert!(done.stderr.contains("flow verify"), "{done}");
     }
-    assert_snapshot!(place.flow(&["runs"]), @"");
+    assert_snapshot!(said(&place, &["runs"]), @r#"
+    exit: 0
+    --- stderr
+    warning: run one is left out: [dir]/.flow/runs/one/journal is damaged at byte [offset]: the frame does not match its checksum
+    no runs
+    "#);
 }
 
 #[test]
 fn an_emptied_manifest_is_told_by_every_command() {
     let place = made();
     place.write(".flow/runs/one/manifest.json", "");
-    assert_snapshot!(place.flow(&["show", "one"]), @"");
+    assert_snapshot!(said(&place, &["show", "one"]), @r#"
+    exit: 4
+    --- stderr
+    error: [dir]/.flow/runs/one/manifest.json is damaged at byte 0: it is not the manifest that the run recorded
+    help: put the folder of run one back from a backup, or remove it and take the run from an export with `flow import`, or start it anew; what else is damaged is told by: flow verify
+    "#);
     for args in [["output", "one"].as_slice(), &["resume", "one"], &["rerun", "one", "make"]] {
         let done = place.flow(args).exits(4);
         assert!(done.stderr.contains("manifest.json is damaged at byte 0"), "{done}");
@@ -119,7 +161,7 @@ fn an_emptied_manifest_is_told_by_every_command() {
 fn one_damaged_run_keeps_no_other_from_going_on() {
     let place = made();
     place.flow(&["run", "flow.toml", "--run-id", "two"]).exits(0);
-    flip(&place.path(".flow/runs/one/journal"), 900);
+    damage_journal(&place);
     let listed = place.flow(&["runs"]).exits(0);
     assert!(listed.stdout.contains("two") && !listed.stdout.contains("one "), "{listed}");
     let found = place.flow(&["verify", "--json"]).exits(1).json();

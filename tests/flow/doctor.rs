@@ -66,7 +66,7 @@ with = { argv = ["no-such-program"], env = { A = "{{ secrets.have }}", B = "{{ s
     let done = place.finish(command).exits(1);
     for line in [
         "ok       workflow: flow.toml is valid, 1 node\n",
-        "fault    needs: this machine lacks `no-such-program`",
+        "fault    needs: this machine lacks no-such-program",
         "ok       secret: `have` is set\n",
         "fault    secret: secret `lack`: the variable LACK is not set; export LACK=",
         "ok       secret: `free` is not set, and optional\n",

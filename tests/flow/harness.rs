@@ -173,7 +173,8 @@ pub(crate) fn pathless(done: &Done) -> String {
     static PATHS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         [
             (r"objects/[0-9a-f]{2}/[0-9a-f]{62}", "objects/[object]"),
-            (r"quarantine/\[digest\][^ ;]*", "quarantine/[object]"),
+            (r"quarantine/\[digest\][^ ;\n]*", "quarantine/[object]"),
+            (r"at byte [1-9]\d*", "at byte [offset]"),
             (r"checked \d+ files, [0-9.]+ kB", "checked [files]"),
         ]
         .map(|(pattern, word)| (Regex::new(pattern).unwrap(), word))

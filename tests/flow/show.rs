@@ -240,3 +240,58 @@ fn logs_have_the_events_and_what_programs_wrote() {
         place.flow(&["logs", "one"]).stdout
     );
 }
+
+#[test]
+fn a_run_that_only_waits_is_listed_as_it_is_shown() {
+    let place = Place::with(
+        r#"
+[nodes.ask]
+stage = "approve"
+with = { message = "go?" }
+[nodes.next]
+stage = "noop"
+after = ["ask"]
+"#,
+    );
+    place.flow(&["run", "flow.toml", "--run-id", "one", "--no-wait"]).exits(7);
+    let listed = |args: &[&str]| {
+        let runs = place.flow(&[&["runs", "--json"], args].concat()).exits(0).json();
+        runs.as_array().unwrap().iter().map(|run| run["status"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(place.show("one")["status"], "waiting");
+    assert_eq!(listed(&[]), ["waiting"]);
+    assert_eq!(listed(&["--status", "waiting"]), ["waiting"]);
+    assert_eq!(listed(&["--status", "interrupted"]), Vec::<serde_json::Value>::new());
+    assert!(place.flow(&["runs"]).stdout.contains("↻"));
+    place.flow(&["approve", "one", "ask"]).exits(0);
+    place.flow(&["resume", "one"]).exits(0);
+    assert_eq!(listed(&[]), ["succeeded"]);
+}
+
+#[test]
+fn a_run_shows_how_many_results_it_took_from_others() {
+    let place = Place::with(
+        r#"
+[params]
+word = { type = "string", default = "a" }
+[nodes.same]
+stage = "value"
+with = { value = 1 }
+cache = "forever"
+outputs.n = "integer"
+[nodes.other]
+stage = "value"
+with = { value = "{{ params.word }}" }
+cache = "forever"
+outputs.s = "string"
+"#,
+    );
+    place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
+    place.flow(&["run", "flow.toml", "--run-id", "two", "--param", "word=b"]).exits(0);
+    assert_eq!(place.show("one")["cache"], json!({ "hits": 0, "misses": 2 }));
+    assert_eq!(place.show("two")["cache"], json!({ "hits": 1, "misses": 1 }));
+    let shown = place.flow(&["show", "two"]).exits(0);
+    assert!(shown.stdout.contains("1 of 2 results taken from other runs (50 %)"), "{shown}");
+    let plain = mixed();
+    assert_eq!(plain.show("one").get("cache"), None);
+}

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::damage::{flip, made};
-use super::harness::Place;
+use super::harness::{Place, pathless};
 
 /// A place with the runs `a`, `b` and `c`, in this order, each with a file of its own.
 fn three() -> Place {
@@ -35,7 +35,13 @@ fn ids(place: &Place) -> Vec<String> {
 #[test]
 fn a_collection_removes_what_it_said_and_nothing_that_a_kept_run_needs() {
     let place = three();
-    assert_snapshot!(place.flow(&["gc", "--keep-last", "1", "--dry-run"]), @"");
+    assert_snapshot!(place.flow(&["gc", "--keep-last", "1", "--dry-run"]), @r#"
+    exit: 0
+    --- stdout
+    would remove run a
+    would remove run b
+    would remove 2 runs, 2 objects with 28 B, 0 leftovers
+    "#);
     assert_eq!(ids(&place), ["c", "b", "a"]);
     let would = place.flow(&["gc", "--keep-last", "1", "--dry-run", "--json"]).exits(0).json();
     let did = place.flow(&["gc", "--keep-last", "1", "--json"]).exits(0).json();
@@ -52,7 +58,13 @@ fn a_collection_removes_what_it_said_and_nothing_that_a_kept_run_needs() {
 #[test]
 fn without_a_limit_all_runs_stay() {
     let place = three();
-    assert_snapshot!(place.flow(&["gc"]), @"");
+    assert_snapshot!(place.flow(&["gc"]), @r#"
+    exit: 0
+    --- stdout
+    removed nothing
+    --- stderr
+    all runs are kept; --keep-last or --older-than removes some, as in: flow gc --keep-last 20 --dry-run
+    "#);
     assert_eq!(ids(&place).len(), 3);
     let young = place.flow(&["gc", "--older-than", "30d", "--json"]).exits(0).json();
     assert_eq!(young["runs"], json!([]));
@@ -65,13 +77,24 @@ fn a_run_goes_to_another_store_with_all_that_it_needs() {
     let place = made();
     assert_eq!(place.flow(&["export", "one", "-o", "one.run"]).exits(0).stdout, "");
     let other = |args: &[&str]| place.flow(&[&["--store", "other"], args].concat());
-    assert_snapshot!(other(&["import", "one.run"]), @"");
+    assert_snapshot!(other(&["import", "one.run"]), @r#"
+    exit: 0
+    --- stdout
+    one
+    --- stderr
+    look at it: flow --store other show one
+    "#);
     assert_eq!(other(&["show", "one", "--json"]).exits(0).json(), place.show("one"));
     assert_eq!(other(&["output", "one", "make.file"]).stdout, "precious\n");
     other(&["resume", "one"]).exits(0);
     other(&["rerun", "one", "count"]).exits(0);
     other(&["verify"]).exits(0);
-    assert_snapshot!(other(&["import", "one.run"]), @"");
+    assert_snapshot!(other(&["import", "one.run"]), @r#"
+    exit: 6
+    --- stderr
+    error: this store has a run one already; nothing was changed
+    help: look at it: flow --store other show one; or import into another store with --store
+    "#);
     assert_eq!(other(&["show", "one", "--json"]).exits(0).json(), place.show("one"));
 }
 
@@ -105,7 +128,12 @@ with = { shell = "test -e $DIR/open", env = { DIR = "{{ workflow.dir }}" } }
 fn an_exported_file_is_never_written_over() {
     let place = made();
     place.write("one.run", "mine");
-    assert_snapshot!(place.flow(&["export", "one", "-o", "one.run"]), @"");
+    assert_snapshot!(place.flow(&["export", "one", "-o", "one.run"]), @r#"
+    exit: 2
+    --- stderr
+    error: one.run is there already
+    help: remove it, or choose another file with -o
+    "#);
     assert_eq!(place.read("one.run"), "mine");
     let nowhere = place.flow(&["export", "one", "-o", "no/such/folder/one.run"]).exits(1);
     assert!(nowhere.stderr.contains("cannot write no/such/folder/one.run"), "{nowhere}");
@@ -117,7 +145,12 @@ fn a_damaged_file_is_refused_and_nothing_of_it_stays() {
     place.flow(&["export", "one", "-o", "one.run"]).exits(0);
     let size = std::fs::metadata(place.path("one.run")).unwrap().len();
     flip(&place.path("one.run"), 3000);
-    assert_snapshot!(place.flow(&["--store", "other", "import", "one.run"]), @"");
+    assert_snapshot!(pathless(&place.flow(&["--store", "other", "import", "one.run"])), @r#"
+    exit: 4
+    --- stderr
+    error: one.run is damaged at byte 0: its bytes do not have the digest at its end: copy it again
+    help: nothing of it was taken; copy the file again, or export the run again
+    "#);
     std::fs::OpenOptions::new()
         .write(true)
         .open(place.path("one.run"))
@@ -135,7 +168,12 @@ fn a_store_is_made_only_where_one_was_named() {
     place.flow(&["export", "one", "-o", "one.run"]).exits(0);
     let elsewhere = Place::new();
     std::fs::copy(place.path("one.run"), elsewhere.path("one.run")).unwrap();
-    assert_snapshot!(elsewhere.flow(&["import", "one.run"]), @"");
+    assert_snapshot!(elsewhere.flow(&["import", "one.run"]), @r#"
+    exit: 4
+    --- stderr
+    error: there is no store at [dir]/.flow
+    help: say where to make one: flow --store .flow import one.run
+    "#);
     elsewhere.flow(&["--store", ".flow", "import", "gone.run"]).exits(2);
     assert!(!elsewhere.path(".flow").exists());
     elsewhere.flow(&["--store", ".flow", "import", "one.run"]).exits(0);

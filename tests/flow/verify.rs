@@ -5,7 +5,7 @@ use std::io::Write as _;
 use insta::assert_snapshot;
 use serde_json::json;
 
-use super::damage::{flip, made, object};
+use super::damage::{damage_journal, flip, made, object};
 use super::harness::pathless;
 
 #[test]
@@ -24,8 +24,26 @@ fn a_whole_store_has_nothing_to_tell() {
 fn a_damaged_object_is_named_with_what_needs_it_and_put_aside_and_made_again() {
     let place = made();
     flip(&object(&place, "precious"), 2);
-    assert_snapshot!(pathless(&place.flow(&["verify"])), @"");
-    assert_snapshot!(pathless(&place.flow(&["verify", "--repair"])), @"");
+    assert_snapshot!(pathless(&place.flow(&["verify"])), @r#"
+    exit: 1
+    --- stdout
+    [dir]/.flow/objects/[object]: its bytes have the digest bfe20a03d96d; `flow verify --repair` moves it out of the way; `flow resume` of a run that needs it makes it again
+    [dir]/.flow/objects/[object], run one, make, output file: its bytes are damaged, and this needs it; `flow resume one` makes it again if something still needs it, `flow rerun one 'make'` in any case
+    --- stderr
+    checked [files]: 2 found
+    next: flow verify --repair
+    next: flow rerun one make
+    "#);
+    assert_snapshot!(pathless(&place.flow(&["verify", "--repair"])), @r#"
+    exit: 1
+    --- stdout
+    [dir]/.flow/objects/[object]: its bytes have the digest bfe20a03d96d; `flow verify --repair` moves it out of the way; `flow resume` of a run that needs it makes it again
+    [dir]/.flow/objects/[object], run one, make, output file: its bytes are damaged, and this needs it; `flow resume one` makes it again if something still needs it, `flow rerun one 'make'` in any case
+    --- stderr
+    checked [files]: 2 found
+    repaired: moved 1 damaged object to quarantine/
+    next: flow rerun one make
+    "#);
     // What was put aside is gone until it is made again.
     let missing = place.flow(&["verify", "--json"]).exits(1).json();
     let kinds: Vec<&str> = missing["findings"]
@@ -61,7 +79,7 @@ fn a_torn_end_is_dropped() {
 fn a_damaged_database_is_made_again_and_nothing_is_lost() {
     let place = made();
     let before = place.show("one");
-    place.write(".flow/checkpoints/conf", "nonsense");
+    std::fs::write(place.path(".flow/checkpoints/db"), vec![0xA5; 600_000]).unwrap();
     let doctor = place.flow(&["doctor"]).exits(1);
     assert!(doctor.stdout.contains("fault    checkpoints: the database is damaged"), "{doctor}");
     let repaired = place.flow(&["verify", "--repair", "--json"]).exits(1).json();
@@ -74,8 +92,15 @@ fn a_damaged_database_is_made_again_and_nothing_is_lost() {
 fn a_journal_that_is_damaged_before_its_end_is_told_and_left_as_it_is() {
     let place = made();
     let path = place.path(".flow/runs/one/journal");
-    flip(&path, 900);
+    damage_journal(&place);
     let damaged = std::fs::read(&path).unwrap();
-    assert_snapshot!(pathless(&place.flow(&["verify", "--repair"])), @"");
+    assert_snapshot!(pathless(&place.flow(&["verify", "--repair"])), @r#"
+    exit: 1
+    --- stdout
+    [dir]/.flow/runs/one/journal at byte [offset], run one: the frame does not match its checksum; put back a copy of the run, or go on with a new one; its damaged record is never used
+    --- stderr
+    checked [files]: 1 found
+    repaired: nothing that could be
+    "#);
     assert_eq!(std::fs::read(&path).unwrap(), damaged);
 }

@@ -13,7 +13,7 @@ use crate::args::{ExportArgs, ImportArgs};
 use crate::failure::{Exit, Failure};
 use crate::report::tell;
 use crate::report::text::{bytes, clean};
-use crate::session::{Session, find_run};
+use crate::session::{STORE_NAME, Session, find_run};
 
 /// Writes a run with all that it needs into a file.
 pub(crate) fn export(args: &ExportArgs, env: &Session) -> Result<Exit, Failure> {
@@ -56,7 +56,7 @@ pub(crate) fn import(args: &ImportArgs, env: &Session) -> Result<Exit, Failure> 
     if !meta.is_file() {
         return Err(unreadable(&args.file, &io::ErrorKind::IsADirectory.into()));
     }
-    let store = env.open_or_make_named_store()?;
+    let store = env.open_or_make_named_store().map_err(|failure| no_store(failure, args, env))?;
     let run = store.import(&args.file).map_err(|error| not_taken(error, env, &args.file))?;
     if env.json {
         env.out.line(&json!({ "run": run }).to_string());
@@ -65,6 +65,18 @@ pub(crate) fn import(args: &ImportArgs, env: &Session) -> Result<Exit, Failure> 
         tell(&format!("look at it: {}\n", env.command(&["show", run.as_str()])));
     }
     Ok(Exit::SUCCEEDED)
+}
+
+/// Where no store was named, it has to be said where one should be.
+fn no_store(failure: Failure, args: &ImportArgs, env: &Session) -> Failure {
+    match failure {
+        Failure::Store(error @ StoreError::NoStore(_)) => {
+            let file = args.file.to_string_lossy();
+            let command = env.command(&["--store", STORE_NAME, "import", &file]);
+            Failure::StoreWay { error, help: format!("say where to make one: {command}") }
+        }
+        other => other,
+    }
 }
 
 fn unreadable(file: &Path, source: &io::Error) -> Failure {
@@ -78,6 +90,10 @@ fn not_taken(error: StoreError, env: &Session, file: &Path) -> Failure {
     match error {
         StoreError::RunExists(run) => exists(&run, env),
         StoreError::Io { path, source, .. } if path == file => unreadable(file, &source),
+        StoreError::Damaged { ref path, .. } if path == file => Failure::StoreWay {
+            error,
+            help: "nothing of it was taken; copy the file again, or export the run again".into(),
+        },
         other => other.into(),
     }
 }

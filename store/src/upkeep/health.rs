@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use flow_core::store::StoreError;
 
-use crate::checkpoints::inspect;
+use crate::checkpoints::{damaged_values, inspect};
 use crate::files::discard;
 use crate::{DiskStore, locks};
 
@@ -16,20 +16,26 @@ pub enum DatabaseState {
     Absent,
     /// Another process has it.
     InUse,
-    /// It opens.
+    /// It opens, and has what was written.
     Sound,
-    /// It does not open; it is made again from the journals when it is needed.
+    /// It does not; what it lacks is read from the journals, and it can be made again from them.
     Damaged(String),
 }
 
 impl DiskStore {
-    /// How the checkpoint database stands.
+    /// How the checkpoint database stands, every value of it looked at.
     ///
     /// # Errors
     /// Failure to read.
     pub fn database_state(&self) -> Result<DatabaseState, StoreError> {
         match inspect(&self.layout) {
-            Ok(Some(_)) => Ok(DatabaseState::Sound),
+            Ok(Some(database)) => Ok(match damaged_values(&database) {
+                Ok(0) => DatabaseState::Sound,
+                Ok(count) => {
+                    DatabaseState::Damaged(format!("{count} values are not what was written"))
+                }
+                Err(error) => DatabaseState::Damaged(error.to_string()),
+            }),
             Ok(None) if !self.layout.checkpoints().exists() => Ok(DatabaseState::Absent),
             Ok(None) => Ok(DatabaseState::InUse),
             Err(StoreError::Database(reason)) => Ok(DatabaseState::Damaged(reason)),
@@ -74,11 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_does_not_open_is_told() {
+    fn a_damaged_database_is_told() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = DiskStore::create(&folder.path().join("store")).expect("a store");
-        fs::create_dir(store.layout.checkpoints()).expect("a folder");
-        fs::write(store.layout.checkpoints().join("conf"), b"nonsense").expect("a file");
+        crate::conformance::make_run(&store, "one", 0..200);
+        drop(store);
+        let store = DiskStore::open(&folder.path().join("store")).expect("the store");
+        assert_eq!(store.database_state().expect("asked"), DatabaseState::Sound);
+        fs::write(store.layout.checkpoints().join("db"), vec![0xA5; 600_000]).expect("a write");
         let state = store.database_state().expect("asked");
         assert!(matches!(state, DatabaseState::Damaged(_)), "{state:?}");
     }

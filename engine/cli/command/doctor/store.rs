@@ -36,7 +36,7 @@ fn of_store(store: &DiskStore, env: &Session) -> Vec<Check> {
 fn database(store: &DiskStore, env: &Session) -> Check {
     let about = "checkpoints";
     match store.database_state() {
-        Ok(DatabaseState::Sound) => Check::ok(about, "the database opens"),
+        Ok(DatabaseState::Sound) => Check::ok(about, "the database is whole"),
         Ok(DatabaseState::Absent) => Check::ok(about, "none yet; made when needed"),
         Ok(DatabaseState::InUse) => Check::ok(about, "another process has the database"),
         Ok(DatabaseState::Damaged(reason)) => Check::fault(
