@@ -19,7 +19,7 @@ const WORKERS: usize = 2;
 /// A kind of points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
-    /// No fault at all.
+    /// No fault at all: what is seen then is no crash's doing.
     None,
     /// Killed before a durable call.
     Kill,
@@ -217,11 +217,6 @@ impl Report {
         self.hits.values().sum()
     }
 
-    /// Points at which an invariant did not hold.
-    pub(crate) fn violations(&self) -> &[String] {
-        &self.violations
-    }
-
     /// Asserts that every invariant held at every point, and that there were points.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
@@ -236,14 +231,20 @@ impl Report {
         );
     }
 
-    /// Asserts that a planted bug was found.
+    /// Asserts that a planted bug was found, and says where.
     #[track_caller]
-    pub(crate) fn assert_found(&self) {
+    pub(crate) fn assert_found(&self) -> String {
         self.tell_skipped();
         assert!(
             self.skipped > 0 || !self.violations.is_empty(),
             "a planted bug was not found\n{self}"
         );
+        let first = self.violations.first().map_or("", String::as_str);
+        format!(
+            "found at {} of {} crashes, such as\n  {first}\n",
+            self.violations.len(),
+            self.crashes()
+        )
     }
 
     #[allow(clippy::print_stderr, reason = "what was not tried must be seen")]

@@ -15,6 +15,7 @@ mod disk;
 mod engine;
 mod ledger;
 mod point;
+mod sees;
 mod shape;
 mod story;
 mod tools;
