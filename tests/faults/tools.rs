@@ -1,27 +1,26 @@
 //! The two programs in C: the library that is loaded into the engine, and the program behind every
-//! node. They are compiled once per process.
+//! node.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-/// What was compiled, in a folder that lasts as long as the process.
+/// What was compiled, in a folder that goes with it.
 pub(crate) struct Tools {
     folder: TempDir,
 }
 
-/// The tools, compiled at first use.
-pub(crate) static TOOLS: LazyLock<Tools> = LazyLock::new(|| {
-    let folder = tempfile::Builder::new().prefix("rig-tools-").tempdir_in(memory()).unwrap();
-    let tools = Tools { folder };
-    compile("shim.c", &tools.shim(), &["-shared", "-fPIC", "-ldl", "-pthread"]);
-    compile("stage.c", &tools.stage(), &[]);
-    tools
-});
-
 impl Tools {
+    /// Compiles both.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("rig-tools-").tempdir_in(memory()).unwrap();
+        let tools = Self { folder };
+        compile("shim.c", &tools.shim(), &["-shared", "-fPIC", "-ldl", "-pthread"]);
+        compile("stage.c", &tools.stage(), &[]);
+        tools
+    }
+
     /// The library to preload.
     pub(crate) fn shim(&self) -> PathBuf {
         self.folder.path().join("shim.so")
