@@ -67,8 +67,8 @@ impl Session {
 
     /// The same, telling failures alone, and nothing on stdout.
     pub(crate) fn silent(&self) -> Self {
-            spawner: self.spawner.clone(),
         Self {
+            spawner: self.spawner.clone(),
             out: Arc::clone(&self.out),
             stdout: self.stdout,
             stderr: self.stderr,
