@@ -120,6 +120,12 @@ impl Campaign {
     }
 }
 
+/// What a point is called, such as `chain: kill at call 117`.
+fn name(shape: &Shape, point: &Point) -> String {
+    let faults: Vec<String> = point.faults.iter().map(Fault::to_string).collect();
+    format!("{}: {}{}", shape.name, faults.join(", "), if point.power { ", power cut" } else { "" })
+}
+
 fn faults(mode: Mode, call: u64, known: &Known, dice: &mut Dice) -> Vec<Fault> {
     let at = |action| vec![Fault::At(action, call)];
     let again = |faults: &mut Vec<Fault>, more: u64, dice: &mut Dice| {
@@ -207,15 +213,9 @@ impl Report {
             *self.missed.entry(mode).or_default() += 1;
         }
         if !found.is_empty() {
-            let faults: Vec<String> = point.faults.iter().map(Fault::to_string).collect();
-            let power = if point.power { ", power cut" } else { "" };
             let short = |what: &String| what.chars().take(400).collect::<String>();
             let list = found.iter().take(6).map(short).collect::<Vec<_>>().join("\n    ");
-            self.violations.push(format!(
-                "{}: {}{power}\n    {list}",
-                shape.name,
-                faults.join(", ")
-            ));
+            self.violations.push(format!("{}\n    {list}", name(shape, point)));
         }
     }
 

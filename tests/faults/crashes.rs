@@ -55,6 +55,6 @@ fn planted(name: &str, campaign: Campaign) {
 }
 
 fn argument(name: &str) -> Option<u64> {
-    let mut arguments = std::env::args().skip_while(|argument| argument != name);
-    arguments.nth(1).and_then(|value| value.parse().ok())
+    let value = std::env::args().skip_while(|argument| argument != name).nth(1)?;
+    value.parse().ok()
 }
