@@ -1,8 +1,12 @@
 //! What was typed.
 
+mod upkeep;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub(crate) use upkeep::{CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, VerifyArgs};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -87,6 +91,18 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Print the JSON Schema of workflow files, for editors
     Schema,
+    /// Read every byte of the store and name what is damaged or lost
+    Verify(VerifyArgs),
+    /// Remove old runs, and what no run needs any more
+    Gc(GcArgs),
+    /// Write one run with all its payloads into a file
+    Export(ExportArgs),
+    /// Take a run from a file into the store
+    Import(ImportArgs),
+    /// Check tools, store, secrets and limits of this machine
+    Doctor(DoctorArgs),
+    /// Print what a shell needs to complete command lines
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, ClapArgs)]

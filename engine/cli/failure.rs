@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use flow_core::definition::Source;
@@ -110,6 +110,12 @@ pub(crate) enum Failure {
     /// The store failed under a run, which was stopped.
     #[error("the run stopped, because its store failed")]
     StoreStopped(#[source] Box<StageError>),
+    /// A payload cannot be had from the store.
+    #[error("a payload cannot be read")]
+    Unreadable(#[source] Box<StageError>),
+    /// Results of a run are lost, and can be made again.
+    #[error("{message}")]
+    Lost { message: String, run: String, lost: Vec<LostResult> },
     /// A file for the user cannot be written.
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -119,6 +125,15 @@ pub(crate) enum Failure {
     /// The process cannot get what it needs of the system.
     #[error("cannot {operation}")]
     System { operation: &'static str, source: io::Error },
+}
+
+/// A task whose outputs are damaged or missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LostResult {
+    /// The task, as the command line names it.
+    pub(crate) task: String,
+    /// What is wrong with its outputs.
+    pub(crate) reason: String,
 }
 
 /// Faults of a workflow file with the text they point to.
@@ -229,9 +244,19 @@ impl Failure {
             }
             Self::Run(RunError::Io(_)) => verdict(4, None),
             Self::StoreStopped(error) => verdict(4, error.hint.clone()),
+            Self::Unreadable(error) => verdict(4, error.hint.clone()),
+            Self::Lost { run, lost, .. } => Verdict {
+                details: lost.iter().map(|one| format!("{}: {}", one.task, one.reason)).collect(),
+                ..verdict(4, Some(again(run, lost, env)))
+            },
             Self::Write { .. } | Self::Stdout(_) => verdict(1, None),
             Self::System { .. } => verdict(1, None),
         }
+    }
+
+    /// The way out, if one is known.
+    pub(crate) fn fix(&self, env: &Session) -> String {
+        self.verdict(env).help.unwrap_or_default()
     }
 
     /// Tells the failure, and how the process ends.
@@ -287,13 +312,9 @@ fn of_store(error: &StoreError, env: &Session) -> (u8, String) {
         StoreError::Database(_) => {
             (4, "the folder `checkpoints` of the store may be deleted: it is made again".into())
         }
-        StoreError::Damaged { .. } | StoreError::Missing { .. } => (
-            4,
-            format!(
-                "restore it from a backup, or make the payload again: {}",
-                env.command(&["rerun", "RUN", "NODE"])
-            ),
-        ),
+        StoreError::Damaged { path, .. } | StoreError::Missing { path, .. } => {
+            (4, of_damage(path, env))
+        }
         StoreError::Io { source, .. } => (
             4,
             match source.kind() {
@@ -306,6 +327,34 @@ fn of_store(error: &StoreError, env: &Session) -> (u8, String) {
                 _ => "check the disk that holds the store".into(),
             },
         ),
+    }
+}
+
+/// How lost results are made again, those first that others need.
+fn again(run: &str, lost: &[LostResult], env: &Session) -> String {
+    let commands: Vec<String> =
+        lost.iter().map(|one| env.command(&["rerun", run, &one.task])).collect();
+    format!(
+        "make it again: {}; what else is lost is told by: {}",
+        commands.join(", then "),
+        env.command(&["verify"])
+    )
+}
+
+/// The way out of damage, by what the file is.
+fn of_damage(path: &Path, env: &Session) -> String {
+    let verify = env.command(&["verify"]);
+    let name = |folder: Option<&Path>| Some(folder?.file_name()?.to_string_lossy().into_owned());
+    let folder = path.parent();
+    match (name(folder), name(folder.and_then(Path::parent)).as_deref()) {
+        (Some(run), Some("runs")) => format!(
+            "put the folder of run {run} back from a backup, or remove it and take the run from an \
+             export with `flow import`, or start it anew; what else is damaged is told by: {verify}"
+        ),
+        (_, Some("objects")) => format!(
+            "it is never used; put it aside and see which command makes it again: {verify} --repair"
+        ),
+        _ => format!("put it back from a backup; what else is damaged is told by: {verify}"),
     }
 }
 
@@ -322,7 +371,7 @@ fn causes(failure: &Failure) -> Vec<String> {
         }
         next = cause.source();
     }
-    if let Failure::StoreStopped(error) = failure {
+    if let Failure::StoreStopped(error) | Failure::Unreadable(error) = failure {
         causes.extend(error.causes.iter().cloned());
     }
     causes

@@ -34,6 +34,13 @@ pub(crate) struct Outline {
     pub(crate) status: RunStatus,
     /// Failures of whole nodes that stand, in the order they happened.
     pub(crate) failures: Vec<(Arc<str>, StageError)>,
+    /// Whether anything of it waited for an instant or an answer, and it has not ended: whether it
+    /// still does only the whole state tells.
+    pub(crate) may_wait: bool,
+    /// Results of other runs that were looked for and found.
+    pub(crate) cache_hits: usize,
+    /// Results of other runs that were looked for and not found.
+    pub(crate) cache_misses: usize,
 }
 
 impl Outline {
@@ -48,6 +55,9 @@ impl Outline {
             finished_at: None,
             status: RunStatus::Interrupted,
             failures: Vec::new(),
+            may_wait: false,
+            cache_hits: 0,
+            cache_misses: 0,
         };
         let mut end = None;
         for recorded in records {
@@ -65,6 +75,9 @@ impl Outline {
                     end = Some(*status);
                     outline.finished_at = Some(recorded.ts);
                 }
+                Event::Waiting { .. } => outline.may_wait = true,
+                Event::CacheHit { .. } => outline.cache_hits += 1,
+                Event::CacheMiss { .. } => outline.cache_misses += 1,
                 event => outline.note(event),
             }
         }
@@ -79,6 +92,7 @@ impl Outline {
             None if holder.is_some() => RunStatus::Running,
             None => RunStatus::Interrupted,
         };
+        outline.may_wait &= end.is_none();
         outline
     }
 

@@ -10,6 +10,7 @@ mod bug;
 mod command;
 mod failure;
 mod history;
+mod lost;
 mod prepare;
 mod report;
 mod session;

@@ -101,6 +101,18 @@ impl Session {
         Ok(Arc::new(DiskStore::create(&dir)?))
     }
 
+    /// The store, which is made if it is not there and was named: whoever names one wants it there,
+    /// and no other store comes to be where a command happens to be typed.
+    ///
+    /// # Errors
+    /// [`StoreError::NoStore`] where none was named, or a store that cannot be made or used.
+    pub(crate) fn open_or_make_named_store(&self) -> Result<Arc<DiskStore>, Failure> {
+        match self.named_store() {
+            Some(_) => self.create_store(),
+            None => self.open_store(),
+        }
+    }
+
     /// Makes the store of a project in `folder`, or the one that was named; gives its path.
     ///
     /// # Errors

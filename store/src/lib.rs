@@ -39,4 +39,4 @@ mod upkeep;
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 pub use stats::StoreStats;
-pub use upkeep::{Collected, Finding, FindingKind, Progress, Repairs, Retention};
+pub use upkeep::{Collected, DatabaseState, Finding, FindingKind, Progress, Repairs, Retention};

@@ -168,6 +168,24 @@ pub(crate) fn steady(text: &str, dir: &Path) -> String {
     text
 }
 
+/// What was said and how it ended, without the paths of objects and the temporary names beside them.
+pub(crate) fn pathless(done: &Done) -> String {
+    static PATHS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        [
+            (r"objects/[0-9a-f]{2}/[0-9a-f]{62}", "objects/[object]"),
+            (r"quarantine/\[digest\][^ ;]*", "quarantine/[object]"),
+            (r"checked \d+ files, [0-9.]+ kB", "checked [files]"),
+        ]
+        .map(|(pattern, word)| (Regex::new(pattern).unwrap(), word))
+        .to_vec()
+    });
+    let mut text = done.to_string();
+    for (pattern, word) in PATHS.iter() {
+        text = pattern.replace_all(&text, *word).into_owned();
+    }
+    text
+}
+
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = self.code.map_or("a signal".to_owned(), |code| code.to_string());

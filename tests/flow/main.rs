@@ -4,6 +4,8 @@
 mod authors;
 mod change;
 mod compose;
+mod damage;
+mod doctor;
 mod examples;
 mod failures;
 mod harness;
@@ -19,4 +21,6 @@ mod show;
 mod signals;
 mod streams;
 mod types;
+mod upkeep;
 mod validate;
+mod verify;

@@ -18,6 +18,7 @@ use super::signals::Signals;
 use crate::bug;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
+use crate::lost;
 use crate::report::human::{HumanReporter, Lines};
 use crate::report::jsonl::JsonReporter;
 use crate::report::logfile::{LogFiles, LogReporter, SharedLog};
@@ -210,7 +211,9 @@ pub(super) fn tell_end(
     }
     tell(&summary::render(history, env, since));
     if history.end() == Some(RunEnd::Succeeded) {
-        let outputs = history.outputs(store).map_err(Failure::StoreStopped)?;
+        let outputs = history
+            .outputs(store)
+            .map_err(|error| lost::explained(Failure::Unreadable(error), store, history, None))?;
         for (name, value) in &outputs {
             env.out.line(&format!("{name}: {}", result(value)));
         }

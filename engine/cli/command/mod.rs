@@ -3,7 +3,11 @@
 mod approve;
 mod cache;
 mod cancel;
+mod completions;
+mod doctor;
 mod drive;
+mod export;
+mod gc;
 mod init;
 mod logs;
 mod output;
@@ -18,6 +22,7 @@ mod signals;
 mod stages;
 mod update;
 mod validate;
+mod verify;
 mod word;
 
 use crate::args::{Color, Command};
@@ -44,6 +49,12 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Stages(args) => stages::run(args, env),
         Command::Init(args) => init::run(args, env),
         Command::Schema => schema::run(env),
+        Command::Verify(args) => verify::run(args, env),
+        Command::Gc(args) => gc::run(args, env),
+        Command::Export(args) => export::export(args, env),
+        Command::Import(args) => export::import(args, env),
+        Command::Doctor(args) => doctor::run(args, env),
+        Command::Completions(args) => completions::run(args, env),
     }
 }
 

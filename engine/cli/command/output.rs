@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::args::OutputArgs;
 use crate::failure::{Exit, Failure};
 use crate::history::{History, load_fault};
+use crate::lost;
 use crate::report::tell;
 use crate::report::text::clean;
 use crate::session::{Session, find_run};
@@ -24,25 +25,38 @@ pub(crate) fn run(args: &OutputArgs, env: &Session) -> Result<Exit, Failure> {
     let store = env.open_store()?;
     let run = find_run(store.as_ref(), &args.run)?;
     let history = History::read(store.as_ref(), &run, &env.catalog())?;
+    let written = write(args, env, store.as_ref(), &history);
+    let target = args.target.as_deref();
+    written.map_err(|failure| lost::explained(failure, store.as_ref(), &history, target))?;
+    Ok(Exit::SUCCEEDED)
+}
+
+/// Writes what is asked for.
+fn write(
+    args: &OutputArgs,
+    env: &Session,
+    store: &dyn Store,
+    history: &History,
+) -> Result<(), Failure> {
     let value = match &args.target {
-        None => workflow_outputs(&history, store.as_ref())?,
-        Some(text) => payload(&history, store.as_ref(), text, env)?,
+        None => workflow_outputs(history, store)?,
+        Some(text) => payload(history, store, text, env)?,
     };
     let artifact = Artifact::from_json(&value).filter(|_| !env.json);
     match (artifact, &args.output) {
-        (Some(artifact), Some(path)) => save_artifact(store.as_ref(), &artifact, path)?,
-        (Some(artifact), None) => print_artifact(store.as_ref(), &artifact, env)?,
+        (Some(artifact), Some(path)) => save_artifact(store, &artifact, path)?,
+        (Some(artifact), None) => print_artifact(store, &artifact, env)?,
         (None, Some(path)) => save(path, |file| file.write_all(&text_of(&value, env, false)))?,
         (None, None) => {
             env.out.write(&text_of(&value, env, io::stdout().is_terminal()));
         }
     }
-    Ok(Exit::SUCCEEDED)
+    Ok(())
 }
 
 /// The outputs of the workflow as one object.
 fn workflow_outputs(history: &History, store: &dyn Store) -> Result<Value, Failure> {
-    let outputs = history.outputs(store).map_err(Failure::StoreStopped)?;
+    let outputs = history.outputs(store).map_err(Failure::Unreadable)?;
     if history.end() != Some(RunEnd::Succeeded) {
         let status = history.outline.status.name();
         tell(&format!("note: the run is {status}; these are the outputs so far\n"));
@@ -77,7 +91,7 @@ fn payload(
     let task = target.item.map(|index| flow_core::id::TaskId::item(target.node, index));
     let wire = flow_runtime::wiring::wire(state, &history.manifest.params, &source, task);
     flow_runtime::value_at(store, history.run(), &wire)
-        .map_err(|fault| Failure::StoreStopped(load_fault(fault)))
+        .map_err(|fault| Failure::Unreadable(load_fault(fault)))
 }
 
 /// The port that is meant: the only one, if none is named.

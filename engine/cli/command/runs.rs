@@ -41,12 +41,13 @@ fn outlines(
     now: Timestamp,
 ) -> Result<Vec<Outline>, Failure> {
     let since = args.last.map(|span| begin(now, span));
+    let catalog = env.catalog();
     let mut found = Vec::new();
     for entry in store.runs()?.into_iter().rev() {
         if since.is_some_and(|since| entry.created_at < since) {
             continue;
         }
-        match read(store, &entry.id) {
+        match read(store, &entry.id, &catalog) {
             Ok(mut outline) => {
                 outline.started_at = outline.started_at.or(Some(entry.created_at));
                 let status = args.status.is_none_or(|status| status == outline.status);
@@ -70,10 +71,20 @@ fn begin(now: Timestamp, span: Duration) -> Timestamp {
     now.checked_sub(span).unwrap_or(Timestamp::MIN)
 }
 
-fn read(store: &dyn Store, run: &flow_core::id::RunId) -> Result<Outline, StoreError> {
+fn read(
+    store: &dyn Store,
+    run: &flow_core::id::RunId,
+    catalog: &Catalog,
+) -> Result<Outline, StoreError> {
     let holder = store.holder(run)?;
     let records = store.read_run(run)?;
-    Ok(Outline::of(run, &records, holder.as_deref()))
+    let mut outline = Outline::of(run, &records, holder.as_deref());
+    if outline.may_wait
+        && let Ok(history) = History::read(store, run, catalog)
+    {
+        outline.status = history.outline.status;
+    }
+    Ok(outline)
 }
 
 /// The object of a run without its nodes. Outputs need the recorded workflow; a run whose workflow

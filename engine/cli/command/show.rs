@@ -87,12 +87,26 @@ fn head(history: &History, paint: Paint) -> String {
     if let Some(holder) = history.holder.as_ref().filter(|_| history.end().is_none()) {
         row("held by", clean(holder));
     }
+    let (hits, misses) = (outline.cache_hits, outline.cache_misses);
+    if hits + misses > 0 {
+        row("cache", hit_rate(hits, misses));
+    }
     if let Value::Object(params) = &outline.params {
         for (name, value) in params {
             row("param", format!("{name} = {}", short_value(value)));
         }
     }
     out
+}
+
+/// How many results were taken from other runs, of those that were looked for.
+fn hit_rate(hits: usize, misses: usize) -> String {
+    let looked = hits + misses;
+    format!(
+        "{hits} of {} taken from other runs ({} %)",
+        count(looked, "result"),
+        100 * hits / looked
+    )
 }
 
 fn node_row(history: &History, id: NodeId, paint: Paint) -> Vec<Cell> {

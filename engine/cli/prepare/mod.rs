@@ -30,7 +30,9 @@ use crate::failure::{Failure, Faults};
 pub(crate) use changes::changes;
 pub(crate) use params::{Given, ParamFault, Params, output_value};
 pub(crate) use preflight::{MissingTool, missing};
-pub(crate) use secrets::{check_recorded, read as read_secrets};
+pub(crate) use secrets::{
+    SecretState, check_recorded, read as read_secrets, states as secret_states,
+};
 pub(crate) use update::{Update, gone, shown};
 
 /// A workflow file that can run.

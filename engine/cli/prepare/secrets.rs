@@ -58,6 +58,26 @@ pub(crate) fn read(
     Ok((Arc::new(secrets), missing))
 }
 
+/// How a secret stands.
+pub(crate) enum SecretState {
+    /// There is a value.
+    Set,
+    /// There is none, and none is needed.
+    NotNeeded,
+    /// There is none that can be used.
+    Unfit(Missing),
+}
+
+/// How each secret of a workflow stands, by name. Values are looked at and never told.
+pub(crate) fn states(graph: &Graph) -> Vec<(String, SecretState)> {
+    let state = |(name, def): (&String, &SecretDef)| match value(graph.dir(), def) {
+        Ok(_) => (name.clone(), SecretState::Set),
+        Err(Unfit::Absent { .. }) if def.optional => (name.clone(), SecretState::NotNeeded),
+        Err(unfit) => (name.clone(), SecretState::Unfit(told(name, def, unfit))),
+    };
+    graph.secrets().iter().map(state).collect()
+}
+
 /// Names of the wanted nodes that read a secret.
 fn readers(graph: &Graph, secret: &str, wanted: &impl Fn(NodeId) -> bool) -> Vec<String> {
     let reads = |id: &NodeId| graph.node(*id).secrets.iter().any(|name| name == secret);

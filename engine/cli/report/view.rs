@@ -41,10 +41,15 @@ pub(crate) fn outline(outline: &Outline, outputs: Value) -> Map<String, Value> {
         "error": outline.failures.first().map(|(_, error)| error),
         "outputs": outputs,
     });
-    match object {
+    let mut object = match object {
         Value::Object(map) => map,
         _ => Map::new(),
+    };
+    let (hits, misses) = (outline.cache_hits, outline.cache_misses);
+    if hits + misses > 0 {
+        object.insert("cache".into(), json!({ "hits": hits, "misses": misses }));
     }
+    object
 }
 
 /// The outputs of the workflow that are there; null, with a word on stderr, where one cannot be

@@ -25,6 +25,7 @@ pub use executor::{
 };
 pub use generation::{record_generation, recorded_generation};
 pub use inbox::Word;
+pub use losses::{lost_behind, lost_inputs};
 pub use runner::{
     Control, Opened, RunError, Runner, file_artifact, open, record_word, replay, start,
 };

@@ -32,6 +32,37 @@ pub(crate) fn lost_tasks(
     Ok(search.lost)
 }
 
+/// As [`lost_tasks`], of what one task takes as input.
+///
+/// # Errors
+/// As [`lost_tasks`].
+pub fn lost_inputs(
+    store: &dyn Store,
+    run: &RunId,
+    state: &RunState,
+    task: TaskId,
+) -> Result<BTreeMap<TaskId, String>, StoreError> {
+    let mut search = Search { store, run, state, seen: HashSet::new(), lost: BTreeMap::new() };
+    search.inputs(task)?;
+    Ok(search.lost)
+}
+
+/// As [`lost_tasks`], of what a reference gives to `item`, or to whoever is no item.
+///
+/// # Errors
+/// As [`lost_tasks`].
+pub fn lost_behind(
+    store: &dyn Store,
+    run: &RunId,
+    state: &RunState,
+    source: &Source,
+    item: Option<u32>,
+) -> Result<BTreeMap<TaskId, String>, StoreError> {
+    let mut search = Search { store, run, state, seen: HashSet::new(), lost: BTreeMap::new() };
+    search.source(source, item)?;
+    Ok(search.lost)
+}
+
 /// The tasks of a node that will run, if what they need ends well.
 fn open_tasks(state: &RunState, id: NodeId) -> Vec<TaskId> {
     let is_open = |phase: &Phase| !matches!(phase, Phase::Succeeded(_) | Phase::Skipped(_));

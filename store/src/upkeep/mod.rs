@@ -5,6 +5,7 @@ mod database;
 mod export;
 mod finding;
 mod gc;
+mod health;
 mod import;
 mod marks;
 mod objects;
@@ -24,4 +25,5 @@ mod verify_tests;
 
 pub use finding::{Finding, FindingKind, Progress};
 pub use gc::{Collected, Retention};
+pub use health::DatabaseState;
 pub use repair::Repairs;

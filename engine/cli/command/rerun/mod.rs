@@ -23,6 +23,7 @@ use crate::args::RerunArgs;
 use crate::bug;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
+use crate::lost;
 use crate::prepare;
 use crate::report::human::name;
 use crate::report::tell;
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
     let mut subject = Subject::of(args, env, store.as_ref(), &history, task)?;
     refuse_effect(args, env, &subject)?;
     check_inputs(&subject, env, run.as_str())?;
+    refuse_lost(&subject, store.as_ref())?;
     let (graph, wanted) = (subject.state.graph(), |id| id == subject.task.node);
     // What runs after an adopted result reads its secrets too.
     let (secrets, mut missing) = prepare::read_secrets(graph, |id| wanted(id) || args.downstream)?;
@@ -115,6 +117,25 @@ fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failu
         format!("`{name}` cannot run yet: what it takes as input is not there"),
         format!("go on with the run first: {}", env.command(&["resume", run])),
     ))
+}
+
+/// Refuses a task whose inputs are damaged or missing, and names who makes them again.
+fn refuse_lost(subject: &Subject, store: &dyn Store) -> Result<(), Failure> {
+    let Subject { run, state, task, plan, .. } = subject;
+    if !plan.inputs.is_empty() {
+        // What is given takes the place of what may be lost.
+        return Ok(());
+    }
+    let found = flow_runtime::lost_inputs(store, run, state, *task)?;
+    let name = name(&state.task_ref(*task));
+    match lost::named(state, found) {
+        lost if lost.is_empty() => Ok(()),
+        lost => Err(Failure::Lost {
+            message: format!("what `{name}` of run {run} takes as input is lost"),
+            run: run.to_string(),
+            lost,
+        }),
+    }
 }
 
 /// Runs the attempt; signals stop it. The first of them is returned.

@@ -1,0 +1,130 @@
+//! Damage as ordinary commands meet it: each names the file, the place, the run and the node where
+//! they are known, and the way out.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use insta::assert_snapshot;
+
+use super::harness::{Done, Place, pathless};
+
+/// `make` writes a file, `count` reads it, `text` is too long to stand in the journal.
+pub(crate) const MADE: &str = r#"
+[nodes.make]
+stage = "command"
+with = { shell = "echo precious > out.txt" }
+outputs.file = { type = "file", path = "out.txt" }
+[nodes.text]
+stage = "command"
+with = { shell = "seq -s ' ' 1 20000" }
+outputs.text = "string"
+[nodes.count]
+stage = "command"
+inputs = { file = "make.file" }
+with = { shell = "wc -c < {{ inputs.file }}" }
+outputs.n = "integer"
+[outputs]
+file = "make.file"
+"#;
+
+/// A place with the finished run `one`.
+pub(crate) fn made() -> Place {
+    let place = Place::with(MADE);
+    place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
+    place
+}
+
+/// The object with this beginning.
+pub(crate) fn object(place: &Place, beginning: &str) -> PathBuf {
+    let folders = std::fs::read_dir(place.path(".flow/objects")).unwrap();
+    folders
+        .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .find(|path| std::fs::read(path).unwrap().starts_with(beginning.as_bytes()))
+        .unwrap()
+}
+
+/// Flips a bit of a file.
+pub(crate) fn flip(path: &std::path::Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// What a command says, without the digests in paths.
+fn said(place: &Place, args: &[&str]) -> String {
+    pathless(&place.flow(args))
+}
+
+#[test]
+fn a_flipped_bit_in_a_file_is_told_with_its_node_and_the_way_to_make_it_again() {
+    let place = made();
+    flip(&object(&place, "precious"), 2);
+    place.flow(&["show", "one"]).exits(0);
+    assert_snapshot!(said(&place, &["output", "one", "make.file"]), @"");
+    assert_snapshot!(said(&place, &["rerun", "one", "count"]), @"");
+    place.flow(&["rerun", "one", "make"]).exits(0);
+    assert_eq!(place.flow(&["output", "one", "make.file"]).exits(0).stdout, "precious\n");
+    place.flow(&["rerun", "one", "count"]).exits(0);
+}
+
+#[test]
+fn a_missing_payload_is_told_with_its_node() {
+    let place = made();
+    std::fs::remove_file(object(&place, "\"1 2 3")).unwrap();
+    assert_snapshot!(said(&place, &["output", "one", "text"]), @"");
+    place.flow(&["rerun", "one", "text"]).exits(0);
+    place.flow(&["output", "one", "text"]).exits(0);
+}
+
+#[test]
+fn an_open_run_makes_again_what_it_still_needs() {
+    let place = Place::with(&format!(
+        "{MADE}[nodes.gate]\nstage = \"command\"\ninputs = {{ n = \"count.n\", file = \"make.file\" }}\n\
+         with = {{ shell = \"test -e $DIR/open\", env = {{ DIR = \"{{{{ workflow.dir }}}}\" }} }}\n"
+    ));
+    place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(1);
+    std::fs::remove_file(object(&place, "precious")).unwrap();
+    place.write("open", "");
+    let done = place.flow(&["resume", "one"]).exits(0);
+    assert!(done.stderr.contains("make runs again"), "{done}");
+}
+
+#[test]
+fn a_flipped_bit_in_a_journal_is_told_with_its_place_by_every_command() {
+    let place = made();
+    flip(&place.path(".flow/runs/one/journal"), 900);
+    assert_snapshot!(place.flow(&["show", "one"]), @"");
+    for args in [["output", "one"].as_slice(), &["resume", "one"], &["rerun", "one", "make"]] {
+        let done = place.flow(args).exits(4);
+        assert!(done.stderr.contains("runs/one/journal is damaged at byte"), "{done}");
+        assert!(done.stderr.contains("flow verify"), "{done}");
+    }
+    assert_snapshot!(place.flow(&["runs"]), @"");
+}
+
+#[test]
+fn an_emptied_manifest_is_told_by_every_command() {
+    let place = made();
+    place.write(".flow/runs/one/manifest.json", "");
+    assert_snapshot!(place.flow(&["show", "one"]), @"");
+    for args in [["output", "one"].as_slice(), &["resume", "one"], &["rerun", "one", "make"]] {
+        let done = place.flow(args).exits(4);
+        assert!(done.stderr.contains("manifest.json is damaged at byte 0"), "{done}");
+    }
+}
+
+#[test]
+fn one_damaged_run_keeps_no_other_from_going_on() {
+    let place = made();
+    place.flow(&["run", "flow.toml", "--run-id", "two"]).exits(0);
+    flip(&place.path(".flow/runs/one/journal"), 900);
+    let listed = place.flow(&["runs"]).exits(0);
+    assert!(listed.stdout.contains("two") && !listed.stdout.contains("one "), "{listed}");
+    let found = place.flow(&["verify", "--json"]).exits(1).json();
+    let of: Vec<&str> =
+        found["findings"].as_array().unwrap().iter().filter_map(|f| f["run"].as_str()).collect();
+    assert_eq!(of, ["one"]);
+    let _: Done = place.flow(&["rerun", "two", "count"]).exits(0);
+}
