@@ -54,7 +54,7 @@ impl Disk {
         assert!(mount(device, &root), "{} is mounted again", root.display());
     }
 
-    /// Removes everything.
+    /// Removes everything, for good: no power cut brings back what an earlier point has left.
     pub(crate) fn clear(&self) {
         let root = self.root();
         fs::create_dir_all(&root).unwrap();
@@ -63,6 +63,9 @@ impl Disk {
             if path.is_dir() && !path.ends_with("lost+found") {
                 fs::remove_dir_all(path).unwrap();
             }
+        }
+        if self.device.is_some() {
+            assert!(run(Command::new("sync").arg("-f").arg(self.root())), "the disk is synced");
         }
     }
 }

@@ -32,10 +32,12 @@ impl Tools {
     }
 }
 
-/// A folder in memory, where there is one: the witnesses are not on the disk under test.
+/// A folder in memory, where there is one with enough room: the witnesses are not on the disk under
+/// test.
 pub(crate) fn memory() -> PathBuf {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+    let room = rustix::fs::statvfs(memory).map_or(0, |fs| fs.f_bavail * fs.f_frsize);
+    if room > 1 << 30 { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 fn compile(source: &str, target: &Path, options: &[&str]) {
