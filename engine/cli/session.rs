@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) json: bool,
     /// How much is told.
     pub(crate) verbosity: Verbosity,
+    /// Starts external programs.
+    pub(crate) spawner: Spawner,
     /// The store that was named on the command line.
     store: Option<PathBuf>,
 }
@@ -58,6 +60,7 @@ impl Session {
                 (false, 0) => Verbosity::Normal,
                 (false, _) => Verbosity::Verbose,
             },
+            spawner: Spawner::new(),
             store: global.store.clone(),
         }
     }
@@ -65,6 +68,7 @@ impl Session {
     /// The same, telling failures alone, and nothing on stdout.
     pub(crate) fn silent(&self) -> Self {
         Self {
+            spawner: self.spawner.clone(),
             out: Arc::clone(&self.out),
             stdout: self.stdout,
             stderr: self.stderr,
@@ -74,9 +78,9 @@ impl Session {
         }
     }
 
-    /// All stages, with a new starter of programs that starts with the first of them.
+    /// All stages; their programs are started by this invocation's one starter.
     pub(crate) fn catalog(&self) -> Catalog {
-        flow_stages::catalog(Spawner::new())
+        flow_stages::catalog(self.spawner.clone())
     }
 
     /// The store, which must be there.

@@ -11,7 +11,7 @@ use crate::engine::CLASSES;
 use crate::point::{Action, Dice, Fault, Plant, Point};
 use crate::shape::{self, Shape};
 use crate::story::{self, Story};
-use crate::tools::{TOOLS, memory};
+use crate::tools::{Tools, memory};
 
 /// So many points are lived through at once.
 const WORKERS: usize = 2;
@@ -19,7 +19,7 @@ const WORKERS: usize = 2;
 /// A kind of points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
-    /// No fault at all.
+    /// No fault at all: what is seen then is no crash's doing.
     None,
     /// Killed before a durable call.
     Kill,
@@ -86,13 +86,15 @@ impl Campaign {
 
     /// Tries all points.
     pub(crate) fn run(self) -> Report {
-        let known: Vec<Known> = shape::all(&TOOLS.stage()).into_iter().map(known).collect();
+        let tools = Tools::new();
+        let shapes = shape::all(&tools.stage()).into_iter();
+        let known: Vec<Known> = shapes.map(|shape| known(&tools, shape)).collect();
         let mut points = self.points(&known);
         points.reverse();
         let (points, report) = (Mutex::new(points), Mutex::new(Report::default()));
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
-                scope.spawn(|| work(&known, &points, &report));
+                scope.spawn(|| work(&tools, &known, &points, &report));
             }
         });
         report.into_inner().unwrap()
@@ -116,6 +118,12 @@ impl Campaign {
         }
         points
     }
+}
+
+/// What a point is called, such as `chain: kill at call 117`.
+fn name(shape: &Shape, point: &Point) -> String {
+    let faults: Vec<String> = point.faults.iter().map(Fault::to_string).collect();
+    format!("{}: {}{}", shape.name, faults.join(", "), if point.power { ", power cut" } else { "" })
 }
 
 fn faults(mode: Mode, call: u64, known: &Known, dice: &mut Dice) -> Vec<Fault> {
@@ -151,9 +159,9 @@ fn faults(mode: Mode, call: u64, known: &Known, dice: &mut Dice) -> Vec<Fault> {
     }
 }
 
-fn known(shape: Shape) -> Known {
+fn known(tools: &Tools, shape: Shape) -> Known {
     let point = Point { shape: 0, faults: Vec::new(), power: false, plant: None };
-    let story = live(&shape, &point, &Disk::folder());
+    let story = live(tools, &shape, &point, &Disk::folder());
     let calm = Calm::of(&story);
     let found = check::violations(&story, &calm, &shape, &point);
     assert!(found.is_empty(), "{} without faults: {found:#?}", shape.name);
@@ -161,12 +169,17 @@ fn known(shape: Shape) -> Known {
     Known { calls: first.calls, took: first.took, shape, calm }
 }
 
-fn live(shape: &Shape, point: &Point, disk: &Disk) -> Story {
+fn live(tools: &Tools, shape: &Shape, point: &Point, disk: &Disk) -> Story {
     let folder = tempfile::Builder::new().prefix("rig-point-").tempdir_in(memory()).unwrap();
-    story::live(shape, point, disk, folder.path())
+    story::live(tools, shape, point, disk, folder.path())
 }
 
-fn work(known: &[Known], points: &Mutex<Vec<(Mode, Point)>>, report: &Mutex<Report>) {
+fn work(
+    tools: &Tools,
+    known: &[Known],
+    points: &Mutex<Vec<(Mode, Point)>>,
+    report: &Mutex<Report>,
+) {
     let plain = Disk::folder();
     let mut powered = None;
     loop {
@@ -182,7 +195,7 @@ fn work(known: &[Known], points: &Mutex<Vec<(Mode, Point)>>, report: &Mutex<Repo
             report.lock().unwrap().skipped += 1;
             continue;
         };
-        let story = live(shape, &point, disk);
+        let story = live(tools, shape, &point, disk);
         let found = check::violations(&story, calm, shape, &point);
         report.lock().unwrap().add(mode, shape, &point, &story, &found);
     }
@@ -200,26 +213,15 @@ impl Report {
             *self.missed.entry(mode).or_default() += 1;
         }
         if !found.is_empty() {
-            let faults: Vec<String> = point.faults.iter().map(Fault::to_string).collect();
-            let power = if point.power { ", power cut" } else { "" };
             let short = |what: &String| what.chars().take(400).collect::<String>();
             let list = found.iter().take(6).map(short).collect::<Vec<_>>().join("\n    ");
-            self.violations.push(format!(
-                "{}: {}{power}\n    {list}",
-                shape.name,
-                faults.join(", ")
-            ));
+            self.violations.push(format!("{}\n    {list}", name(shape, point)));
         }
     }
 
     /// Number of crash points at which something happened.
     pub(crate) fn crashes(&self) -> usize {
         self.hits.values().sum()
-    }
-
-    /// Points at which an invariant did not hold.
-    pub(crate) fn violations(&self) -> &[String] {
-        &self.violations
     }
 
     /// Asserts that every invariant held at every point, and that there were points.
@@ -236,14 +238,20 @@ impl Report {
         );
     }
 
-    /// Asserts that a planted bug was found.
+    /// Asserts that a planted bug was found, and says where.
     #[track_caller]
-    pub(crate) fn assert_found(&self) {
+    pub(crate) fn assert_found(&self) -> String {
         self.tell_skipped();
         assert!(
             self.skipped > 0 || !self.violations.is_empty(),
             "a planted bug was not found\n{self}"
         );
+        let first = self.violations.first().map_or("", String::as_str);
+        format!(
+            "found at {} of {} crashes, such as\n  {first}\n",
+            self.violations.len(),
+            self.crashes()
+        )
     }
 
     #[allow(clippy::print_stderr, reason = "what was not tried must be seen")]

@@ -1,7 +1,7 @@
 //! The crash campaign at length: `cargo bench --bench crashes -- --points 10000 --seed 7`.
 //!
 //! Prints what was tried, by kind and by class of durable call, and every point at which an
-//! invariant did not hold; then its exit code is 1. The short form is `tests/faults/main.rs`.
+//! invariant did not hold; then it fails. The short form is `tests/faults/main.rs`.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod campaign;
@@ -14,15 +14,15 @@ mod shape;
 mod story;
 mod tools;
 
-use std::process::ExitCode;
 use std::time::Instant;
 
 use campaign::{Campaign, Mode};
 use point::Plant;
 
 /// Shares of the kinds of points, in percent.
-const MIX: [(Mode, usize); 8] = [
-    (Mode::Kill, 22),
+const MIX: [(Mode, usize); 9] = [
+    (Mode::None, 1),
+    (Mode::Kill, 21),
     (Mode::Torn, 8),
     (Mode::KillAgain, 12),
     (Mode::Random, 14),
@@ -32,7 +32,7 @@ const MIX: [(Mode, usize); 8] = [
     (Mode::Power, 22),
 ];
 
-fn main() -> ExitCode {
+fn main() {
     let points = argument("--points").unwrap_or(2_000);
     let seed = argument("--seed").unwrap_or(1);
     println!("{points} points, seed {seed}");
@@ -45,18 +45,16 @@ fn main() -> ExitCode {
     println!("took {} s", begin.elapsed().as_secs());
     planted("records late", Campaign::new(seed).with(Mode::Kill, 200).planted(Plant::Late));
     planted("no syncs", Campaign::new(seed).with(Mode::Power, 50).planted(Plant::NoSync));
-    if report.violations().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    report.assert_clean();
 }
 
 /// The rig must find a bug that it has planted itself.
 fn planted(name: &str, campaign: Campaign) {
     let report = campaign.run();
-    println!("planted, {name}: found at {} points, such as", report.violations().len());
-    report.violations().iter().take(1).for_each(|violation| println!("  {violation}"));
-    report.assert_found();
+    print!("planted, {name}: {}", report.assert_found());
 }
 
 fn argument(name: &str) -> Option<u64> {
-    let mut arguments = std::env::args().skip_while(|argument| argument != name);
-    arguments.nth(1).and_then(|value| value.parse().ok())
+    let value = std::env::args().skip_while(|argument| argument != name).nth(1)?;
+    value.parse().ok()
 }

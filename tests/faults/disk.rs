@@ -6,19 +6,20 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::tools::{TOOLS, memory};
+use crate::tools::{Tools, memory};
 
 /// A place for stores.
 pub(crate) struct Disk {
     folder: TempDir,
-    /// The file system in a file, if there is one.
-    image: Option<PathBuf>,
+    /// The loop device of the file system, if there is one. It stays the same for good: one that is
+    /// given back at each unmount may be another process's in the next instant.
+    device: Option<PathBuf>,
 }
 
 impl Disk {
     /// A folder in memory.
     pub(crate) fn folder() -> Self {
-        Self { folder: fresh(), image: None }
+        Self { folder: fresh(), device: None }
     }
 
     /// An ext4 file system in a file in memory; `None` where it cannot be mounted, which takes root
@@ -28,15 +29,14 @@ impl Disk {
         let image = folder.path().join("image");
         fs::create_dir(folder.path().join("mount")).unwrap();
         fs::File::create(&image).and_then(|file| file.set_len(192 << 20)).unwrap();
-        let made = run(Command::new("mkfs.ext4")
-            .args(["-q", "-F", "-E", "lazy_itable_init=1"])
-            .arg(&image));
-        let mut disk = Self { folder, image: None };
-        if made && mount(&image, &disk.root()) {
-            disk.image = Some(image);
-            return Some(disk);
+        let mut format = Command::new("mkfs.ext4");
+        format.args(["-q", "-F", "-E", "lazy_itable_init=1"]).arg(&image);
+        let mut disk = Self { folder, device: None };
+        if !run(&mut format) {
+            return None;
         }
-        None
+        disk.device = attach(&image);
+        mount(disk.device.as_deref()?, &disk.root()).then_some(disk)
     }
 
     /// The folder in which a store is to be made.
@@ -46,15 +46,15 @@ impl Disk {
 
     /// Ends the file system without writing what was not synced, and begins again with what is on
     /// the disk.
-    pub(crate) fn cut_power(&self) {
-        let Some(image) = &self.image else { return };
+    pub(crate) fn cut_power(&self, tools: &Tools) {
+        let Some(device) = &self.device else { return };
         let root = self.root();
-        assert!(run(Command::new(TOOLS.stage()).arg("cut").arg(&root)), "the power can be cut");
+        assert!(run(Command::new(tools.stage()).arg("cut").arg(&root)), "the power can be cut");
         assert!(unmount(&root), "{} is busy", root.display());
-        assert!(mount(image, &root), "{} is mounted again", root.display());
+        assert!(mount(device, &root), "{} is mounted again", root.display());
     }
 
-    /// Removes everything.
+    /// Removes everything, for good: no power cut brings back what an earlier point has left.
     pub(crate) fn clear(&self) {
         let root = self.root();
         fs::create_dir_all(&root).unwrap();
@@ -64,13 +64,17 @@ impl Disk {
                 fs::remove_dir_all(path).unwrap();
             }
         }
+        if self.device.is_some() {
+            assert!(run(Command::new("sync").arg("-f").arg(self.root())), "the disk is synced");
+        }
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if self.image.is_some() {
+        if let Some(device) = &self.device {
             unmount(&self.root());
+            run(Command::new("losetup").arg("-d").arg(device));
         }
     }
 }
@@ -79,9 +83,17 @@ fn fresh() -> TempDir {
     tempfile::Builder::new().prefix("rig-disk-").tempdir_in(memory()).unwrap()
 }
 
-fn mount(image: &Path, root: &Path) -> bool {
-    // Another process may take the same free loop device.
-    (0..10).any(|_| run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(root)))
+fn attach(image: &Path) -> Option<PathBuf> {
+    // Another process may take the same free device at the same time.
+    (0..10).find_map(|_| {
+        let output = Command::new("losetup").args(["-f", "--show"]).arg(image).output().ok()?;
+        let name = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| PathBuf::from(name.trim()))
+    })
+}
+
+fn mount(device: &Path, root: &Path) -> bool {
+    run(Command::new("mount").arg(device).arg(root))
 }
 
 /// The last process that died may hold the file system for an instant.

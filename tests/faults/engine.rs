@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::point::{Fault, Plant};
-use crate::tools::TOOLS;
+use crate::tools::Tools;
 
 /// An invocation that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,7 +27,8 @@ pub(crate) const CLASSES: [&str; 10] = [
 ];
 
 /// Where the witnesses of one point are, and what its engines get.
-pub(crate) struct Bench {
+pub(crate) struct Bench<'a> {
+    pub(crate) tools: &'a Tools,
     pub(crate) folder: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) plant: Option<Plant>,
@@ -50,7 +51,7 @@ pub(crate) struct Done {
     pub(crate) took: Duration,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// The ledger of the programs.
     pub(crate) fn ledger(&self) -> PathBuf {
         self.folder.join("ledger")
@@ -87,7 +88,7 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flow"));
         command.arg("--store").arg(&self.store).args(args).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
-        command.env("LD_PRELOAD", TOOLS.shim()).env("RIG_STORE", &self.store);
+        command.env("LD_PRELOAD", self.tools.shim()).env("RIG_STORE", &self.store);
         command.env("RIG_ACTION", format!("{action}{plant}")).env("RIG_AT", call.to_string());
         command.env("RIG_COUNTS", counts).env("RIG_LEDGER", self.ledger());
         command.env("RIG_LOCKS", self.folder.join("locks")).env_remove("FLOW_STORE");

@@ -7,6 +7,7 @@
 //!
 //! Faults come from a library in C that is loaded into the engine ([`tools`]): there is no hook in
 //! `flow` itself, and what is tested is the binary that people use.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends where it stands")]
 
 mod campaign;
@@ -15,6 +16,7 @@ mod disk;
 mod engine;
 mod ledger;
 mod point;
+mod sees;
 mod shape;
 mod story;
 mod tools;

@@ -1,27 +1,26 @@
 //! The two programs in C: the library that is loaded into the engine, and the program behind every
-//! node. They are compiled once per process.
+//! node.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-/// What was compiled, in a folder that lasts as long as the process.
+/// What was compiled, in a folder that goes with it.
 pub(crate) struct Tools {
     folder: TempDir,
 }
 
-/// The tools, compiled at first use.
-pub(crate) static TOOLS: LazyLock<Tools> = LazyLock::new(|| {
-    let folder = tempfile::Builder::new().prefix("rig-tools-").tempdir_in(memory()).unwrap();
-    let tools = Tools { folder };
-    compile("shim.c", &tools.shim(), &["-shared", "-fPIC", "-ldl", "-pthread"]);
-    compile("stage.c", &tools.stage(), &[]);
-    tools
-});
-
 impl Tools {
+    /// Compiles both.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("rig-tools-").tempdir_in(memory()).unwrap();
+        let tools = Self { folder };
+        compile("shim.c", &tools.shim(), &["-shared", "-fPIC", "-ldl", "-pthread"]);
+        compile("stage.c", &tools.stage(), &[]);
+        tools
+    }
+
     /// The library to preload.
     pub(crate) fn shim(&self) -> PathBuf {
         self.folder.path().join("shim.so")
@@ -33,10 +32,12 @@ impl Tools {
     }
 }
 
-/// A folder in memory, where there is one: the witnesses are not on the disk under test.
+/// A folder in memory, where there is one with enough room: the witnesses are not on the disk under
+/// test.
 pub(crate) fn memory() -> PathBuf {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+    let room = rustix::fs::statvfs(memory).map_or(0, |fs| fs.f_bavail * fs.f_frsize);
+    if room > 1 << 30 { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 fn compile(source: &str, target: &Path, options: &[&str]) {

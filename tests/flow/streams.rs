@@ -101,7 +101,7 @@ fn help_is_a_result() {
     let place = Place::new();
     let done = place.flow(&["--help"]).exits(0);
     assert!(done.stderr.is_empty());
-    assert_snapshot!(steady(&done.stdout, &place.path("")), @"
+    assert_snapshot!(steady(&done.stdout, &place.path("")), @r#"
     A durable workflow engine: typed DAGs in TOML, resumed from the last good stage
 
     Usage: flow [OPTIONS] <COMMAND>
@@ -110,14 +110,24 @@ fn help_is_a_result() {
       run  Validate a workflow file, then run it
       resume  Go on with a run from its last good stage
       rerun  Run one stage again with its recorded inputs, beside the run
+      cancel  End a run for good
+      approve  Answer what a node of a run asks
+      resolve  Say whether an effect happened whose attempt ended without an answer
+      cache  Results that other runs may take
       validate  Check workflow files without running them
       show  Show a run: states, attempts, timings, errors, outputs
       runs  List runs, newest first
       output  Write a payload to stdout or a file
       logs  Show the events and the captured output of a run
-      stages  List the stages, or explain one
+      stages  List the stages, or explain one; or print the JSON Schema of a record
       init  Make a starter project
       schema  Print the JSON Schema of workflow files, for editors
+      verify  Read every byte of the store and name what is damaged or lost
+      gc  Remove old runs, and what no run needs any more
+      export  Write one run with all its payloads into a file
+      import  Take a run from a file into the store
+      doctor  Check tools, store, secrets and limits of this machine
+      completions  Print what a shell needs to complete command lines
 
     Options:
           --store <DIR>
@@ -149,9 +159,9 @@ fn help_is_a_result() {
               Print version
 
     Exit codes: 0 succeeded, 1 failed, 2 usage, 3 invalid workflow or parameter, 4 store, 5 no such run
-    or node, 6 the run's state refuses, 70 a bug of flow, 129, 130, 143 interrupted (the run can be
-    resumed)
-    ");
+    or node, 6 the run's state refuses, 7 only waiting is left (--no-wait), 70 a bug of flow, 129, 130,
+    143 interrupted (the run can be resumed)
+    "#);
 }
 
 #[test]

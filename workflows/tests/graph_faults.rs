@@ -21,7 +21,7 @@ outputs = { list = "list<Prop>", n = "integer", text = "string", one = "Prop" }
 "#;
 
 /// What is broken, and how.
-const FILES: [(&str, &str); 35] = [
+const FILES: [(&str, &str); 40] = [
     ("an unknown stage", "[nodes.a]\nstage = \"comand\"\n"),
     ("a reference to no node", "[nodes.a]\nstage = \"noop\"\ninputs = { x = \"mke.n\" }\n"),
     ("an order after no node", "[nodes.a]\nstage = \"noop\"\nafter = [\"mak\"]\n"),
@@ -126,6 +126,26 @@ const FILES: [(&str, &str); 35] = [
         "two keys for one list",
         "[nodes.a]\nstage = \"noop\"\nfor_each = \"make.list\"\nkey = \"{{ item.player }}\"\n[nodes.b]\nstage = \"noop\"\nfor_each = \"make.list\"\nkey = \"{{ item.line }}\"\n",
     ),
+    (
+        "pools, rates and secrets that are not declared",
+        "[nodes.a]\nstage = \"command\"\npool = \"enc\"\nrate = \"r\"\nwith = { argv = [\"true\"], env = { T = \"{{ secrets.tok }}\" } }\n",
+    ),
+    (
+        "policies that exclude each other",
+        "[nodes.a]\nstage = \"noop\"\neffect = true\ncache = \"1h\"\n[nodes.b]\nstage = \"sleep\"\nwith = { duration = \"1s\" }\neffect = true\ncache = \"forever\"\nfallback = [ { stage = \"noop\" } ]\n[nodes.c]\nstage = \"noop\"\nalways = true\ninputs = { x = \"make.n\" }\n[nodes.d]\nstage = \"noop\"\nafter = [\"c\"]\n",
+    ),
+    (
+        "stand-ins that do not fit",
+        "[nodes.a]\nstage = \"value\"\nwith = { value = 1 }\noutputs = { y = \"integer\" }\nfallback = [ { stage = \"media.slate\" }, { stage = \"sleep\", with = { duration = \"1s\" } } ]\n",
+    ),
+    (
+        "secrets that would be seen",
+        "[secrets]\ntok = { env = \"TOKEN\" }\n[nodes.a]\nstage = \"command\"\nwhen = \"secrets.tok == 'x'\"\nwith = { argv = [\"curl\", \"{{ secrets.tok }}\"], env = { T = \"{{ env.TOKEN }}\" } }\n",
+    ),
+    (
+        "the end of the run before it",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo\", \"{{ run.status }}\"] }\n",
+    ),
 ];
 
 #[test]
@@ -156,7 +176,7 @@ fn every_fault_of_a_graph_has_its_place_and_its_way_out() {
     // The loader refuses unknown time zones and paths that leave their folder first; definitions
     // that are made in Rust can have them.
     let all: BTreeSet<String> =
-        (101..=125).filter(|n| *n != 121 && *n != 122).map(|n| format!("W{n}")).collect();
+        (101..=129).filter(|n| *n != 121 && *n != 122).map(|n| format!("W{n}")).collect();
     let seen: BTreeSet<String> = codes.into_iter().map(str::to_owned).collect();
     assert_eq!(all.difference(&seen).collect::<Vec<_>>(), Vec::<&String>::new());
 }

@@ -176,6 +176,10 @@ fn block_on(
         });
         let ending = runner.drive(opened, observers, receiver).await;
         listener.abort();
+        if !matches!(ending, Ok(Ending::Finished(_) | Ending::Waiting)) {
+            // What still runs may not be on record: it must be gone before anybody resumes the run.
+            env.spawner.kill_all().await;
+        }
         ending.map_err(|error: RunError| error.into())
     });
     // Whatever is left is work that was given up: nobody waits for its result.

@@ -5,6 +5,7 @@
 mod harness;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use flow_core::error::ErrorClass;
 use flow_core::run::Ending;
@@ -334,6 +335,19 @@ fn a_wait_ends_by_itself_and_a_question_by_an_answer() {
     let told = harness.told();
     assert_eq!(told.iter().filter(|line| line.starts_with("waiting ")).count(), 2);
     assert_eq!(told.iter().filter(|line| *line == "attempt_started nap").count(), 1);
+}
+
+#[test]
+fn who_does_not_wait_takes_up_waits_that_are_over_and_answers_that_are_there() {
+    let harness = workflow(WAITS);
+    assert_eq!(harness.run_without_waiting(), Ending::Waiting);
+    assert_eq!(harness.resume_without_waiting(Duration::from_secs(60)), Ending::Waiting);
+    assert_eq!(harness.executed(), Vec::<String>::new());
+    assert_eq!(harness.resume_without_waiting(Duration::from_secs(3_601)), Ending::Waiting);
+    assert_eq!(harness.executed(), ["b"]);
+    harness.post(&approve("ask", true));
+    assert_eq!(harness.resume_without_waiting(Duration::from_secs(3_602)), SUCCEEDED);
+    assert_eq!(harness.executed(), ["b", "c"]);
 }
 
 #[test]

@@ -88,7 +88,7 @@ static enum verdict pass(enum class c) {
     static type (*real)(__VA_ARGS__); \
     if (!real) real = (type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
 
-/* The planted bug `late`: what is written to a journal arrives some milliseconds later. */
+/* The planted bug `late`: what is written to a journal arrives 20 ms later. */
 struct held { struct held *next; int fd; off_t offset; size_t size; char bytes[]; };
 static struct held *first_held, **last_held = &first_held;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -107,7 +107,7 @@ static void release(void) {
 }
 
 static void *release_later(void *unused) {
-    for (;;) { usleep(4000); release(); }
+    for (;;) { usleep(20000); release(); }
     return unused;
 }
 

@@ -10,14 +10,14 @@ use flow_core::error::{ErrorClass, StageError};
 use flow_core::graph::{Graph, check};
 use flow_core::id::RunId;
 use flow_core::run::manifest::Manifest;
-use flow_core::run::{Ending, Event, Recorded};
+use flow_core::run::{Ending, Event, Now, Recorded};
 use flow_core::schema::Type;
 use flow_core::stage::{
     BoxFuture, Context, Draft, Drafts, Job, PortSpec, Ports, Stage, StageSpec, Wait,
 };
 use flow_core::store::Store;
 use flow_runtime::{
-    Clock as _, Observer, RunError, Runner, SystemClock, Word, open, record_generation,
+    Clock, Observer, RunError, Runner, SystemClock, Word, open, record_generation,
     recorded_generation, start,
 };
 use flow_store::MemoryStore;
@@ -167,6 +167,16 @@ fn catalog(script: &Arc<Script>) -> Catalog {
         .with(Waiting { spec: spec("ask", Ports::Fixed(vec![decision])), wait: question })
 }
 
+/// A clock that is ahead by a span.
+struct Later(SystemClock, Duration);
+
+impl Clock for Later {
+    fn now(&self) -> Now {
+        let now = self.0.now();
+        Now { wall: now.wall + self.1, ..now }
+    }
+}
+
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<Vec<Recorded>>>);
 
@@ -286,6 +296,15 @@ impl Harness {
         store: Arc<dyn Store>,
         opened: flow_runtime::Opened,
     ) -> Result<Ending, RunError> {
+        self.drive_at(store, opened, Duration::ZERO)
+    }
+
+    fn drive_at(
+        &self,
+        store: Arc<dyn Store>,
+        opened: flow_runtime::Opened,
+        later: Duration,
+    ) -> Result<Ending, RunError> {
         // Paused time passes at once when nothing else is to be done: waits cost nothing.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -293,7 +312,7 @@ impl Harness {
             .build()
             .unwrap();
         let (_keep, control) = tokio::sync::mpsc::unbounded_channel();
-        let runner = Runner { store, clock: Arc::new(SystemClock::start()) };
+        let runner = Runner { store, clock: Arc::new(Later(SystemClock::start(), later)) };
         runtime.block_on(runner.drive(opened, vec![Box::new(self.notes.clone())], control))
     }
 
@@ -322,6 +341,14 @@ impl Harness {
             start(&store, self.run.clone(), Arc::clone(&self.graph), self.manifest(), "").unwrap();
         opened.leave_waits();
         self.drive(store, opened).unwrap()
+    }
+
+    /// Resumes as if so long had passed since, and leaves when only waiting is left.
+    pub(crate) fn resume_without_waiting(&self, later: Duration) -> Ending {
+        let store: Arc<dyn Store> = self.store.clone();
+        let mut opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest()).unwrap();
+        opened.leave_waits();
+        self.drive_at(store, opened, later).unwrap()
     }
 
     /// Resumes with all results open again.
