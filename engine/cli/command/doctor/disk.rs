@@ -66,10 +66,10 @@ fn kind(kind: Kind) -> Option<Check> {
             format!("the store is on {name}, whose locks and syncs cannot be relied on"),
             "keep the store on a local disk, with --store or FLOW_STORE",
         )),
-        Kind::Memory => Some(Check::warning(
+        // Nobody puts a store there by accident, and nothing but a restart takes it away.
+        Kind::Memory => Some(Check::ok(
             "file system",
             "the store is in memory, and gone after a restart of the machine",
-            "keep the store on a disk, with --store or FLOW_STORE",
         )),
         Kind::Local => None,
     }
@@ -119,13 +119,13 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn stores_on_a_network_or_in_memory_are_warned_of() {
+    fn stores_on_a_network_are_warned_of_and_those_in_memory_are_told() {
         for (number, name) in [(0x6969, "NFS"), (0xff53_4d42, "SMB"), (0x0102_1997, "9p")] {
             let check = kind(of_number(number)).expect("a warning");
             assert!(check.message.contains(name), "{check:?}");
         }
-        let memory = kind(of_number(0x0102_1994)).expect("a warning");
-        assert!(memory.message.contains("memory"), "{memory:?}");
+        let memory = kind(of_number(0x0102_1994)).expect("it is told");
+        assert!(memory.level == Level::Ok && memory.message.contains("memory"), "{memory:?}");
         // ext4, XFS, Btrfs.
         for number in [0xef53, 0x5846_5342, 0x9123_683e] {
             assert_eq!(kind(of_number(number)), None);
