@@ -21,7 +21,7 @@ use crate::checkpoints::Checkpoints;
 use crate::files::{check_name, if_there};
 use crate::journal::{DiskJournal, JournalFile, Observer};
 use crate::layout::Layout;
-use crate::lease::{self, Lease, Refusal};
+use crate::lease::{self, Refusal, RunLease};
 use crate::objects::Objects;
 use crate::payloads::RecentPayloads;
 use crate::run_index::RunIndex;
@@ -164,7 +164,7 @@ impl DiskStore {
     pub(crate) fn open_journal(&self, run: &RunId) -> Result<DiskJournal, StoreError> {
         self.require_run(run)?;
         let path = self.layout.journal(run);
-        let lease = Lease::take(&self.layout.lock(run)).map_err(|refusal| match refusal {
+        let lease = RunLease::take(&self.layout.run(run)).map_err(|refusal| match refusal {
             Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
             Refusal::Failed(error) => error,
         })?;

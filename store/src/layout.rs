@@ -218,5 +218,7 @@ fn create_durably(root: &Path) -> Result<(), StoreError> {
 pub(crate) const JOURNAL: &str = "journal";
 /// Name of a run's lock file in its folder.
 pub(crate) const LOCK: &str = "lock";
+/// Name of the file that is locked while programs of a run may live, in its folder.
+pub(crate) const PROGRAMS: &str = "programs";
 /// Name of the folder in a run's folder where other processes leave commands.
 pub(crate) const INBOX: &str = "inbox";

@@ -4,21 +4,57 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flow_core::store::StoreError;
 use jiff::Timestamp;
 
+use crate::layout::{LOCK, PROGRAMS};
 use crate::{files, platform};
 
 /// A process that only asks who has the lock holds it for microseconds; so often it is asked again.
-const TRIES: u32 = 10;
+/// So does a child of a process that was killed, until it has become another program.
+const PATIENCE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long the programs of a process that died are waited for. They have five seconds to end in
+/// good order before they are killed.
+const PROGRAMS_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The longest note of a holder that is read.
 const NOTE_MAX: u64 = 1024;
 
-/// The right to append to a run's journal. Given free when dropped.
+/// The right to drive a run: to append to its journal, and to start programs for it. The second
+/// lock is shared with whoever ends the programs should this process die, so that the run cannot
+/// be taken up while one of them lives.
+#[derive(Debug)]
+pub(crate) struct RunLease {
+    programs: File,
+    _lease: Lease,
+}
+
+impl RunLease {
+    /// Takes both locks in the folder of a run, the second as soon as the programs of a process
+    /// that died have ended.
+    pub(crate) fn take(folder: &Path) -> Result<Self, Refusal> {
+        let lease = Lease::take(&folder.join(LOCK))?;
+        let path = folder.join(PROGRAMS);
+        let programs = open_lock(&path)?;
+        if !lock_within(&programs, &path, PROGRAMS_PATIENCE)? {
+            return Err(Refusal::Held(
+                "programs of a process that died, which have not ended yet".to_owned(),
+            ));
+        }
+        Ok(Self { programs, _lease: lease })
+    }
+
+    /// The second lock once more: it is free when all its descriptors are closed.
+    pub(crate) fn share_programs(&self) -> std::io::Result<File> {
+        self.programs.try_clone()
+    }
+}
+
+/// The right to a run's folder. Given free when dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
     _file: File,
@@ -37,27 +73,9 @@ impl Lease {
     /// Takes the lock at `path`, and leaves a note there for whoever finds it taken.
     pub(crate) fn take(path: &Path) -> Result<Self, Refusal> {
         let failed = |error| Refusal::Failed(StoreError::io("lock", path)(error));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
-        let mut tries = 0;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if tries < TRIES => {
-                    tries += 1;
-                    std::thread::sleep(PAUSE);
-                }
-                Err(TryLockError::WouldBlock) => return Err(Refusal::Held(note(&mut file))),
-                Err(TryLockError::Error(error)) if platform::lacks_locks(&error) => {
-                    return Err(Refusal::Failed(StoreError::NoLocks(path.to_owned())));
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-            }
+        let mut file = open_lock(path)?;
+        if !lock_within(&file, path, PATIENCE)? {
+            return Err(Refusal::Held(note(&mut file)));
         }
         if file.metadata().map_err(failed)?.nlink() == 0 {
             return Err(failed(std::io::ErrorKind::NotFound.into()));
@@ -70,6 +88,36 @@ impl Lease {
         );
         file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).map_err(failed)?;
         Ok(Self { _file: file })
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File, Refusal> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|error| Refusal::Failed(StoreError::io("lock", path)(error)))
+}
+
+/// Locks a file; `false` if others keep it locked for as long as `patience`.
+fn lock_within(file: &File, path: &Path, patience: Duration) -> Result<bool, Refusal> {
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if begin.elapsed() < patience => {
+                std::thread::sleep(PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) if platform::lacks_locks(&error) => {
+                return Err(Refusal::Failed(StoreError::NoLocks(path.to_owned())));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(Refusal::Failed(StoreError::io("lock", path)(error)));
+            }
+        }
     }
 }
 
@@ -130,6 +178,28 @@ mod tests {
                 Lease::take(&path).expect("only readers compete");
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn a_run_is_taken_up_when_the_programs_of_its_last_process_have_ended() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let lease = RunLease::take(dir.path()).expect("both are free");
+        let starter = lease.share_programs().expect("a descriptor");
+        drop(lease);
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let taker = scope.spawn(|| {
+                RunLease::take(dir.path()).expect("the programs end");
+                ended.load(std::sync::atomic::Ordering::SeqCst)
+            });
+            // The taker has the first lock and waits for the second.
+            while holder(&dir.path().join(LOCK)).expect("an answer").is_none() {
+                std::thread::yield_now();
+            }
+            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+            drop(starter);
+            assert!(taker.join().expect("no panic"), "it was taken up too early");
         });
     }
 }

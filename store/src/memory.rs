@@ -163,6 +163,10 @@ impl Core {
 }
 
 impl Journal for MemoryJournal {
+    fn programs_lock(&self) -> Result<Option<std::fs::File>, StoreError> {
+        Ok(None)
+    }
+
     fn append(
         &mut self,
         records: &[Recorded],

@@ -15,8 +15,8 @@ use crate::files::{
     check_name, discard, ensure_dir, if_there, sync_dir, write_all_synced, write_synced_with,
 };
 use crate::journal::{self, JournalFile};
-use crate::layout::{INBOX, JOURNAL, LOCK, Layout};
-use crate::lease::{Lease, Refusal};
+use crate::layout::{INBOX, JOURNAL, LOCK, Layout, PROGRAMS};
+use crate::lease::{Refusal, RunLease};
 use crate::tmp::TmpSpace;
 
 /// The modes of recorded files, before the mask of the process.
@@ -30,7 +30,7 @@ pub(crate) fn create(
     tmp: &TmpSpace,
     run: &RunId,
     files: &[(&str, &[u8])],
-) -> Result<Lease, StoreError> {
+) -> Result<RunLease, StoreError> {
     let target = layout.run(run);
     if target.exists() {
         return Err(StoreError::RunExists(run.clone()));
@@ -69,14 +69,14 @@ fn fill(
     run: &RunId,
     files: &[(&str, &[u8])],
     created_at: Timestamp,
-) -> Result<Lease, StoreError> {
+) -> Result<RunLease, StoreError> {
     ensure_dir(folder)?;
     ensure_dir(&folder.join(INBOX))?;
     files.iter().try_for_each(|(name, _)| check_file_name(name))?;
     let header = journal::Header::new(run, created_at).1;
     let all = files.iter().copied().chain([(JOURNAL, &header[..])]);
     write_all_synced(all.map(|(name, content)| (folder.join(name), content)))?;
-    let lease = Lease::take(&folder.join(LOCK)).map_err(|refusal| match refusal {
+    let lease = RunLease::take(folder).map_err(|refusal| match refusal {
         Refusal::Failed(error) => error,
         Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
     })?;
@@ -87,7 +87,7 @@ fn fill(
 /// Refuses names that a recorded file cannot have.
 pub(crate) fn check_file_name(name: &str) -> Result<(), StoreError> {
     check_name(name)?;
-    if [JOURNAL, LOCK, INBOX].contains(&name) {
+    if [JOURNAL, LOCK, PROGRAMS, INBOX].contains(&name) {
         let source = io::Error::new(io::ErrorKind::InvalidInput, "the store uses this name itself");
         return Err(StoreError::io("use", name)(source));
     }

@@ -136,13 +136,11 @@ impl Telling<'_> {
         code
     }
 
-    /// What is to happen between a crash and the next invocation. What is being ended is waited
-    /// for, unless `RIG_AT_ONCE` is set: see "Not covered" in docs/faults.md.
+    /// What is to happen between a crash and the next invocation: nothing, unless the power is cut.
+    /// It is for the engine to wait for what is still being ended.
     fn settle(&self) {
         if self.point.power {
             self.cut();
-        } else if std::env::var_os("RIG_AT_ONCE").is_none() {
-            self.bench.survivors();
         }
     }
 

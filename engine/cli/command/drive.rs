@@ -152,6 +152,11 @@ fn block_on(
     word: Option<Control>,
 ) -> Result<Ending, Failure> {
     let runtime = runtime()?;
+    if let Some(lock) = opened.programs_lock()? {
+        // Should this process die, nobody takes the run up before its programs have ended.
+        let operation = "share a lock with the process that starts programs";
+        env.spawner.hold(lock).map_err(|source| Failure::System { operation, source })?;
+    }
     let runner = Runner { store: Arc::clone(store), clock: Arc::new(SystemClock::start()) };
     let (sender, receiver) = mpsc::unbounded_channel();
     if let Some(word) = word {

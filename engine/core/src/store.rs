@@ -204,6 +204,13 @@ pub trait Journal: Send {
     /// # Errors
     /// Damage before the last record, or failure to read.
     fn replay(&self) -> Result<Vec<Recorded>, StoreError>;
+
+    /// A lock for whoever starts programs for this run and may outlive this process: while it is
+    /// kept open, nobody else can take the run up. `None` where no other process could.
+    ///
+    /// # Errors
+    /// A system without a free descriptor.
+    fn programs_lock(&self) -> Result<Option<std::fs::File>, StoreError>;
 }
 
 /// Makes a journal durable.

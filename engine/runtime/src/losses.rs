@@ -32,10 +32,10 @@ pub(crate) fn lost_tasks(
     Ok(search.lost)
 }
 
-/// As [`lost_tasks`], of what one task takes as input.
+/// The tasks whose missing or damaged outputs one task takes as input, with what is wrong.
 ///
 /// # Errors
-/// As [`lost_tasks`].
+/// Any other failure of the store.
 pub fn lost_inputs(
     store: &dyn Store,
     run: &RunId,
@@ -47,10 +47,11 @@ pub fn lost_inputs(
     Ok(search.lost)
 }
 
-/// As [`lost_tasks`], of what a reference gives to `item`, or to whoever is no item.
+/// The tasks whose missing or damaged outputs a reference gives to `item`, or to whoever is no
+/// item, with what is wrong.
 ///
 /// # Errors
-/// As [`lost_tasks`].
+/// Any other failure of the store.
 pub fn lost_behind(
     store: &dyn Store,
     run: &RunId,

@@ -70,6 +70,14 @@ impl Opened {
         &self.state
     }
 
+    /// The lock for whoever starts programs for this run and may outlive this process.
+    ///
+    /// # Errors
+    /// A system without a free descriptor.
+    pub fn programs_lock(&self) -> Result<Option<std::fs::File>, StoreError> {
+        self.journal.programs_lock()
+    }
+
     /// Gives the run its secrets, as this invocation reads them.
     pub fn keep_secrets(&mut self, secrets: Arc<Secrets>) {
         self.secrets = secrets;

@@ -1,7 +1,7 @@
 //! What the engine and the starter process say to each other over their socket.
 //!
 //! A frame is a length, a kind and a body, all numbers little-endian. The descriptors of a
-//! [`Request::Spawn`] travel with its first byte. Both ends are always the same executable, so
+//! [`Request::Spawn`] or [`Request::Hold`] travel with its first byte. Both ends are always the same executable, so
 //! the format has no version.
 
 use std::ffi::OsString;
@@ -19,6 +19,8 @@ pub(super) enum Request {
         /// Time between SIGTERM and SIGKILL.
         grace_ms: u64,
     },
+    /// Keep a descriptor open until nothing is left.
+    Hold,
     /// Kill everything at once, now and when the socket ends.
     KillAll,
 }
@@ -118,6 +120,7 @@ const FAILED: u8 = 5;
 const EXITED: u8 = 6;
 const GONE: u8 = 7;
 const ALL_GONE: u8 = 8;
+const HOLD: u8 = 9;
 
 /// Bytes of a frame's length field.
 const LENGTH: usize = 4;
@@ -152,6 +155,9 @@ impl Request {
             Self::KillAll => {
                 out.byte(KILL_ALL);
             }
+            Self::Hold => {
+                out.byte(HOLD);
+            }
         }
         out.frame()
     }
@@ -173,6 +179,7 @@ impl Request {
             })),
             END => Self::End { id: body.number()?, grace_ms: body.number()? },
             KILL_ALL => Self::KillAll,
+            HOLD => Self::Hold,
             _ => return None,
         };
         body.0.is_empty().then_some(request)
@@ -352,7 +359,9 @@ mod tests {
 
     #[test]
     fn requests_and_replies_survive_the_way_over_the_socket() {
-        for request in [spawn(), Request::End { id: 1, grace_ms: 2 }, Request::KillAll] {
+        for request in
+            [spawn(), Request::End { id: 1, grace_ms: 2 }, Request::KillAll, Request::Hold]
+        {
             let mut inbox = request.encode();
             assert_eq!(take_frame(&mut inbox, Request::decode), Ok(Some(request)));
             assert!(inbox.is_empty());

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -39,6 +40,8 @@ struct Shared {
     /// Distinguishes this engine's programs from those of any other.
     name: String,
     link: Mutex<Option<Arc<Link>>>,
+    /// What every starter process keeps open.
+    held: Mutex<Vec<File>>,
     paths: PathCache,
 }
 
@@ -63,8 +66,24 @@ impl Spawner {
             args: args.into_iter().map(Into::into).collect(),
             name: format!("{}-{random:016x}", std::process::id()),
             link: Mutex::new(None),
+            held: Mutex::default(),
             paths: PathCache::default(),
         }))
+    }
+
+    /// Has the starter process keep a file open for as long as anything that it started lives,
+    /// also when this process has died: a lock on the file then tells that all have ended.
+    ///
+    /// # Errors
+    /// A system without a free descriptor.
+    pub fn hold(&self, lock: File) -> io::Result<()> {
+        // The link first, as in `link`.
+        let link = self.0.lock();
+        if let Some(link) = link.as_ref() {
+            link.send(&Request::Hold, vec![lock.try_clone()?.into()]);
+        }
+        self.0.held().push(lock);
+        Ok(())
     }
 
     /// Kills everything that was started, without any grace, and waits until it is gone: for an
@@ -91,6 +110,9 @@ impl Spawner {
         }
         let new = Arc::new(self.0.start()?);
         new.drive(&self.0.name);
+        for lock in self.0.held().iter() {
+            new.send(&Request::Hold, vec![lock.try_clone()?.into()]);
+        }
         *link = Some(new.clone());
         Ok(new)
     }
@@ -123,6 +145,10 @@ impl Drop for Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Link>>> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<File>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn current_link(&self) -> Option<Arc<Link>> {

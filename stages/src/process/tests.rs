@@ -510,6 +510,10 @@ fn runs_programs_until_it_is_killed() {
     runtime.expect("a runtime").block_on(async {
         let (spawner, context) = (spawner(), TestContext::new());
         let ready = std::env::var("FLOW_TEST_READY").expect("a path");
+        let lock = std::fs::File::open(std::env::var("FLOW_TEST_LOCK").expect("a path"));
+        let lock = lock.expect("the file");
+        lock.lock().expect("nobody has it");
+        spawner.hold(lock).expect("a descriptor");
         let script = format!(
             "trap '' TERM; sleep {mark} & setsid sleep {mark} & (env -i /usr/bin/setsid /bin/sleep {mark} & ) & \
              sh -c 'kill -STOP $$; sleep {mark}' & sleep 0.1; touch {ready}; sleep {mark}"
@@ -522,10 +526,12 @@ fn runs_programs_until_it_is_killed() {
 fn no_descendant_outlives_an_engine_that_is_killed() {
     let (folder, mark) = (tempfile::tempdir().expect("a folder"), mark(600));
     let ready = folder.path().join("ready");
+    let lock = std::fs::File::create(folder.path().join("lock")).expect("a file");
     let mut engine = std::process::Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "process::tests::runs_programs_until_it_is_killed", "--ignored"])
         .env("FLOW_TEST_MARK", &mark)
         .env("FLOW_TEST_READY", &ready)
+        .env("FLOW_TEST_LOCK", folder.path().join("lock"))
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("an engine");
@@ -535,10 +541,10 @@ fn no_descendant_outlives_an_engine_that_is_killed() {
     assert!(living(&mark).len() >= 4);
     engine.kill().expect("killed with SIGKILL");
     engine.wait().expect("reaped");
-    // Those that ignore SIGTERM have their grace; after it the starter process kills them.
-    while !living(&mark).is_empty() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    // Those that ignore SIGTERM have their grace; after it the starter process kills them, and
+    // gives the engine's lock free.
+    lock.lock().expect("it gets free");
+    assert!(living(&mark).is_empty());
 }
 
 #[tokio::test]

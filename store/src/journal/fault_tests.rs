@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{DiskJournal, Header, JournalFile, Observer};
-use crate::lease::Lease;
+use crate::lease::RunLease;
 use crate::testing::{finished, output, payload, run_id, started, succeeded};
 
 struct Deaf;
@@ -38,7 +38,7 @@ impl Fixture {
     }
 
     fn open(&self) -> Result<DiskJournal, StoreError> {
-        let lease = Lease::take(&self.folder.path().join("lock")).expect("nobody has it");
+        let lease = RunLease::take(self.folder.path()).expect("nobody has it");
         DiskJournal::open(self.path(), lease, Arc::new(Deaf))
     }
 

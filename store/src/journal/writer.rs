@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::frame::FrameBuilder;
 use super::{Header, JournalFile, Tip};
-use crate::lease::Lease;
+use crate::lease::RunLease;
 use crate::platform;
 
 /// Space is reserved in steps that begin with this and double up to the second.
@@ -38,7 +38,7 @@ pub(crate) struct DiskJournal {
     reserved: u64,
     reserve: u64,
     /// Given free last.
-    _lease: Lease,
+    lease: RunLease,
 }
 
 /// What the writer and its syncers share.
@@ -60,7 +60,7 @@ impl DiskJournal {
     /// rest durable, since what is read from here on leads to decisions.
     pub(crate) fn open(
         path: PathBuf,
-        lease: Lease,
+        lease: RunLease,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StoreError> {
         let file = OpenOptions::new()
@@ -86,7 +86,7 @@ impl DiskJournal {
     /// Takes over a journal that was created just now.
     pub(crate) fn fresh(
         path: PathBuf,
-        lease: Lease,
+        lease: RunLease,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StoreError> {
         let file = OpenOptions::new()
@@ -99,7 +99,7 @@ impl DiskJournal {
         Ok(Self::at(JournalFile { file, path, header }, tip, lease, observer))
     }
 
-    fn at(journal: JournalFile, tip: Tip, lease: Lease, observer: Arc<dyn Observer>) -> Self {
+    fn at(journal: JournalFile, tip: Tip, lease: RunLease, observer: Arc<dyn Observer>) -> Self {
         let shared = Arc::new(Shared {
             journal,
             observer,
@@ -116,7 +116,7 @@ impl DiskJournal {
             builder: FrameBuilder::default(),
             reserved: tip.offset,
             reserve: FIRST_RESERVE,
-            _lease: lease,
+            lease,
         }
     }
 
@@ -147,6 +147,11 @@ impl DiskJournal {
 }
 
 impl Journal for DiskJournal {
+    fn programs_lock(&self) -> Result<Option<std::fs::File>, StoreError> {
+        let cloned = self.lease.share_programs();
+        cloned.map(Some).map_err(StoreError::io("share the lock of", &self.shared.journal.path))
+    }
+
     fn append(
         &mut self,
         records: &[Recorded],

@@ -15,7 +15,7 @@ use super::package::{FORMAT, HEADER, Hashing, Header, OUTPUT, RUN, object_name};
 use crate::DiskStore;
 use crate::files::{discard, sync_dir};
 use crate::journal::{HEADER_LEN, JournalFile};
-use crate::layout::{INBOX, JOURNAL, LOCK};
+use crate::layout::{INBOX, JOURNAL, LOCK, PROGRAMS};
 use crate::tmp::unique_name;
 
 /// The mode of files in the archive.
@@ -70,7 +70,7 @@ impl DiskStore {
         let mut files = Vec::new();
         for (path, kind) in entries(&self.layout.run(run))? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or(INBOX);
-            let stays = [LOCK, INBOX].contains(&name) || name.starts_with(PRIVATE_PREFIX);
+            let stays = [LOCK, PROGRAMS, INBOX].contains(&name) || name.starts_with(PRIVATE_PREFIX);
             if kind.is_file() && !stays {
                 files.push(path);
             }

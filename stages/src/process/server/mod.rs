@@ -54,6 +54,8 @@ struct Server {
     look_again: Option<Instant>,
     pause: Duration,
     killing_all: bool,
+    /// Locks that tell others whether anything is left.
+    held: Vec<OwnedFd>,
 }
 
 impl Server {
@@ -71,6 +73,7 @@ impl Server {
             look_again: None,
             pause: ending::SHORTEST_PAUSE,
             killing_all: false,
+            held: Vec::new(),
         })
     }
 
@@ -100,6 +103,10 @@ impl Server {
         match request {
             Request::Spawn(spawn) => self.start(&spawn),
             Request::End { id, grace_ms } => self.end(id, Duration::from_millis(grace_ms)),
+            Request::Hold => {
+                // Programs that are started here do not inherit it: it came close-on-exec.
+                self.held.extend(self.link.take_descriptors().unwrap_or_default());
+            }
             Request::KillAll => {
                 self.killing_all = true;
                 let ids: Vec<u64> = self.attempts.keys().copied().collect();
