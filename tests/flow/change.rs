@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::harness::{Done, Place, is_alive, send, wait_until};
+use super::harness::{Done, Place, kill_9};
 
 /// A node that notes in the ledger that it ran.
 fn node(name: &str, rest: &str, shell: &str) -> String {
@@ -276,10 +276,7 @@ fn after_kill_9_in_the_middle_a_plain_resume_goes_on_with_the_new_file() {
     );
     let mut child = place.start(&["resume", "one", "--update"]);
     place.wait_for("pid");
-    send(&child, "-KILL");
-    child.wait().unwrap();
-    let pid = place.read("pid");
-    wait_until("the child of a killed engine is gone", || !is_alive(&pid));
+    kill_9(&mut child);
     assert_eq!(place.show("one")["status"], "interrupted");
     place.write("open", "");
     // What is on the disk by now is not adopted by itself.
@@ -352,10 +349,7 @@ fn effect() -> Place {
     );
     let mut child = place.start(&["run", "flow.toml", "--run-id", "one"]);
     place.wait_for("pid");
-    send(&child, "-KILL");
-    child.wait().unwrap();
-    let pid = place.read("pid");
-    wait_until("the child of a killed engine is gone", || !is_alive(&pid));
+    kill_9(&mut child);
     place.write("open", "");
     ran(&place);
     place

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::harness::{Place, is_alive, send, wait_until};
+use super::harness::{Place, is_alive, kill_9};
 
 /// A file with its own name, and what is given.
 fn file(name: &str, rest: &str) -> String {
@@ -380,12 +380,11 @@ with = { shell = "echo two >> $DIR/ledger; echo $$ > $DIR/pid; test -e $DIR/open
     );
     let mut child = place.start(&["run", "flow.toml", "--run-id", "one"]);
     place.wait_for("pid");
-    send(&child, "-KILL");
-    child.wait().unwrap();
+    kill_9(&mut child);
     let pid = place.read("pid");
-    wait_until("the child of a killed engine is gone", || !is_alive(&pid));
     place.write("open", "");
     place.flow(&["resume", "one"]).exits(0);
+    assert!(!is_alive(&pid), "the next attempt began beside it");
     assert_eq!(place.read("ledger"), "one\ntwo\ntwo\n");
     assert_eq!(node(&place.show("one"), "p/two")["attempts"], 2);
 }

@@ -113,6 +113,12 @@ pub(crate) fn send(child: &Child, signal: &str) {
     assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
 
+/// Kills an engine as nothing else can, and returns when it is gone. Its programs may not be yet.
+pub(crate) fn kill_9(child: &mut Child) {
+    send(child, "-KILL");
+    child.wait().unwrap();
+}
+
 /// Whether a process is alive and no zombie.
 pub(crate) fn is_alive(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));

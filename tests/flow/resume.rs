@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
-use super::harness::{Place, is_alive, send, wait_until};
+use super::harness::{Place, is_alive, kill_9};
 
 /// `count` notes every execution; `gate` fails until the file `open` is there.
 const GATED: &str = r#"
@@ -147,13 +147,12 @@ with = { shell = "echo two >> $DIR/ledger; echo $$ > $DIR/pid; test -e $DIR/open
     );
     let mut child = place.start(&["run", "flow.toml", "--run-id", "one"]);
     place.wait_for("pid");
-    send(&child, "-KILL");
-    child.wait().unwrap();
+    kill_9(&mut child);
     let pid = place.read("pid");
-    wait_until("the child of a killed engine is gone", || !is_alive(&pid));
     assert_eq!(place.show("one")["status"], "interrupted");
     place.write("open", "");
     place.flow(&["resume", "one"]).exits(0);
+    assert!(!is_alive(&pid), "the next attempt began beside it");
     assert_eq!(place.read("ledger"), "one\ntwo\ntwo\n");
     assert_eq!(place.show("one")["nodes"][1]["attempts"], 2);
 }

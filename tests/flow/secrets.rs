@@ -5,7 +5,7 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 
-use super::harness::{Done, Place, send};
+use super::harness::{Done, Place, kill_9};
 
 /// Its base64 has `+` and `/` in it, its URL and JSON forms differ from it, and it has no part that
 /// anything else could have.
@@ -258,8 +258,7 @@ with = { shell = "python3 blab.py; printf %s \"$TOKEN\" | head -c 20 >&2; test -
     let mut command = armed(&place, &["run", "flow.toml", "-v"]);
     let mut child = command.stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
     place.wait_for("begun");
-    send(&child, "-KILL");
-    child.wait().unwrap();
+    kill_9(&mut child);
     assert_eq!(leaks(&place, &all_words(&place).iter().collect::<Vec<_>>()), Vec::<String>::new());
     place.write("go", "");
     let resumed = run(&place, &["resume", "latest", "-v"]).exits(0);

@@ -1,6 +1,8 @@
 //! Every key of the language, by the place where it may stand: the one table of what is known and
 //! of what a later version will know.
 
+use flow_core::schema::CONDITION_KEYS;
+
 /// A kind of table in a workflow file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -64,48 +66,9 @@ impl Scope {
             Self::Workflow => {
                 &["name", "description", "max_parallel", "fail_fast", "deadline", "timezone"]
             }
-            Self::Param => &[
-                "type",
-                "default",
-                "enum",
-                "min",
-                "max",
-                "greater_than",
-                "less_than",
-                "min_length",
-                "max_length",
-                "pattern",
-                "format",
-                "unique",
-            ],
-            Self::Type => &[
-                "fields",
-                "type",
-                "schema",
-                "enum",
-                "min",
-                "max",
-                "greater_than",
-                "less_than",
-                "min_length",
-                "max_length",
-                "pattern",
-                "format",
-                "unique",
-            ],
-            Self::Field => &[
-                "type",
-                "enum",
-                "min",
-                "max",
-                "greater_than",
-                "less_than",
-                "min_length",
-                "max_length",
-                "pattern",
-                "format",
-                "unique",
-            ],
+            Self::Param => &PARAM_KEYS,
+            Self::Type => &TYPE_KEYS,
+            Self::Field => &FIELD_KEYS,
             Self::Defaults => &["timeout", "retry", "cache"],
             Self::Retry => &["attempts", "base", "factor", "max", "jitter", "on"],
             Self::Node => &[
@@ -148,4 +111,20 @@ impl Scope {
             _ => &[],
         }
     }
+}
+
+const CONDITIONS: usize = CONDITION_KEYS.len();
+const PARAM_KEYS: [&str; 2 + CONDITIONS] = with_conditions(&["type", "default"]);
+const TYPE_KEYS: [&str; 3 + CONDITIONS] = with_conditions(&["fields", "type", "schema"]);
+const FIELD_KEYS: [&str; 1 + CONDITIONS] = with_conditions(&["type"]);
+
+/// A table's own keys, and those of all conditions after them.
+const fn with_conditions<const N: usize>(own: &[&'static str]) -> [&'static str; N] {
+    let mut keys = [""; N];
+    let mut at = 0;
+    while at < N {
+        keys[at] = if at < own.len() { own[at] } else { CONDITION_KEYS[at - own.len()] };
+        at += 1;
+    }
+    keys
 }
