@@ -10,6 +10,7 @@ use flow_core::store::{Checkpoint, StoreError};
 
 use super::{Checkpoints, Database, Order, Shared, lock};
 use crate::cache::{Answer, Backing, Index, Place, Silence, ask};
+use crate::layout::Layout;
 
 /// So long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,32 +25,28 @@ const RETRY: Duration = Duration::from_millis(2);
 impl Checkpoints {
     /// The latest result with this key that was durable before the call.
     pub(crate) fn cached(&self, key: &Digest) -> Result<Option<Checkpoint>, StoreError> {
-        match self.locate(key)? {
-            Some(place) => match place.read(&self.shared.layout, key) {
-                Err(StoreError::Damaged { path, offset, reason }) => {
-                    tracing::warn!(path = %path.display(), offset, reason, "not taken for a result");
-                    Ok(None)
-                }
-                other => other,
-            },
-            None => Ok(None),
-        }
+        let place = match self.locate(key)? {
+            Located::Here(checkpoint) => return Ok(checkpoint),
+            Located::At(place) => place,
+        };
+        read(&self.shared.layout, &place, key)
     }
 
-    fn locate(&self, key: &Digest) -> Result<Option<Place>, StoreError> {
+    fn locate(&self, key: &Digest) -> Result<Located, StoreError> {
         self.prepare();
         self.shared.wait(self.shared.state(), |state| state.tried > 0);
         let until = Instant::now() + PATIENCE;
         loop {
             if self.shared.has_answers() {
-                return self.shared.locate(key);
+                let found = self.shared.locate(key)?;
+                return Ok(Located::Here(found.map(|(_, checkpoint)| checkpoint)));
             }
             if lock(&self.shared.unanswered).is_some_and(|pause| pause > Instant::now()) {
-                return Ok(None);
+                return Ok(Located::Here(None));
             }
             match ask(&self.shared.layout, key, until) {
-                Ok(Answer::Found(place)) => return Ok(Some(place)),
-                Ok(Answer::Nothing) => return Ok(None),
+                Ok(Answer::Found(place)) => return Ok(Located::At(place)),
+                Ok(Answer::Nothing) => return Ok(Located::Here(None)),
                 Ok(Answer::Unable) => return Ok(self.go_without("it cannot say")),
                 Err(Silence::NoWord(error)) => return Ok(self.go_without(&error.to_string())),
                 Err(Silence::Nobody) if Instant::now() > until => {
@@ -60,10 +57,10 @@ impl Checkpoints {
         }
     }
 
-    fn go_without(&self, reason: &str) -> Option<Place> {
+    fn go_without(&self, reason: &str) -> Located {
         tracing::warn!(reason, "the process with the checkpoint database gives no answer");
         *lock(&self.shared.unanswered) = Some(Instant::now() + PAUSE);
-        None
+        Located::Here(None)
     }
 
     /// Tries to open the database now.
@@ -93,7 +90,7 @@ impl Shared {
     /// What another process is told.
     pub(super) fn answer(&self, key: &Digest) -> Answer {
         match self.locate(key) {
-            Ok(Some(place)) => Answer::Found(place),
+            Ok(Some((place, _))) => Answer::Found(place),
             Ok(None) => Answer::Nothing,
             Err(error) => {
                 tracing::warn!(%error, "a question of another process has no answer");
@@ -102,20 +99,42 @@ impl Shared {
         }
     }
 
-    fn locate(&self, key: &Digest) -> Result<Option<Place>, StoreError> {
+    /// The newest result with this key, and where it stands.
+    fn locate(&self, key: &Digest) -> Result<Option<(Place, Checkpoint)>, StoreError> {
         let mut index = lock(&self.index);
         let loaded = match index.take() {
             Some(loaded) => loaded,
             None => Index::load(&self.layout, self)?,
         };
         let loaded = index.insert(loaded);
-        let found = loaded.find(&self.layout, self, key)?;
-        if found.as_ref().is_none_or(|place| matches!(place.read(&self.layout, key), Ok(Some(_)))) {
-            return Ok(found);
+        let Some(place) = loaded.find(&self.layout, self, key)? else { return Ok(None) };
+        if let Ok(Some(checkpoint)) = place.read(&self.layout, key) {
+            return Ok(Some((place, checkpoint)));
         }
         // Its run was removed, and another one may have the same.
         *loaded = Index::load(&self.layout, self)?;
-        loaded.find(&self.layout, self, key)
+        let Some(place) = loaded.find(&self.layout, self, key)? else { return Ok(None) };
+        let checkpoint = read(&self.layout, &place, key)?;
+        Ok(checkpoint.map(|checkpoint| (place, checkpoint)))
+    }
+}
+
+/// What was found of a key.
+enum Located {
+    /// By this process: the result, or that there is none.
+    Here(Option<Checkpoint>),
+    /// By another one: where it stands.
+    At(Place),
+}
+
+/// The result at a place; one that is damaged is none.
+fn read(layout: &Layout, place: &Place, key: &Digest) -> Result<Option<Checkpoint>, StoreError> {
+    match place.read(layout, key) {
+        Err(StoreError::Damaged { path, offset, reason }) => {
+            tracing::warn!(path = %path.display(), offset, reason, "not taken for a result");
+            Ok(None)
+        }
+        other => other,
     }
 }
 

@@ -13,6 +13,9 @@ use super::frame::{FRAME_HEAD, Head, MAGIC, checksum};
 use super::header::{self, HEADER_LEN, Header, u32_at};
 use crate::files::if_there;
 
+/// How much a reader reads first: whoever follows a journal finds little at a time.
+const FIRST_READ: usize = 8 * 1024;
+
 /// How much is read at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -40,7 +43,14 @@ impl JournalFile {
 
     /// A reader from a place that an earlier one came to.
     pub(crate) fn reader_from(&self, tip: Tip) -> Reader<'_> {
-        Reader { journal: self, tip, floor: self.header.mark, buffer: Vec::new(), start: 0 }
+        Reader {
+            journal: self,
+            tip,
+            floor: self.header.mark,
+            buffer: Vec::new(),
+            start: 0,
+            ahead: FIRST_READ,
+        }
     }
 
     /// All records, and the place after the last.
@@ -133,6 +143,8 @@ pub(crate) struct Reader<'a> {
     buffer: Vec<u8>,
     /// Offset in the file of the buffer's first byte.
     start: u64,
+    /// How much is read next, up to [`CHUNK`].
+    ahead: usize,
 }
 
 /// A valid frame.
@@ -295,6 +307,7 @@ impl Reader<'_> {
 
     fn forget(&mut self) {
         self.buffer.clear();
+        self.ahead = FIRST_READ;
     }
 
     /// The `len` bytes at `offset`, fewer at the end of the file.
@@ -321,7 +334,8 @@ impl Reader<'_> {
         let (file, path) = (&self.journal.file, &self.journal.path);
         let size = file.metadata().map_err(StoreError::io("read", path))?.len();
         let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        self.buffer.resize(len.max(CHUNK).min(left), 0);
+        self.buffer.resize(len.max(self.ahead).min(left), 0);
+        self.ahead = (self.ahead * 4).min(CHUNK);
         let got = read_up_to(file, path, offset, &mut self.buffer)?;
         self.buffer.truncate(got);
         self.start = offset;
