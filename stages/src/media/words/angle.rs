@@ -151,46 +151,55 @@ impl Angle {
                 "Take the margin out of the price, and the market has {player} going {side} {chance} times in a hundred.",
                 "The shorter price is on {player} to go {side}, and the market puts that at {chance} percent.",
                 "Both prices on {player} are on the board, and the {side} is the one that costs more.",
+                "By the prices, the {side} on {player} is likelier.",
             ],
             Self::Shootout => &[
                 "The total in {away} at {home} is {total}, and that many {unit} need volume, which is what {player} needs to go over.",
                 "The market expects {total} {unit} from the {away} and the {home}, and that leaves {player} room to go over.",
                 "A total of {total} points to a fast game between the {away} and the {home}, and {player} is in the middle of it.",
+                "A high total means work for {player}.",
             ],
             Self::Grind => &[
                 "The total in {away} at {home} is only {total}, and fewer {unit} usually mean fewer chances for {player}.",
                 "The market expects just {total} {unit} from the {away} and the {home}, which makes {line} a lot to ask of {player}.",
                 "At {total}, the market sees a slow game between the {away} and the {home}, and that points {player} to the under.",
+                "A low total means less work for {player}.",
             ],
             Self::ChasingGame => &[
                 "The {team} are getting {edge}, and teams that trail throw more, which is how {player} gets there.",
                 "The {team} are underdogs by {edge}, so {player} may spend the second half catching up through the air.",
                 "If the {team} play from behind, as a spread of {edge} suggests, the volume goes to {player}.",
+                "Underdogs throw more, and {player} is on one.",
             ],
             Self::ClockKiller => &[
                 "The {team} are giving {edge}, and teams with a lead run the clock, which means carries for {player}.",
                 "Favorites by {edge} can afford to stay on the ground, and {player} runs for the {team}.",
                 "If the {team} lead, as a spread of {edge} suggests, {player} can finish the game on the ground.",
+                "Favorites run the ball, and {player} is on one.",
             ],
             Self::PlusMoney => &[
                 "The {side} on {player} pays {price}, so it only has to land more than {even} times in a hundred.",
                 "At {price}, {player} to go {side} breaks even at {even} percent.",
                 "You are paid more than even money on {player} to go {side}, at {price}.",
+                "On {player} the {side} pays more than even money.",
             ],
             Self::CoinFlip => &[
                 "The two prices on {player} are almost level, so the number itself is the argument.",
                 "With nearly the same price on both sides, one big play can decide {player} at {line}.",
                 "The market calls {player} at {line} close to a coin flip, so take the side you believe in.",
+                "The market calls {player} a coin flip.",
             ],
             Self::Milestone => &[
                 "At {price}, {player} breaks even at {even} times in a hundred.",
                 "There is no second half of this bet: {player} gets there or not, and it pays {price}.",
                 "The market asks one thing of {player} and offers {price} for it.",
+                "One play by {player} is enough.",
             ],
             Self::Number => &[
                 "The board has {player} at {line} {stat} and names no price, so this is about the number alone.",
                 "No price is up for {player} yet, only the number.",
                 "The number on {player} stands by itself, without a price to lean on.",
+                "There is only the number on {player}.",
             ],
         }
     }

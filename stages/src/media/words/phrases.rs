@@ -77,10 +77,11 @@ pub(super) const START: [&str; 3] = [
     "It is {weekday} at {clock} for the {away} and the {home}.",
 ];
 /// What can be said of another prop.
-pub(super) const OTHERS: [&str; 6] = [
+pub(super) const OTHERS: [&str; 7] = [
     "Also on the board is {player}, at {line} {stat}.",
     "The {team} also have {player}, at {line} {stat}.",
     "Keep an eye on {player} as well, listed at {line} {stat}.",
+    "{player} is listed at {line} {stat}.",
     "Also on the board is {player} {feat}, at {price}.",
     "You can also take {player} {feat}, at {price}.",
     "For the {team} there is {player} {feat}, at {price}.",

@@ -18,7 +18,7 @@ use crate::contract::{
 };
 
 /// Raised when the same inputs give other words.
-const TEMPLATES: &str = "templates-2";
+const TEMPLATES: &str = "templates-3";
 /// The layer that speaks.
 const NARRATION: &str = "L4";
 /// Characters that a section's text may have.

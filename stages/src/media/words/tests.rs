@@ -218,3 +218,12 @@ fn scripts_of_a_day_are_written_to_the_temporary_folder() {
     }
     std::fs::write(std::env::temp_dir().join("flow-scripts.txt"), text).expect("a file");
 }
+#[test]
+fn the_most_slides_fit_into_the_shortest_time_whatever_the_seed() {
+    let slate = slate();
+    for seed in (0..60).map(|n| format!("{n:x}")) {
+        for idea in sixteen(&slate, &seed, 20, 6) {
+            assert_eq!(idea.script.too_long(), None, "seed {seed}: {:?}", idea.script);
+        }
+    }
+}
