@@ -14,7 +14,8 @@
 //! #         Box::pin(async move { Ok(Drafts::from([("twice".to_owned(), Draft::Value((2 * n).into()))])) })
 //! #     }
 //! # }
-//! # let port = |name: &str| PortSpec { name: name.into(), ty: Type::Integer, optional: false, doc: "A number." };
+//! # let port = |name: &str| PortSpec { name: name.into(), ty: Type::Integer, optional: false,
+//! #     retypable: false, doc: "A number." };
 //! # let double = Double(StageSpec { name: "double", version: 1, summary: "Doubles.", inputs: Ports::Fixed(vec![port("n")]),
 //! #     outputs: Ports::Fixed(vec![port("twice")]), config: vec![], needs_scratch: false, example: "" });
 //! use flow_runtime::testing::StageTest;
