@@ -1,6 +1,8 @@
 //! Errors of programs: what happened, as a class, a sentence and a way out.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -81,7 +83,7 @@ impl Failures<'_> {
             Errno::TOOBIG => self
                 .error(ErrorClass::Config, "the arguments and the environment are larger than the system allows")
                 .hint("pass large values through `stdin` or as a file: in `argv` a list or a record becomes the path of one"),
-            Errno::INVAL => self.error(ErrorClass::Config, "an argument, a variable or the program's name cannot be passed on: it holds a NUL character"),
+            Errno::INVAL => self.unpassable(),
             Errno::TXTBSY => self
                 .error(ErrorClass::Io, format!("`{shown}` is being written by another process")),
             Errno::AGAIN => self
@@ -93,6 +95,31 @@ impl Failures<'_> {
                 .hint("raise `ulimit -n`, or lower `max_parallel`"),
             _ => self.error(ErrorClass::Io, format!("`{shown}` could not be started")),
         }
+    }
+
+    /// Systems end every text that they hand to a program at its first NUL character.
+    fn unpassable(&self) -> StageError {
+        let has_nul = |text: &OsStr| text.as_bytes().contains(&0);
+        let variable =
+            self.0.env.iter().find(|(name, value)| has_nul(name) || has_nul(value)).map(|(n, _)| n);
+        let argument = self.0.args.iter().position(|arg| has_nul(arg));
+        let (what, hint) = match (variable, argument) {
+            (Some(name), _) if name == "FLOW_ITEM" => (
+                "the item's key, which FLOW_ITEM brings,".to_owned(),
+                "let `key` name the item without that character, or leave it out: it is the index then",
+            ),
+            (Some(name), _) => (
+                format!("the variable `{}`", name.display()),
+                "pass such a value through `stdin` or as a file",
+            ),
+            (None, Some(at)) => (
+                format!("argument {} of the program", at + 1),
+                "pass such a value through `stdin` or as a file",
+            ),
+            (None, None) => ("the program's name".to_owned(), "name a program that is there"),
+        };
+        let message = format!("{what} holds a NUL character, which no program can be given");
+        self.error(ErrorClass::Config, message).hint(hint)
     }
 
     /// The file is there, so what is missing is what its first line names.

@@ -153,7 +153,11 @@ async fn programs_that_cannot_be_started_say_why() {
     let large = fail(Command::new("true").arg("x".repeat(40 << 20))).await;
     assert_eq!(large.class, ErrorClass::Config);
     let nul = fail(Command::new("true").arg("a\0b")).await;
-    assert!(nul.message.contains("NUL"), "{nul}");
+    assert!(nul.message.starts_with("argument 1 of the program holds a NUL"), "{nul}");
+    let variable = ("FLOW_ITEM".into(), "a\0b".into());
+    let item = fail(Command { env: vec![variable], ..Command::new("true") }).await;
+    assert!(item.message.starts_with("the item's key"), "{item}");
+    assert!(item.hint.as_deref().is_some_and(|hint| hint.contains("`key`")), "{item:?}");
 }
 
 #[tokio::test]
