@@ -225,6 +225,34 @@ pub struct ProcessId {
     pub boot_id: String,
 }
 
+/// STUB
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    pub usd: f64,
+    pub tokens: u64,
+    pub calls: u64,
+}
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallRetry {
+    pub provider: String,
+    pub operation: String,
+    pub call: u32,
+    pub delay_ms: u64,
+    pub error: StageError,
+}
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fallback {
+    pub from: String,
+    pub to: Option<String>,
+    pub reason: FallbackReason,
+}
+#[derive(Debug, Clone, PartialEq)]
+pub enum FallbackReason {
+    NoKey,
+    Exhausted,
+    Failed(StageError),
+}
+
 /// How a stage reaches the world: all it may ask of the engine.
 pub trait Context: Send + Sync {
     /// The run.
@@ -275,6 +303,46 @@ pub trait Context: Send + Sync {
     fn process_started(&self, process: ProcessId);
     /// A warning for people that does not fail the attempt.
     fn warn(&self, message: String);
+    fn call_retried(&self, _retry: CallRetry) {}
+    fn provider_fallback(&self, _fallback: Fallback) {}
+    fn used(&self, _usage: Usage) {}
+    fn remember<'a>(
+        &'a self,
+        _key: &'a str,
+        _value: Value,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn remembered(&self, _key: &str) -> Option<Value> {
+        None
+    }
+    fn remember_file<'a>(
+        &'a self,
+        _key: &'a str,
+        _path: &'a Path,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn remembered_file<'a>(
+        &'a self,
+        _key: &'a str,
+        _to: &'a Path,
+    ) -> BoxFuture<'a, Result<bool, StageError>> {
+        Box::pin(async { Ok(false) })
+    }
+    fn remember_secret<'a>(
+        &'a self,
+        _key: &'a str,
+        _value: &'a str,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn remembered_secret(&self, _key: &str) -> Option<String> {
+        None
+    }
+    fn chance(&self) -> f64 {
+        0.5
+    }
 }
 
 /// A node as a stage sees it before the run, to refuse what cannot work.

@@ -30,12 +30,13 @@ mod words;
 
 use flow_core::catalog::Catalog;
 
+use crate::client::Remote;
 use crate::contract;
 use crate::process::Spawner;
 
 /// Adds the stages of the pipeline and the records on their edges.
 #[must_use]
-pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
+pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> Catalog {
     contract::register(catalog)
         .with(slate::SlateStage::new())
         .with(calendar::CalendarStage::new())
