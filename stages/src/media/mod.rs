@@ -38,7 +38,7 @@ use crate::process::Spawner;
 #[must_use]
 pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> Catalog {
     contract::register(catalog)
-        .with(slate::SlateStage::new())
+        .with(slate::SlateStage::new(remote.clone()))
         .with(calendar::CalendarStage::new())
         .with(ideas::IdeasStage::new())
         .with(narrate::NarrateStage::new(spawner.clone()))
