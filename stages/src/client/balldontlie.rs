@@ -212,7 +212,7 @@ fn team(row: &Value) -> Option<Value> {
 }
 
 /// `nba` has version 2 of what is about odds.
-fn version(sport: &str) -> &'static str {
+pub(crate) fn version(sport: &str) -> &'static str {
     if sport == "nba" { "v2" } else { "v1" }
 }
 
