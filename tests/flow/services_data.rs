@@ -161,7 +161,7 @@ fn each_trouble_that_may_pass_is_tried_again_and_told() {
         assert_eq!(retried.len(), 2, "{trouble:?}: {retried:?}");
         assert_eq!(retried[0]["provider"], "balldontlie", "{trouble:?}");
         assert_eq!(retried[0]["call"], 2, "{trouble:?}");
-        let calls = &lines.last().unwrap()["nodes"][0]["usage"]["calls"];
+        let calls = &events(&lines, "node_succeeded")[0]["usage"]["calls"];
         assert_eq!(calls, &json!(server.ledger().len()), "{trouble:?}");
     }
 }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 use serde_json::{Map, Value};
 
-use crate::contract::{self, NormalizedMatchup, SPORTS, Slate};
+use crate::contract::{self, NormalizedMatchup, SPORTS};
 
 /// The time zone of slates that name none.
 pub(super) const DEFAULT_ZONE: &str = "America/New_York";
@@ -239,6 +239,7 @@ mod tests {
 
     use super::super::parse;
     use super::*;
+    use crate::contract::Slate;
 
     const DAY: Date = jiff::civil::date(2025, 11, 23);
 
