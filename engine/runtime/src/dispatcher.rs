@@ -15,6 +15,7 @@ use flow_core::error::StageError;
 use flow_core::graph::{Gate, Source};
 use flow_core::id::TaskId;
 use flow_core::run::decide::owed_wakes;
+use flow_core::run::event::RunEnd;
 use flow_core::run::{
     Action, Decision, Ending, Event, Mark, Outcome, Recorded, RunState, Signal, decide,
 };
@@ -320,6 +321,14 @@ impl Dispatcher {
         self.urgent |= !self.then.is_empty() || !self.state.is_busy();
         if !self.events.is_empty() {
             self.urgent |= self.events.iter().any(|event| self.is_awaited(event));
+            if self
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::RunFinished { status: RunEnd::Succeeded }))
+            {
+                // Whatever could ask for what is in them has ended, and that is durable.
+                self.around.store.remove_private(&self.around.run)?;
+            }
             let ts = self.clock.now().wall;
             let records: Vec<Recorded> = std::mem::take(&mut self.events)
                 .into_iter()
