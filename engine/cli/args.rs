@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Stages(StagesArgs),
     /// Make a starter project
     Init(InitArgs),
+    /// Say what a code means, with an example and the way out
+    Explain(ExplainArgs),
     /// Print the JSON Schema of workflow files, for editors
     Schema,
     /// Read every byte of the store and name what is damaged or lost
@@ -130,6 +132,12 @@ pub(crate) struct RunArgs {
     /// Leave with exit code 7 when only waiting is left
     #[arg(long)]
     pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// A code such as W012 or E0201, or a class such as `timeout`; default: list all codes
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,6 +7,7 @@ mod compose;
 mod damage;
 mod doctor;
 mod examples;
+mod explain;
 mod failures;
 mod harness;
 mod house;

@@ -6,6 +6,7 @@ mod cancel;
 mod completions;
 mod doctor;
 mod drive;
+mod explain;
 mod export;
 mod gc;
 mod init;
@@ -54,6 +55,7 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Export(args) => export::export(args, env),
         Command::Import(args) => export::import(args, env),
         Command::Doctor(args) => doctor::run(args, env),
+        Command::Explain(args) => explain::run(args, env),
         Command::Completions(args) => completions::run(args, env),
     }
 }
