@@ -12,6 +12,7 @@ mod failures;
 mod harness;
 mod house;
 mod http;
+mod logfiles;
 mod media;
 mod ports;
 mod rerun;
