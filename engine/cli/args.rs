@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub(crate) use upkeep::{CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, VerifyArgs};
+pub(crate) use upkeep::{
+    CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, ManArgs, VerifyArgs,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -105,6 +107,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print what a shell needs to complete command lines
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(ManArgs),
 }
 
 #[derive(Debug, ClapArgs)]

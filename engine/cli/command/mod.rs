@@ -11,6 +11,7 @@ mod export;
 mod gc;
 mod init;
 mod logs;
+mod man;
 mod output;
 mod rerun;
 mod resolve;
@@ -25,6 +26,8 @@ mod update;
 mod validate;
 mod verify;
 mod word;
+
+pub(crate) use explain::PAGES as EXPLAINED;
 
 use crate::args::{Color, Command};
 use crate::failure::{Exit, Failure};
@@ -56,6 +59,7 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Import(args) => export::import(args, env),
         Command::Doctor(args) => doctor::run(args, env),
         Command::Explain(args) => explain::run(args, env),
+        Command::Man(args) => man::run(args, env),
         Command::Completions(args) => completions::run(args, env),
     }
 }
