@@ -428,6 +428,15 @@ impl Event {
         }
     }
 
+    /// What it says that calls used.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Succeeded { usage, .. } | Self::AttemptFailed { usage, .. } => *usage,
+            _ => Usage::default(),
+        }
+    }
+
     /// The node it is about, if it is about one.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
