@@ -9,7 +9,7 @@ use std::time::Duration;
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef};
-use flow_core::run::event::{Event, Recorded, TaskRef};
+use flow_core::run::event::{Recorded, TaskRef};
 use flow_core::store::{
     Adopt, CacheEntry, Checkpoint, Hold, INLINE_MAX, InlinePayload, Journal, JournalSync, Message,
     PRIVATE_PREFIX, Position, Rate, RunEntry, Store, StoreError,
@@ -238,7 +238,7 @@ impl Run {
     /// The durable results that this run made and that were not removed from the cache.
     fn made(&self, id: &RunId) -> impl Iterator<Item = Checkpoint> {
         self.entries[..self.synced].iter().enumerate().filter_map(|(at, entry)| match entry {
-            Entry::Record(record) if matches!(record.event, Event::Succeeded { .. }) => {
+            Entry::Record(record) if record.event.is_made() => {
                 let made = Checkpoint::of(id, record)?;
                 let removed = |key| self.removed.get(&key).is_some_and(|end| at < *end);
                 (!removed(None) && !removed(Some(made.key))).then_some(made)

@@ -295,6 +295,9 @@ pub enum Event {
         /// What its calls used.
         #[serde(default, skip_serializing_if = "Usage::is_nothing")]
         usage: Usage,
+        /// Whether it is second best, so that no other run takes it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        provisional: bool,
     },
     /// A task's result was taken from an earlier checkpoint with the same key.
     Reused {
@@ -399,6 +402,12 @@ impl Event {
             Self::NodeFailed { .. } => "node_failed",
             Self::NodeSkipped { .. } => "node_skipped",
         })
+    }
+
+    /// Whether it is a result that other runs may take: one that was made, and not second best.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        matches!(self, Self::Succeeded { provisional: false, .. })
     }
 
     /// The task it is about, if it is about one.
@@ -560,7 +569,16 @@ impl Recorded {
                 put("delay_ms", json!(delay_ms));
                 put("at", json!(at.to_string()));
             }
-            Event::Succeeded { attempt, key, outputs, duration_ms, warnings, usage, .. } => {
+            Event::Succeeded {
+                attempt,
+                key,
+                outputs,
+                duration_ms,
+                warnings,
+                usage,
+                provisional,
+                ..
+            } => {
                 put("attempt", json!(attempt));
                 put("key", json!(key));
                 put("duration_ms", json!(duration_ms));
@@ -570,6 +588,9 @@ impl Recorded {
                 }
                 if !usage.is_nothing() {
                     put("usage", json!(usage));
+                }
+                if *provisional {
+                    put("provisional", json!(true));
                 }
             }
             Event::Reused { key, outputs, from, .. } => {

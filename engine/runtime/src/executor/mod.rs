@@ -331,6 +331,7 @@ async fn attempt(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         warnings: admitted.warnings,
         usage: spent.sum(),
+        provisional: context.is_provisional(),
     })
 }
 
