@@ -4,7 +4,7 @@ use flow_core::call::Usage;
 use flow_core::id::{NodeId, RunId, TaskId};
 use flow_core::payload::PayloadRef;
 use flow_core::run::RunState;
-use flow_core::run::event::outputs_json;
+use flow_core::run::line::outputs_json;
 use flow_core::run::state::{NodeState, Phase, Task, Tasks, Whole};
 use flow_core::store::Store;
 use jiff::Timestamp;
