@@ -9,6 +9,7 @@ use flow_core::id::TaskId;
 use flow_core::run::Ending;
 use flow_core::run::event::RunEnd;
 use flow_core::run::state::RunState;
+use flow_runtime::Trial;
 use harness::{Harness, Step};
 use proptest::prelude::*;
 
@@ -86,6 +87,18 @@ fn another_key_finds_nothing_and_the_first_one_finds_its_own_again() {
     assert_eq!(shop.resume(), SUCCEEDED);
     assert_eq!(shop.purchases().bought.len(), 2);
     assert_eq!(shop.purchases().lost, [""; 0]);
+}
+
+#[test]
+fn a_trial_beside_the_run_finds_nothing_and_leaves_nothing() {
+    let shop = single().script("a", &[Step::Permanent]);
+    assert_eq!(shop.run(), FAILED);
+    let (records, private) = (shop.records(), shop.private_files());
+    assert!(matches!(shop.try_beside("a"), Trial::Succeeded { .. }));
+    assert_eq!(shop.purchases().bought, ["a", "a"]);
+    assert_eq!((shop.records(), shop.private_files()), (records, private));
+    assert_eq!(shop.resume(), SUCCEEDED);
+    assert_eq!(shop.purchases().bought, ["a", "a"]);
 }
 
 #[test]

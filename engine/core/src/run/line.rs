@@ -169,3 +169,81 @@ pub fn outputs_json(outputs: &Outputs, value_of: &dyn Fn(&PayloadRef) -> Option<
     };
     Value::Object(outputs.iter().map(|(port, payload)| (port.clone(), one(payload))).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{CallRetry, Fallback, FallbackReason, Usage};
+    use crate::error::{ErrorClass, StageError};
+    use crate::run::event::TaskRef;
+
+    /// The line of an event, without what every event has, and with no more of an error than its
+    /// class.
+    fn line(event: Event) -> String {
+        let recorded = Recorded { seq: Some(1), ts: jiff::Timestamp::UNIX_EPOCH, event };
+        // What is written to a journal is read back as it was.
+        let text = serde_json::to_string(&recorded.event).expect("JSON");
+        assert_eq!(serde_json::from_str::<Event>(&text).expect("an event"), recorded.event);
+        let run = RunId::new("r").expect("a run id");
+        let mut line = recorded.to_public_json(&run, &|_| None).expect("a public event");
+        let map = line.as_object_mut().expect("an object");
+        map.retain(|name, _| !["seq", "ts", "run", "item"].contains(&name.as_str()));
+        if let Some(Value::Object(error)) = map.get_mut("error") {
+            error.retain(|name, _| name == "class");
+        }
+        line.to_string()
+    }
+
+    fn error() -> StageError {
+        StageError { attempt: 2, ..StageError::new(ErrorClass::Network, "ask", "no answer") }
+    }
+
+    #[test]
+    fn both_kinds_of_fallback_have_one_shape() {
+        let passed = |to: Option<&str>, reason| {
+            let (from, to) = ("bank".to_owned(), to.map(str::to_owned));
+            let fallback = Box::new(Fallback { from, to, reason });
+            line(Event::PassedOver { task: TaskRef::node("n"), attempt: 2, fallback })
+        };
+        let head = r#"{"event":"provider_fallback","node":"n","attempt":2,"from":"bank","#;
+        assert_eq!(
+            passed(Some("safe"), FallbackReason::NoKey),
+            format!(r#"{head}"to":"safe","reason":"no_key","error":null}}"#)
+        );
+        assert_eq!(
+            passed(None, FallbackReason::Exhausted),
+            format!(r#"{head}"to":null,"reason":"exhausted","error":null}}"#)
+        );
+        let failed =
+            format!(r#"{head}"to":"safe","reason":"failed","error":{{"class":"network"}}}}"#);
+        assert_eq!(passed(Some("safe"), FallbackReason::Failed(error())), failed);
+        let (from, to, error) = ("bank".into(), "safe".into(), Box::new(error()));
+        let own = Event::FellBack { task: TaskRef::node("n"), variant: 1, from, to, error };
+        assert_eq!(line(own), failed);
+    }
+
+    #[test]
+    fn a_retried_call_tells_which_and_when() {
+        let (provider, operation) = ("bank".to_owned(), "pay".to_owned());
+        let retry = CallRetry { provider, operation, call: 2, delay_ms: 40, error: error() };
+        let event =
+            Event::CallRetried { task: TaskRef::node("n"), attempt: 1, retry: Box::new(retry) };
+        assert_eq!(
+            line(event),
+            r#"{"event":"call_retried","node":"n","attempt":1,"provider":"bank","operation":"pay","call":2,"delay_ms":40,"error":{"class":"network"}}"#
+        );
+    }
+
+    #[test]
+    fn usage_stands_at_the_end_of_an_attempt_where_there_is_any() {
+        let failed = |usage| {
+            let error = Box::new(error());
+            line(Event::AttemptFailed { task: TaskRef::node("n"), attempt: 1, error, usage })
+        };
+        let head =
+            r#"{"event":"attempt_failed","node":"n","attempt":1,"error":{"class":"network"}"#;
+        assert_eq!(failed(Usage::default()), format!("{head}}}"));
+        let usage = Usage { usd: 0.25, tokens: 0, calls: 1 };
+        assert_eq!(failed(usage), format!(r#"{head},"usage":{{"usd":0.25,"calls":1}}}}"#));
+    }
+}
