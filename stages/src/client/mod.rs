@@ -10,7 +10,10 @@
 
 pub(crate) mod call;
 pub(crate) mod chain;
+pub(crate) mod gemini;
+pub(crate) mod language;
 pub(crate) mod once;
+pub(crate) mod openai;
 pub(crate) mod service;
 #[cfg(test)]
 mod tests;
