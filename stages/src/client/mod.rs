@@ -8,8 +8,10 @@
 //! What a server says decides the class of a failure: the code in its body first, its status second.
 //! Each API's file has that table. What was paid for is remembered before it is used ([`once`]).
 
+pub(crate) mod anthropic;
 pub(crate) mod call;
 pub(crate) mod chain;
+pub(crate) mod elevenlabs;
 pub(crate) mod gemini;
 pub(crate) mod language;
 pub(crate) mod once;

@@ -27,6 +27,7 @@ mod speech;
 #[cfg(test)]
 mod tests;
 mod words;
+mod writer;
 
 use flow_core::catalog::Catalog;
 
@@ -40,7 +41,7 @@ pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> 
     contract::register(catalog)
         .with(slate::SlateStage::new())
         .with(calendar::CalendarStage::new())
-        .with(ideas::IdeasStage::new())
+        .with(ideas::IdeasStage::new(remote.clone()))
         .with(narrate::NarrateStage::new(spawner.clone()))
         .with(slides::SlidesStage::new())
         .with(assemble::AssembleStage::new(spawner.clone()))
