@@ -40,6 +40,11 @@ pub(crate) struct Spoken {
     pub(crate) words: Option<Vec<(u64, u64)>>,
 }
 
+/// The model that speaks.
+pub(crate) fn model(service: &Service) -> &str {
+    service.option_or("model", MODEL)
+}
+
 /// The voice that speaks.
 pub(crate) fn voice(service: &Service) -> &str {
     service.option_or("voice", VOICE)
@@ -47,7 +52,7 @@ pub(crate) fn voice(service: &Service) -> &str {
 
 /// What is asked for to speak a text. The same request to the same voice is paid for once.
 pub(crate) fn request(service: &Service, text: &str) -> Value {
-    let mut request = json!({"text": text, "model_id": service.option_or("model", MODEL)});
+    let mut request = json!({"text": text, "model_id": model(service)});
     for name in PASSED {
         if let Some(value) = service.options.get(name).filter(|value| !value.is_null()) {
             request[name] = value.clone();

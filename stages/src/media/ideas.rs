@@ -132,25 +132,43 @@ fn game_of<'a>(slate: &'a Slate, segment: &SegmentData) -> Option<&'a Normalized
     })
 }
 
-/// Asks the chain for each idea, for as many at a time as the services take: one question for each,
-/// so that what was paid for is kept idea by idea.
+/// Asks the chain for each idea: one question for each, so that what was paid for is kept idea by
+/// idea. The first is asked alone, and tells which services have no money left; the others follow
+/// together, as many at a time as the services take.
 async fn ask(
     context: &dyn Context,
     chain: &Chain,
     briefs: &[Brief<'_>],
 ) -> Result<Vec<Maker>, StageError> {
-    let asked = briefs.iter().map(|&brief| {
-        chain.ask(context, move |provider| -> BoxFuture<'_, Result<Maker, StageError>> {
-            match provider {
-                Provider::Local(_) => Box::pin(std::future::ready(Ok(Maker::Templates))),
-                Provider::Remote(service) => Box::pin(async move {
-                    let idea = writer::write(context, service, brief).await?;
-                    Ok(Maker::Model(Box::new(idea)))
-                }),
-            }
-        })
-    });
-    join_all(asked).await.into_iter().collect()
+    let Some((first, others)) = briefs.split_first() else { return Ok(Vec::new()) };
+    let mut makers = vec![ask_one(context, chain, *first).await?];
+    let asked = others.iter().map(|brief| ask_one(context, chain, *brief));
+    for maker in join_all(asked).await {
+        makers.push(maker?);
+    }
+    Ok(makers)
+}
+
+async fn ask_one(
+    context: &dyn Context,
+    chain: &Chain,
+    brief: Brief<'_>,
+) -> Result<Maker, StageError> {
+    chain.ask(context, |provider| Box::pin(made_by(context, provider, brief))).await
+}
+
+async fn made_by(
+    context: &dyn Context,
+    provider: &Provider,
+    brief: Brief<'_>,
+) -> Result<Maker, StageError> {
+    match provider {
+        Provider::Local(_) => Ok(Maker::Templates),
+        Provider::Remote(service) => {
+            let idea = writer::write(context, service, brief).await?;
+            Ok(Maker::Model(Box::new(idea)))
+        }
+    }
 }
 
 /// All ideas in order. Those from templates are in no other's words.

@@ -27,6 +27,7 @@ mod slides;
 mod speech;
 #[cfg(test)]
 mod tests;
+mod voices;
 mod words;
 mod writer;
 
@@ -44,7 +45,7 @@ pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> 
         .with(lookup::LookupStage::new(remote.clone()))
         .with(calendar::CalendarStage::new())
         .with(ideas::IdeasStage::new(remote.clone()))
-        .with(narrate::NarrateStage::new(spawner.clone()))
+        .with(narrate::NarrateStage::new(spawner.clone(), remote.clone()))
         .with(slides::SlidesStage::new())
         .with(assemble::AssembleStage::new(spawner.clone()))
         .with(mashup::MashupStage::new(spawner.clone()))
