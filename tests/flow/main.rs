@@ -22,6 +22,7 @@ mod secrets;
 #[path = "../services/mod.rs"]
 mod services;
 mod services_data;
+mod services_words;
 mod show;
 mod signals;
 mod streams;

@@ -11,10 +11,16 @@
     reason = "several programs use these servers, and each of them some"
 )]
 
+pub mod anthropic;
 pub mod balldontlie;
+pub mod elevenlabs;
 pub mod games;
+pub mod gemini;
 pub mod goatedbets;
+pub mod ideas;
 pub mod odds_api;
+pub mod openai;
 pub mod server;
+pub mod sound;
 
 pub use server::{Api, Asked, Reply, Server, Trouble};
