@@ -14,14 +14,16 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use crate::bug;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
 use crate::lost;
-use crate::report::human::{HumanReporter, Lines};
+use crate::report::human::Lines;
 use crate::report::jsonl::JsonReporter;
+use crate::report::live::{self, Handle};
 use crate::report::logfile::{LogFiles, LogReporter, SharedLog};
+use crate::report::teller::Teller;
 use crate::report::text::{bytes, clean};
 use crate::report::{summary, tell, tracing_lines, view};
 use crate::session::{Session, Verbosity};
@@ -100,8 +102,12 @@ fn drive_to_end(
         .map(|files| Arc::new(Mutex::new(files)));
     let log = log.map_err(|source| Failure::Write { path: store.logs_dir(), source })?;
     tracing_lines::install(run.as_str(), Arc::clone(&log), secrets);
-    let observers = observers(env, &shared, run, &opened, log);
-    let ending = block_on(env, &shared, opened, observers, word)?;
+    let screen = live::start(env, run, || opened.at_start())?;
+    let observers = observers(env, &shared, run, &opened, log, screen.handle());
+    let ending = block_on(env, &shared, opened, observers, word, screen.handle());
+    // Whatever is told from here on stands where the region was.
+    drop(screen);
+    let ending = ending?;
     if let Ending::StoreFailed(error) = ending {
         return Err(Failure::StoreStopped(error));
     }
@@ -128,6 +134,7 @@ fn observers(
     run: &RunId,
     opened: &Opened,
     log: SharedLog,
+    screen: Handle,
 ) -> Vec<Box<dyn Observer>> {
     let teller: Box<dyn Observer> = if env.json {
         Box::new(JsonReporter {
@@ -137,8 +144,8 @@ fn observers(
             verbosity: env.verbosity,
         })
     } else {
-        let lines = Lines::new(run, opened.state().graph(), env.stderr);
-        Box::new(HumanReporter::new(lines, env.verbosity))
+        let lines = Lines::new(run, opened.state().graph(), env.stderr, env.prompt());
+        Box::new(Teller::new(lines, env.verbosity, screen))
     };
     vec![teller, Box::new(LogReporter::new(run.clone(), log))]
 }
@@ -150,6 +157,7 @@ fn block_on(
     opened: Opened,
     observers: Vec<Box<dyn Observer>>,
     word: Option<Control>,
+    screen: Handle,
 ) -> Result<Ending, Failure> {
     let runtime = runtime()?;
     if let Some(lock) = opened.programs_lock()? {
@@ -166,6 +174,7 @@ fn block_on(
     let ending: Result<Ending, Failure> = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let quiet = env.json || env.verbosity == Verbosity::Quiet;
+        let terminal = tokio::spawn(signals::attend(screen)?);
         let listener = tokio::spawn(async move {
             let mut first = true;
             loop {
@@ -181,6 +190,7 @@ fn block_on(
         });
         let ending = runner.drive(opened, observers, receiver).await;
         listener.abort();
+        terminal.abort();
         if !matches!(ending, Ok(Ending::Finished(_) | Ending::Waiting)) {
             // What still runs may not be on record: it must be gone before anybody resumes the run.
             env.spawner.kill_all().await;

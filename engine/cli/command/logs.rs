@@ -32,7 +32,7 @@ pub(crate) fn run(args: &LogsArgs, env: &Session) -> Result<Exit, Failure> {
         Some(text) => Some(only(&history, text)?),
         None => None,
     };
-    let lines = Lines::new(&run, history.state.graph(), env.stdout);
+    let lines = Lines::new(&run, history.state.graph(), env.stdout, env.prompt());
     let mut printer = Printer {
         env,
         store: store.as_ref(),

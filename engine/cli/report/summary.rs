@@ -47,15 +47,11 @@ pub(crate) fn render(history: &History, env: &Session, since: Timestamp) -> Stri
 /// What nodes of the run ask, each with the command that answers.
 fn questions(history: &History, env: &Session) -> Vec<(String, String)> {
     let state = &history.state;
-    let run = history.run().as_str();
     let asked = state.awaiting().filter_map(|task| {
         let question = state.awaited(task)?.question.as_ref()?;
-        let node = name(&state.task_ref(task));
-        let command = match question.choices.first() {
-            None => env.command(&["approve", run, &node]),
-            Some(choice) => env.command(&["approve", run, &node, "--choice", choice]),
-        };
-        Some((format!("{node} asks: {}", clean(&question.message)), command))
+        let task = state.task_ref(task);
+        let command = env.prompt().answer(history.run().as_str(), &task, question);
+        Some((format!("{} asks: {}", name(&task), clean(&question.message)), command))
     });
     asked.take(ITEMS_MAX).collect()
 }

@@ -29,6 +29,7 @@ use crate::executor::{
     store_error,
 };
 use crate::inbox::{self, Word};
+use crate::queues::Queues;
 use crate::runner::{Control, RunError};
 
 /// What reaches the dispatcher.
@@ -100,6 +101,7 @@ pub(crate) struct Dispatcher {
     landed: Vec<Box<dyn Hold>>,
     messages: Vec<String>,
     inbox_poll: tokio::time::Interval,
+    queues: Queues,
     cancel: watch::Sender<Option<CancelReason>>,
     interrupted: bool,
     ending: Option<Ending>,
@@ -146,6 +148,7 @@ impl Dispatcher {
                 interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 interval
             },
+            queues: Queues::default(),
             cancel: watch::Sender::new(None),
             interrupted: false,
             ending: None,
@@ -188,7 +191,10 @@ impl Dispatcher {
                     }
                 }
                 () = at(self.lazy_sync) => self.urgent = true,
-                _ = self.inbox_poll.tick() => self.read_inbox()?,
+                _ = self.inbox_poll.tick() => {
+                    self.queues.tell(&self.state, &self.bus);
+                    self.read_inbox()?;
+                }
                 _ = self.inputs.recv_many(&mut burst, BURST) => {
                     for input in burst.drain(..) {
                         self.take(input)?;

@@ -11,6 +11,7 @@ mod generation;
 pub mod inbox;
 mod leftovers;
 mod losses;
+mod queues;
 pub mod runner;
 pub mod secrets;
 pub mod testing;
@@ -20,7 +21,7 @@ pub use adopt::record_adopted;
 pub use bus::{Observer, Passing};
 pub use clock::{Clock, SystemClock};
 pub use executor::{
-    Answer, LoadFault, Trial, TrialPlan, TrialResult, admit_outputs, capture_path, input_values,
+    Answer, Case, LoadFault, Trial, TrialPlan, TrialResult, admit_outputs, capture_path, input_values,
     try_once, value_at,
 };
 pub use generation::{record_generation, recorded_generation};

@@ -10,7 +10,7 @@ use flow_core::id::{RunId, TaskId};
 use flow_core::run::RunState;
 use flow_core::run::manifest::Manifest;
 use flow_core::store::Store;
-use flow_runtime::TrialPlan;
+use flow_runtime::{Case, TrialPlan};
 use serde_json::{Map, Value};
 
 use crate::args::RerunArgs;
@@ -37,6 +37,12 @@ struct Settings<'a> {
 }
 
 impl Subject {
+    /// The task as it is tried.
+    pub(super) fn case<'a>(&'a self, store: &'a Arc<dyn Store>) -> Case<'a> {
+        let Self { run, manifest, state, task, plan } = self;
+        Case { store, run, manifest, state, task: *task, plan }
+    }
+
     /// Puts together what `args` ask for. Nothing has run yet: every fault is told before.
     ///
     /// # Errors

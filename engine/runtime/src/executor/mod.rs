@@ -60,7 +60,7 @@ pub(crate) use load::Parsed;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
 pub(crate) use once::assignment;
-pub use once::{Trial, TrialPlan, TrialResult, input_values, try_once};
+pub use once::{Case, Trial, TrialPlan, TrialResult, input_values, try_once};
 pub(crate) use probe::probe_node;
 
 /// How long a stage may take to return after it was told to stop, over the grace period that it
