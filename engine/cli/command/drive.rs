@@ -22,6 +22,7 @@ use crate::lost;
 use crate::report::human::Lines;
 use crate::report::jsonl::JsonReporter;
 use crate::report::live::{self, Handle};
+use crate::report::recap::Recap;
 use crate::report::logfile::{LogFiles, LogReporter, SharedLog};
 use crate::report::teller::Teller;
 use crate::report::text::{bytes, clean};
@@ -58,8 +59,8 @@ pub(super) fn drive_with(
     word: Option<Control>,
 ) -> Result<Exit, Failure> {
     let since = Timestamp::now();
-    let (ending, history) = drive_to_end(env, store, run, manifest, opened, word)?;
-    tell_end(env, store.as_ref(), &history, since)?;
+    let (ending, history, recap) = drive_to_end(env, store, run, manifest, opened, word)?;
+    tell_end(env, store.as_ref(), &history, since, Some(&recap))?;
     Ok(exit_of(&ending))
 }
 
@@ -78,9 +79,9 @@ pub(super) fn drive_quietly(
     let since = Timestamp::now();
     let silent = env.json.then(|| env.silent());
     let to = silent.as_ref().unwrap_or(env);
-    let (ending, history) = drive_to_end(to, store, run, manifest, opened, None)?;
+    let (ending, history, recap) = drive_to_end(to, store, run, manifest, opened, None)?;
     if !env.json {
-        tell_end(env, store.as_ref(), &history, since)?;
+        tell_end(env, store.as_ref(), &history, since, Some(&recap))?;
     }
     Ok((ending, history))
 }
@@ -93,7 +94,7 @@ fn drive_to_end(
     manifest: Manifest,
     opened: Opened,
     word: Option<Control>,
-) -> Result<(Ending, History), Failure> {
+) -> Result<(Ending, History, Recap), Failure> {
     let graph = Arc::clone(opened.state().graph());
     bug::during(run.as_str());
     let shared: Arc<dyn Store> = store.clone();
@@ -114,7 +115,7 @@ fn drive_to_end(
     let records = shared.read_run(run)?;
     let state = flow_runtime::replay(&graph, &manifest, &records);
     let history = History::new(run, manifest, state, &records, None);
-    Ok((ending, history))
+    Ok((ending, history, Recap::of(&records)))
 }
 
 /// The exit code of a run that ended so for this process.
@@ -210,7 +211,8 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|source| Failure::System { operation: "start the asynchronous runtime", source })
 }
 
-/// Tells how a run stands at the end of a command: the result on stdout, the rest on stderr.
+/// Tells how a run stands at the end of a command: the result on stdout, the rest on stderr. There
+/// is a recap of what this command has driven.
 ///
 /// # Errors
 /// An output that the store cannot give.
@@ -219,12 +221,13 @@ pub(super) fn tell_end(
     store: &dyn Store,
     history: &History,
     since: Timestamp,
+    recap: Option<&Recap>,
 ) -> Result<(), Failure> {
     if env.json {
         env.out.line(&view::run(history, store).to_string());
         return Ok(());
     }
-    tell(&summary::render(history, env, since));
+    tell(&summary::render(history, env, since, recap));
     if history.end() == Some(RunEnd::Succeeded) {
         let outputs = history
             .outputs(store)

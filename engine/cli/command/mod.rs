@@ -8,6 +8,7 @@ mod doctor;
 mod drive;
 mod export;
 mod gc;
+mod graph;
 mod init;
 mod logs;
 mod output;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Runs(args) => runs::run(args, env),
         Command::Output(args) => output::run(args, env),
         Command::Logs(args) => logs::run(args, env),
+        Command::Graph(args) => graph::run(args, env),
         Command::Stages(args) => stages::run(args, env),
         Command::Init(args) => init::run(args, env),
         Command::Schema => schema::run(env),

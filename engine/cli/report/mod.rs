@@ -5,6 +5,8 @@ pub(crate) mod failure_block;
 pub(crate) mod human;
 pub(crate) mod jsonl;
 pub(crate) mod live;
+pub(crate) mod nodes;
+pub(crate) mod recap;
 pub(crate) mod logfile;
 mod streams;
 pub(crate) mod style;

@@ -67,7 +67,7 @@ mod tests {
             assert!(width(&shown) <= columns, "{shown:?} in {columns}");
         }
         assert_eq!(row.render(80, paint), "日…  ab cde");
-        assert_eq!(row.render(9, paint), "日…  ab c…");
-        assert_eq!(row.render(5, paint), "日… …");
+        assert_eq!(row.render(9, paint), "日…  ab…");
+        assert_eq!(row.render(5, paint), "日……");
     }
 }

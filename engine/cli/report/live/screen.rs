@@ -348,7 +348,8 @@ mod tests {
 
     /// What a terminal shows after these writes.
     fn shown(size: (u16, u16), writes: &[String]) -> (String, (u16, u16)) {
-        let mut terminal = vt100::Parser::new(size.1, size.0, 100);
+        let number = |n| std::num::NonZero::new(n).expect("a terminal has a size");
+        let mut terminal = vt100::Parser::new(number(size.1), number(size.0), 100);
         for bytes in writes {
             // A terminal in its usual mode begins a new line in the first column.
             terminal.process(bytes.replace("\r\n", "\n").replace('\n', "\r\n").as_bytes());
