@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Output(OutputArgs),
     /// Show the events and the captured output of a run
     Logs(LogsArgs),
+    /// Open a shell in the place of an attempt: its folder, inputs, environment and command
+    Shell(ShellArgs),
     /// Draw the DAG of a workflow file, or of a run with its states and times
     Graph(GraphArgs),
     /// List the stages, or explain one; or print the JSON Schema of a record

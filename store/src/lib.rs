@@ -33,10 +33,12 @@ mod runs;
 mod stats;
 #[cfg(test)]
 mod testing;
+mod tail;
 mod tmp;
 mod upkeep;
 
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 pub use stats::StoreStats;
+pub use tail::RunTail;
 pub use upkeep::{Collected, DatabaseState, Finding, FindingKind, Progress, Repairs, Retention};

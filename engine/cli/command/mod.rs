@@ -18,6 +18,7 @@ mod resume;
 mod run;
 mod runs;
 mod schema;
+mod shell;
 mod show;
 mod signals;
 mod stages;
@@ -47,6 +48,7 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Runs(args) => runs::run(args, env),
         Command::Output(args) => output::run(args, env),
         Command::Logs(args) => logs::run(args, env),
+        Command::Shell(args) => shell::run(args, env),
         Command::Graph(args) => graph::run(args, env),
         Command::Stages(args) => stages::run(args, env),
         Command::Init(args) => init::run(args, env),

@@ -9,6 +9,7 @@ pub(crate) mod nodes;
 pub(crate) mod recap;
 pub(crate) mod logfile;
 mod streams;
+pub(crate) mod splitter;
 pub(crate) mod style;
 pub(crate) mod summary;
 pub(crate) mod table;

@@ -10,10 +10,14 @@ use jiff::Timestamp;
 
 use super::human::Lines;
 use super::live::Handle;
-use super::text::{clean, count};
+use super::splitter::Splitter;
+use super::text::{bytes, clean, count};
 use crate::session::Verbosity;
 
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
+/// Bytes of a line of a program that are shown while it runs.
+const SHOWN_MAX: usize = 2_000;
 
 /// Tells events as lines, and brings them to the region where there is one.
 pub(crate) struct Teller {
@@ -23,11 +27,11 @@ pub(crate) struct Teller {
     has_region: bool,
     /// What is to be told; handed over when nothing more is waiting.
     text: String,
-    /// What programs wrote that was not told yet.
-    partial: HashMap<(TaskRef, Stream), Vec<u8>>,
-    /// Tasks whose attempt was told to have begun. Output may overtake that fact, which is told
-    /// once it is durable; it waits here until then.
-    begun: HashSet<TaskRef>,
+    /// What programs wrote before their attempts were told to have begun. Output may overtake that
+    /// fact, which is told once it is durable; it waits here until then.
+    early: HashMap<(TaskRef, Stream), Vec<u8>>,
+    /// Lines of attempts that were told to have begun.
+    lines_of: HashMap<(TaskRef, Stream), Splitter>,
     /// Lines of programs that were left out because nobody takes what is told already.
     left_out: usize,
 }
@@ -40,15 +44,15 @@ impl Teller {
             has_region: screen.has_region(),
             screen,
             text: String::new(),
-            partial: HashMap::new(),
-            begun: HashSet::new(),
+            early: HashMap::new(),
+            lines_of: HashMap::new(),
             left_out: 0,
         }
     }
 
-    /// Tells the output of these tasks from the beginning: there is no fact that they began.
-    pub(crate) fn beside(mut self, task: TaskRef) -> Self {
-        self.begun.insert(task);
+    /// Tells the output of an attempt from the beginning: no fact says that it began.
+    pub(crate) fn beside(mut self, task: &TaskRef) -> Self {
+        self.begin_output(task);
         self
     }
 
@@ -73,53 +77,65 @@ impl Teller {
     }
 
     fn log(&mut self, task: &TaskRef, stream: Stream, bytes: &[u8]) {
-        self.partial.entry((task.clone(), stream)).or_default().extend_from_slice(bytes);
-        if self.begun.contains(task) {
-            self.whole_lines(task, stream);
+        let place = (task.clone(), stream);
+        match self.lines_of.get_mut(&place) {
+            None => self.early.entry(place).or_default().extend_from_slice(bytes),
+            Some(splitter) => {
+                let mut lines = Vec::new();
+                splitter.push(bytes, &mut |line| lines.push(shown(line)));
+                self.output(task, stream, &lines);
+            }
         }
     }
 
-    /// Tells the lines of a program that are whole.
-    fn whole_lines(&mut self, task: &TaskRef, stream: Stream) {
-        let Some(partial) = self.partial.get_mut(&(task.clone(), stream)) else { return };
-        let Some(end) = partial.iter().rposition(|byte| *byte == b'\n') else { return };
-        let rest = partial.split_off(end + 1);
-        let whole = std::mem::replace(partial, rest);
-        self.output(task, stream, &whole);
-    }
-
-    fn output(&mut self, task: &TaskRef, stream: Stream, bytes: &[u8]) {
-        let text = String::from_utf8_lossy(bytes);
+    /// Tells lines of a program, unless those before them are still waiting to be shown.
+    fn output(&mut self, task: &TaskRef, stream: Stream, lines: &[String]) {
         if self.screen.is_behind() {
-            self.left_out += text.lines().count();
+            self.left_out += lines.len();
             return;
         }
         if self.left_out > 0 {
-            let lines = count(std::mem::take(&mut self.left_out), "line");
-            let words = format!("{lines} of output left out: they came faster than they could be shown");
+            let number = count(std::mem::take(&mut self.left_out), "line");
+            let words = format!("{number} of output left out: more than could be shown in time");
             self.text.push_str(&self.lines.note(Timestamp::now(), None, &words));
         }
-        for line in text.lines() {
-            self.text.push_str(&self.lines.output(task, stream, &clean(line)));
+        for line in lines {
+            self.text.push_str(&self.lines.output(task, stream, line));
         }
     }
 
     /// Notes that an attempt has begun, and tells what it has written since.
     fn begin_output(&mut self, task: &TaskRef) {
-        self.begun.insert(task.clone());
         for stream in STREAMS {
-            self.whole_lines(task, stream);
+            let place = (task.clone(), stream);
+            self.lines_of.insert(place.clone(), Splitter::default());
+            if let Some(early) = self.early.remove(&place) {
+                self.log(task, stream, &early);
+            }
         }
     }
 
     /// Tells everything that a program wrote before its attempt ended.
     fn end_output(&mut self, task: &TaskRef) {
-        self.begun.remove(task);
         for stream in STREAMS {
-            let rest = self.partial.remove(&(task.clone(), stream)).unwrap_or_default();
-            self.output(task, stream, &rest);
+            let place = (task.clone(), stream);
+            let early = self.early.remove(&place).unwrap_or_default();
+            let mut splitter = self.lines_of.remove(&place).unwrap_or_default();
+            let mut lines = Vec::new();
+            splitter.push(&early, &mut |line| lines.push(shown(line)));
+            splitter.finish(&mut |line| lines.push(shown(line)));
+            self.output(task, stream, &lines);
         }
     }
+}
+
+/// A line of a program as a terminal takes it: harmless, and not longer than anyone reads.
+fn shown(line: &[u8]) -> String {
+    if line.len() <= SHOWN_MAX {
+        return clean(&String::from_utf8_lossy(line));
+    }
+    let head = clean(&String::from_utf8_lossy(&line[..SHOWN_MAX]));
+    format!("{head}… ({} in all: see `flow logs`)", bytes(line.len() as u64))
 }
 
 impl Observer for Teller {
@@ -175,8 +191,9 @@ impl Observer for Teller {
 impl Drop for Teller {
     /// Tells what was written without the end of a line by an attempt that no event ends.
     fn drop(&mut self) {
-        for ((task, stream), rest) in std::mem::take(&mut self.partial) {
-            self.output(&task, stream, &rest);
+        let open: HashSet<TaskRef> = self.lines_of.keys().map(|(task, _)| task.clone()).collect();
+        for task in open {
+            self.end_output(&task);
         }
         self.idle();
     }

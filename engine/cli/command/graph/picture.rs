@@ -11,6 +11,9 @@ use crate::history::History;
 use crate::report::text::duration;
 use crate::report::view::node_summary;
 
+/// The mark of a fanned-out node whose items are not known.
+const FOR_EACH: &str = "for each";
+
 /// A workflow, or a run of it.
 #[derive(Debug, Serialize)]
 pub(super) struct Picture {
@@ -87,6 +90,8 @@ impl Picture {
             if let Tasks::Items(items) = &state.node(id).tasks {
                 let done = items.iter().filter(|task| matches!(task.phase, Phase::Succeeded(_)));
                 shape.items = Some((done.count(), items.len()));
+                // Their number says it.
+                shape.marks.retain(|mark| mark != FOR_EACH);
             }
             if summary.attempts as usize > shape.items.map_or(1, |(_, all)| all.max(1)) {
                 shape.marks.push(format!("{} attempts", summary.attempts));
@@ -113,6 +118,11 @@ impl Shape {
         let reused = self.reused.then(|| "reused".to_owned());
         let parts = [status, took, items, reused].into_iter().flatten();
         parts.chain(self.marks.iter().cloned()).collect::<Vec<_>>().join(" · ")
+    }
+
+    /// Whether it stands for several items.
+    pub(super) fn is_fanned(&self) -> bool {
+        self.items.is_some() || self.marks.iter().any(|mark| mark == FOR_EACH)
     }
 
     /// The folder of nested workflows that it stands in.
@@ -150,7 +160,7 @@ fn marks(node: &Node) -> Vec<String> {
         n => Some(format!("{n} fallbacks")),
     };
     let marks = [
-        (node.fan.is_some(), "for each"),
+        (node.fan.is_some(), FOR_EACH),
         (node.when.is_some(), "when"),
         (node.effect.is_some(), "effect"),
         (node.optional, "optional"),

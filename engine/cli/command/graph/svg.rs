@@ -127,7 +127,7 @@ fn node(shape: &Shape, left: f64, top: f64, width: f64) -> String {
     let rect = |class: &str, x: f64, y: f64, w: f64, h: f64| {
         format!("<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"6\"/>\n")
     };
-    if shape.marks.iter().any(|mark| mark == "for each") {
+    if shape.is_fanned() {
         // Several of them.
         out.push_str(&rect("behind", left + 4.0, top - 4.0, width, HEIGHT));
     }

@@ -37,7 +37,7 @@ pub(super) fn mermaid(picture: &Picture) -> String {
     let node = |place: usize| {
         let shape = &picture.nodes[place];
         let [name, below] = lines(shape).map(|line| escaped(&line));
-        let (open, close) = if shape.marks.iter().any(|m| m == "for each") { ("[[", "]]") } else { ("[", "]") };
+        let (open, close) = if shape.is_fanned() { ("[[", "]]") } else { ("[", "]") };
         format!("    n{place}{open}\"{name}<br/><small>{below}</small>\"{close}\n")
     };
     for (number, (group, places)) in groups(picture).into_iter().enumerate() {
@@ -77,7 +77,7 @@ pub(super) fn dot(picture: &Picture) -> String {
         let shape = &picture.nodes[place];
         let label = lines(shape).map(|line| line.replace('\\', "\\\\")).join("\\n");
         let color = colors(shape).map(|(fill, border)| format!(", fillcolor=\"{fill}\", color=\"{border}\""));
-        let sides = if shape.marks.iter().any(|mark| mark == "for each") { ", peripheries=2" } else { "" };
+        let sides = if shape.is_fanned() { ", peripheries=2" } else { "" };
         let label = label.replace('"', "\\\"");
         format!("  n{place} [label=\"{label}\"{}{sides}];\n", color.unwrap_or_default())
     };

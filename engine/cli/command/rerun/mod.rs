@@ -31,7 +31,7 @@ use crate::report::{live, tell};
 use crate::session::{Session, Verbosity, find_run};
 use crate::target;
 use report::Report;
-use subject::Subject;
+pub(super) use subject::Subject;
 
 pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
     if args.downstream && !args.adopt {
@@ -102,7 +102,7 @@ fn refuse_effect(args: &RerunArgs, env: &Session, subject: &Subject) -> Result<(
 }
 
 /// Refuses a task whose inputs are not there.
-fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failure> {
+pub(super) fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failure> {
     let (state, task): (&RunState, TaskId) = (&subject.state, subject.task);
     let node = state.graph().node(task.node);
     let present = |producer, port: &str, take| state.has_output(producer, port, take, task.item);
@@ -121,7 +121,7 @@ fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failu
 }
 
 /// Refuses a task whose inputs are damaged or missing, and names who makes them again.
-fn refuse_lost(subject: &Subject, store: &dyn Store) -> Result<(), Failure> {
+pub(super) fn refuse_lost(subject: &Subject, store: &dyn Store) -> Result<(), Failure> {
     let Subject { run, state, task, plan, .. } = subject;
     if !plan.inputs.is_empty() {
         // What is given takes the place of what may be lost.
@@ -151,7 +151,7 @@ fn try_it(
     let lines = Lines::new(&subject.run, subject.state.graph(), env.stderr, env.prompt());
     let task = subject.state.task_ref(subject.task);
     let verbosity = if env.json { Verbosity::Quiet } else { env.verbosity };
-    let teller = Teller::new(lines, verbosity, screen.handle()).beside(task);
+    let teller = Teller::new(lines, verbosity, screen.handle()).beside(&task);
     let done = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let terminal = tokio::spawn(signals::attend(screen.handle())?);

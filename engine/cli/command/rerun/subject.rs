@@ -21,12 +21,12 @@ use crate::session::Session;
 use crate::target;
 
 /// One task, with all that it goes by.
-pub(super) struct Subject {
-    pub(super) run: RunId,
+pub(in crate::command) struct Subject {
+    pub(in crate::command) run: RunId,
     pub(super) manifest: Manifest,
-    pub(super) state: RunState,
-    pub(super) task: TaskId,
-    pub(super) plan: TrialPlan,
+    pub(in crate::command) state: RunState,
+    pub(in crate::command) task: TaskId,
+    pub(in crate::command) plan: TrialPlan,
 }
 
 /// What `--set` says, by what it is about.
@@ -37,8 +37,19 @@ struct Settings<'a> {
 }
 
 impl Subject {
+    /// A task as it is recorded.
+    pub(in crate::command) fn recorded(history: &History, task: TaskId) -> Self {
+        Self {
+            run: history.run().clone(),
+            manifest: history.manifest.clone(),
+            state: history.state.clone(),
+            task,
+            plan: TrialPlan::default(),
+        }
+    }
+
     /// The task as it is tried.
-    pub(super) fn case<'a>(&'a self, store: &'a Arc<dyn Store>) -> Case<'a> {
+    pub(in crate::command) fn case<'a>(&'a self, store: &'a Arc<dyn Store>) -> Case<'a> {
         let Self { run, manifest, state, task, plan } = self;
         Case { store, run, manifest, state, task: *task, plan }
     }
