@@ -273,8 +273,11 @@ impl Folder {
 
     /// Removes the folder, whatever is in it.
     pub(super) fn discard(self) {
-        if let Some(root) = &self.root {
-            remove(root);
+        let Some(root) = &self.root else { return };
+        remove(root);
+        // The folder of the run is kept while anything else is in it.
+        if let Some(parent) = root.parent() {
+            std::fs::remove_dir(parent).ok();
         }
     }
 
