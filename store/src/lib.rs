@@ -31,9 +31,9 @@ mod rates;
 mod run_index;
 mod runs;
 mod stats;
+mod tail;
 #[cfg(test)]
 mod testing;
-mod tail;
 mod tmp;
 mod upkeep;
 

@@ -101,7 +101,9 @@ impl Wanted {
     /// Whether output of an attempt is told: it is no more than information.
     fn has_output(&self, task: &TaskRef, attempt: u32) -> bool {
         let is_task = self.only.as_ref().is_none_or(|only| {
-            only == task || (only.item.is_none() && only.node == task.node) || self.is_inside(&task.node)
+            only == task
+                || (only.item.is_none() && only.node == task.node)
+                || self.is_inside(&task.node)
         });
         is_task && self.level == LogLevel::Info && self.attempt.is_none_or(|own| own == attempt)
     }
@@ -113,6 +115,8 @@ fn attempt_of(event: &Event) -> Option<u32> {
         Event::AttemptStarted { attempt, .. }
         | Event::AttemptFailed { attempt, .. }
         | Event::RetryScheduled { attempt, .. }
+        | Event::CallRetried { attempt, .. }
+        | Event::PassedOver { attempt, .. }
         | Event::Succeeded { attempt, .. }
         | Event::Failed { attempt, .. }
         | Event::Unknown { attempt, .. }
@@ -131,6 +135,8 @@ fn level(event: &Event) -> LogLevel {
         | Event::RunFinished { status: RunEnd::Failed } => LogLevel::Error,
         Event::AttemptFailed { .. }
         | Event::RetryScheduled { .. }
+        | Event::CallRetried { .. }
+        | Event::PassedOver { .. }
         | Event::FellBack { .. }
         | Event::Cancelled { .. }
         | Event::RunInterrupted { .. }

@@ -99,11 +99,16 @@ fn list(picture: &Picture, paint: Paint, columns: usize) -> String {
         let shape = &picture.nodes[place];
         let needs: Vec<&str> =
             shape.needs.iter().map(|need| picture.nodes[*need].id.as_str()).collect();
-        let needs = if needs.is_empty() { String::new() } else { format!(" ← {}", needs.join(", ")) };
+        let needs =
+            if needs.is_empty() { String::new() } else { format!(" ← {}", needs.join(", ")) };
         let own = format!("{} {}", shape.id, details(shape));
         let left = columns.saturating_sub(width(&own) + 5);
         let words = words(shape, paint, columns.saturating_sub(4));
-        out.push_str(&format!("  {} {words}{}\n", painted(shape, paint), paint.dim(&cut(&needs, left))));
+        out.push_str(&format!(
+            "  {} {words}{}\n",
+            painted(shape, paint),
+            paint.dim(&cut(&needs, left))
+        ));
     }
     out
 }

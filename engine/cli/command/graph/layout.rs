@@ -83,7 +83,8 @@ fn across(sizes: &[f64], edges: &[(u32, u32)]) -> (Vec<f64>, f64) {
     let parts = rust_sugiyama::from_vertices_and_edges(&vertices, edges, &config);
     for (part, _, _) in parts {
         let middle = |(vertex, (x, _)): &(usize, (f64, f64))| (*vertex, *x);
-        let from = part.iter().map(middle).map(|(v, x)| x - sizes[v] / 2.0).fold(f64::MAX, f64::min);
+        let from =
+            part.iter().map(middle).map(|(v, x)| x - sizes[v] / 2.0).fold(f64::MAX, f64::min);
         let to = part.iter().map(middle).map(|(v, x)| x + sizes[v] / 2.0).fold(f64::MIN, f64::max);
         for (vertex, x) in part.iter().map(middle) {
             across[vertex] = x - from + end;

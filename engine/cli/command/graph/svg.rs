@@ -115,7 +115,11 @@ impl Columns {
 /// The two lines of a box.
 fn lines(shape: &Shape) -> [String; 2] {
     let result = shape.result();
-    let below = if result.is_empty() { shape.stage.to_owned() } else { format!("{} · {result}", shape.stage) };
+    let below = if result.is_empty() {
+        shape.stage.to_owned()
+    } else {
+        format!("{} · {result}", shape.stage)
+    };
     [cut(&shape.id, LINE_MAX), cut(&below, LINE_MAX)]
 }
 
@@ -125,7 +129,9 @@ fn node(shape: &Shape, left: f64, top: f64, width: f64) -> String {
     let about = escaped(&format!("{} ({}) {}", shape.id, shape.stage, shape.result()));
     let mut out = format!("<g class=\"{class}\"><title>{}</title>\n", about.trim_end());
     let rect = |class: &str, x: f64, y: f64, w: f64, h: f64| {
-        format!("<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"6\"/>\n")
+        format!(
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"6\"/>\n"
+        )
     };
     if shape.is_fanned() {
         // Several of them.
@@ -135,8 +141,10 @@ fn node(shape: &Shape, left: f64, top: f64, width: f64) -> String {
     out.push_str(&rect("bar", left, top, 5.0, HEIGHT));
     let (x, y) = (left + 15.0, top);
     // Writing to a string cannot fail.
-    writeln!(out, "<text class=\"name\" x=\"{x:.1}\" y=\"{:.1}\">{name}</text>", y + 19.0).unwrap_or_default();
-    writeln!(out, "<text class=\"words\" x=\"{x:.1}\" y=\"{:.1}\">{words}</text></g>", y + 36.0).unwrap_or_default();
+    writeln!(out, "<text class=\"name\" x=\"{x:.1}\" y=\"{:.1}\">{name}</text>", y + 19.0)
+        .unwrap_or_default();
+    writeln!(out, "<text class=\"words\" x=\"{x:.1}\" y=\"{:.1}\">{words}</text></g>", y + 36.0)
+        .unwrap_or_default();
     out
 }
 
@@ -148,8 +156,17 @@ fn line(link: &Link, lanes: &[f64], layout: &Layout, columns: &Columns) -> Strin
     let mut path = format!("M{x:.1} {y:.1}");
     let mut bend = |x: &mut f64, y: &mut f64, to: (f64, f64)| {
         let half = (to.0 - *x) / 2.0;
-        write!(path, " C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}", *x + half, *y, to.0 - half, to.1, to.0, to.1)
-            .unwrap_or_default();
+        write!(
+            path,
+            " C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}",
+            *x + half,
+            *y,
+            to.0 - half,
+            to.1,
+            to.0,
+            to.1
+        )
+        .unwrap_or_default();
         (*x, *y) = to;
     };
     for (layer, lane) in (first + 1..).zip(lanes) {

@@ -18,7 +18,8 @@ fn colors(shape: &Shape) -> Option<(&'static str, &'static str)> {
 /// The name, and below it the stage and what came of it.
 fn lines(shape: &Shape) -> [String; 2] {
     let result = shape.result();
-    let below = if result.is_empty() { shape.stage.into() } else { format!("{} · {result}", shape.stage) };
+    let below =
+        if result.is_empty() { shape.stage.into() } else { format!("{} · {result}", shape.stage) };
     [shape.id.clone(), below]
 }
 
@@ -33,7 +34,8 @@ fn groups(picture: &Picture) -> BTreeMap<Option<&str>, Vec<usize>> {
 
 /// The picture as a Mermaid flowchart.
 pub(super) fn mermaid(picture: &Picture) -> String {
-    let mut out = format!("---\ntitle: {}\n---\nflowchart TD\n", serde_json::json!(picture.title()));
+    let mut out =
+        format!("---\ntitle: {}\n---\nflowchart TD\n", serde_json::json!(picture.title()));
     let node = |place: usize| {
         let shape = &picture.nodes[place];
         let [name, below] = lines(shape).map(|line| escaped(&line));
@@ -61,7 +63,9 @@ pub(super) fn mermaid(picture: &Picture) -> String {
     }
     for (place, shape) in picture.nodes.iter().enumerate() {
         if let Some((fill, border)) = colors(shape) {
-            out.push_str(&format!("    style n{place} fill:{fill},stroke:{border},color:#1c2128\n"));
+            out.push_str(&format!(
+                "    style n{place} fill:{fill},stroke:{border},color:#1c2128\n"
+            ));
         }
     }
     out
@@ -76,7 +80,8 @@ pub(super) fn dot(picture: &Picture) -> String {
     let node = |place: usize| {
         let shape = &picture.nodes[place];
         let label = lines(shape).map(|line| line.replace('\\', "\\\\")).join("\\n");
-        let color = colors(shape).map(|(fill, border)| format!(", fillcolor=\"{fill}\", color=\"{border}\""));
+        let color = colors(shape)
+            .map(|(fill, border)| format!(", fillcolor=\"{fill}\", color=\"{border}\""));
         let sides = if shape.is_fanned() { ", peripheries=2" } else { "" };
         let label = label.replace('"', "\\\"");
         format!("  n{place} [label=\"{label}\"{}{sides}];\n", color.unwrap_or_default())
@@ -87,7 +92,9 @@ pub(super) fn dot(picture: &Picture) -> String {
             None => out.push_str(&inside),
             Some(group) => {
                 let group = quoted(group);
-                out.push_str(&format!("  subgraph cluster_{number} {{\n  label={group};\n{inside}  }}\n"));
+                out.push_str(&format!(
+                    "  subgraph cluster_{number} {{\n  label={group};\n{inside}  }}\n"
+                ));
             }
         }
     }

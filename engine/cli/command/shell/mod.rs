@@ -58,8 +58,14 @@ fn unfit(secrets: &StandIns, subject: &Subject, error: Box<StageError>) -> Failu
     let name = name(&subject.state.task_ref(subject.task));
     let error = secrets.real.mask_error(error);
     Failure::state(
-        format!("`{name}` cannot be laid out: {}: {}", clean(&error.operation), clean(&error.message)),
-        error.hint.map_or_else(|| "look at its inputs: flow show RUN".to_owned(), |hint| clean(&hint)),
+        format!(
+            "`{name}` cannot be laid out: {}: {}",
+            clean(&error.operation),
+            clean(&error.message)
+        ),
+        error
+            .hint
+            .map_or_else(|| "look at its inputs: flow show RUN".to_owned(), |hint| clean(&hint)),
     )
 }
 
@@ -149,7 +155,8 @@ impl Place<'_> {
         for name in &script.withheld {
             process.env_remove(name);
         }
-        process.envs(env.iter().filter(|(name, _)| !absent(name)).map(|(name, value)| (name, value)));
+        process
+            .envs(env.iter().filter(|(name, _)| !absent(name)).map(|(name, value)| (name, value)));
         let runtime = runtime()?;
         let status = runtime.block_on(async {
             let mut signals = Signals::listen()?;

@@ -74,7 +74,9 @@ impl Command {
         let from = match (&self.stdin, input) {
             (Input::Nothing, _) => " < /dev/null".to_owned(),
             (Input::File(path), _) => format!(" < {}", command_line(&[path])),
-            (Input::Bytes(_), Some(path)) => format!(" < {}", command_line(&[path.to_string_lossy()])),
+            (Input::Bytes(_), Some(path)) => {
+                format!(" < {}", command_line(&[path.to_string_lossy()]))
+            }
             (Input::Bytes(bytes), None) => {
                 format!(" # reads {} bytes from standard input", bytes.len())
             }
@@ -103,7 +105,8 @@ impl Script {
             std::fs::write(&input, bytes)?;
         }
         let script = side.join("command");
-        let (folder, line) = (command_line(&[self.folder.to_string_lossy()]), command.line(Some(&input)));
+        let (folder, line) =
+            (command_line(&[self.folder.to_string_lossy()]), command.line(Some(&input)));
         std::fs::write(&script, format!("#!/bin/sh\ncd {folder} || exit\nexec {line}\n"))?;
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
         Ok(Some(script))
@@ -119,7 +122,10 @@ impl Script {
         if let Some(command) = &self.command {
             row("command", &command.line(None));
         } else {
-            row("stage", &format!("{} is no program: its inputs are files in inputs/,", self.stage));
+            row(
+                "stage",
+                &format!("{} is no program: its inputs are files in inputs/,", self.stage),
+            );
             row("", &format!("its settings are in {SETTINGS}"));
         }
         if let Some(script) = script {
@@ -152,7 +158,11 @@ impl Script {
                 Some(secret) => {
                     format!("# {} has {}: set it yourself", name.to_string_lossy(), told(secret))
                 }
-                None => format!("export {}={}", name.to_string_lossy(), command_line(&[value.to_string_lossy()])),
+                None => format!(
+                    "export {}={}",
+                    name.to_string_lossy(),
+                    command_line(&[value.to_string_lossy()])
+                ),
             };
             out.push_str(&format!("{line}\n"));
         }
@@ -160,7 +170,10 @@ impl Script {
             (Some(command), _) => out.push_str(&format!("{}\n", command.line(None))),
             (None, settings) => {
                 let settings = settings.as_ref().map(ToString::to_string).unwrap_or_default();
-                out.push_str(&format!("# {} is no program; its settings:\n# {settings}\n", self.stage));
+                out.push_str(&format!(
+                    "# {} is no program; its settings:\n# {settings}\n",
+                    self.stage
+                ));
             }
         }
         out
@@ -197,5 +210,9 @@ impl Script {
 /// The secrets of a variable in words.
 fn told(variable: &SecretVariable) -> String {
     let secrets = variable.secrets.join(", ");
-    if variable.secrets.len() == 1 { format!("the secret {secrets}") } else { format!("the secrets {secrets}") }
+    if variable.secrets.len() == 1 {
+        format!("the secret {secrets}")
+    } else {
+        format!("the secrets {secrets}")
+    }
 }

@@ -74,7 +74,12 @@ impl<'a> Choice<'a> {
             fans: model.fans.iter().take(fans).map(|(id, items)| (*id, *items)).collect(),
             is_full: running < busy.len() || running == room,
             busy: busy.into_iter().take(running).map(|((at, _), busy)| (*at, busy)).collect(),
-            retries: model.retries.iter().take(retries).map(|((at, _), retry)| (*at, retry)).collect(),
+            retries: model
+                .retries
+                .iter()
+                .take(retries)
+                .map(|((at, _), retry)| (*at, retry))
+                .collect(),
             timers: model.timers.iter().take(timers).map(|((at, _), task)| (*at, task)).collect(),
             queues,
         }

@@ -33,7 +33,8 @@ pub(crate) fn start(
     run: &RunId,
     state: impl FnOnce() -> RunState,
 ) -> Result<Screen, Failure> {
-    let view = is_wanted(env).then(|| view(env, Model::new(run.as_str(), &state(), Timestamp::now())));
+    let view =
+        is_wanted(env).then(|| view(env, Model::new(run.as_str(), &state(), Timestamp::now())));
     open(view)
 }
 

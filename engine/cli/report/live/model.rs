@@ -156,7 +156,8 @@ impl Model {
             Tasks::Unresolved => 0,
             Tasks::Items(items) => {
                 let number = |is: fn(&Phase) -> bool| {
-                    u32::try_from(items.iter().filter(|item| is(&item.phase)).count()).unwrap_or(u32::MAX)
+                    u32::try_from(items.iter().filter(|item| is(&item.phase)).count())
+                        .unwrap_or(u32::MAX)
                 };
                 let old = number(succeeded);
                 if self.at[id.index()] < At::Succeeded {

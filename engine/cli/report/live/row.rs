@@ -41,7 +41,8 @@ impl Row {
             let more_follows = self.words[place + 1..].iter().any(|(_, text)| !text.is_empty());
             // A column is left for the mark that something was cut, where something follows.
             let fits = whole < left || (whole == left && !more_follows);
-            let text = if fits { text.clone() } else { cut(text, left.min(whole.saturating_sub(1))) };
+            let text =
+                if fits { text.clone() } else { cut(text, left.min(whole.saturating_sub(1))) };
             let text = if place == last { text.trim_end().to_owned() } else { text };
             left = left.saturating_sub(width(&text));
             out.push_str(&tint(paint, &text));

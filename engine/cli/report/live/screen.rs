@@ -375,8 +375,9 @@ mod tests {
 
     #[test]
     fn a_region_at_the_bottom_scrolls_the_lines_and_nothing_else() {
-        let mut writes: Vec<String> =
-            (0..10).map(|n| painted(&format!("line {n}\n"), &rows(&["head", " a", " b"]))).collect();
+        let mut writes: Vec<String> = (0..10)
+            .map(|n| painted(&format!("line {n}\n"), &rows(&["head", " a", " b"])))
+            .collect();
         writes.push(painted("", &rows(&["head", " a"])));
         let (text, cursor) = shown((20, 6), &writes);
         assert_eq!(text, "line 7\nline 8\nline 9\nhead\n a");

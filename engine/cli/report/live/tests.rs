@@ -70,9 +70,18 @@ impl Watched {
 
     fn succeeds(&mut self, task: &TaskRef) {
         let (task, key) = (task.clone(), Digest::of(b""));
-        let (outputs, warnings) = Default::default();
-        let event = Event::Succeeded { task, attempt: 1, key, outputs, duration_ms: 1, warnings };
-        self.event(event);
+        let (outputs, warnings, usage) = Default::default();
+        let (attempt, duration_ms, provisional) = (1, 1, false);
+        self.event(Event::Succeeded {
+            task,
+            attempt,
+            key,
+            outputs,
+            duration_ms,
+            warnings,
+            usage,
+            provisional,
+        });
     }
 
     fn waits(&mut self, task: &TaskRef, until: Option<i64>, question: Option<&str>) {
@@ -85,7 +94,8 @@ impl Watched {
 
     fn fails(&mut self, task: &TaskRef, message: &str, again_in: i64) {
         let error = Box::new(StageError::new(ErrorClass::RateLimited, "fetch", message));
-        self.event(Event::AttemptFailed { task: task.clone(), attempt: 1, error });
+        let usage = Default::default();
+        self.event(Event::AttemptFailed { task: task.clone(), attempt: 1, error, usage });
         let at = self.now + SignedDuration::from_secs(again_in);
         let (task, delay_ms) = (task.clone(), 0);
         self.event(Event::RetryScheduled { task, attempt: 2, delay_ms, at });

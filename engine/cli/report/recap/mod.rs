@@ -2,6 +2,7 @@
 
 mod path;
 
+use flow_core::call::Usage;
 use flow_core::id::NodeId;
 use flow_core::run::event::{Event, TaskRef, Warning};
 use flow_core::run::state::Tasks;
@@ -40,19 +41,27 @@ const WORTH_MS: u64 = 1_000;
 pub(crate) struct Recap {
     /// Attempts that followed a failed one.
     retries: usize,
+    /// Calls of remote services that were made again within an attempt.
+    calls: usize,
     warnings: Vec<(TaskRef, Warning)>,
+    /// What calls of remote services used, in attempts that failed too.
+    usage: Usage,
 }
 
 impl Recap {
     /// Folds the records since the run was last taken up.
     pub(crate) fn of(records: &[Recorded]) -> Self {
-        let begins = |event: &Event| matches!(event, Event::RunStarted { .. } | Event::RunResumed { .. });
+        let begins =
+            |event: &Event| matches!(event, Event::RunStarted { .. } | Event::RunResumed { .. });
         let from = records.iter().rposition(|recorded| begins(&recorded.event)).unwrap_or(0);
         let mut recap = Self::default();
         for recorded in &records[from..] {
             match &recorded.event {
                 Event::RetryScheduled { .. } => recap.retries += 1,
-                Event::Succeeded { task, warnings, .. } => {
+                Event::CallRetried { .. } => recap.calls += 1,
+                Event::AttemptFailed { usage, .. } => recap.usage.add(*usage),
+                Event::Succeeded { task, warnings, usage, .. } => {
+                    recap.usage.add(*usage);
                     let warnings = warnings.iter().map(|warning| (task.clone(), warning.clone()));
                     recap.warnings.extend(warnings);
                 }
@@ -66,11 +75,14 @@ impl Recap {
     pub(crate) fn render(&self, history: &History, paint: Paint) -> String {
         let state = &history.state;
         let wanted: Vec<NodeId> = state.graph().ids().filter(|id| state.is_wanted(*id)).collect();
-        if wanted.len() < NODES_MIN {
-            return self.warned(paint);
+        let mut out = String::new();
+        if wanted.len() >= NODES_MIN {
+            out = format!("\n{}", table(history, &wanted, paint));
+            out.push_str(&self.notes(state, wanted.len(), paint));
         }
-        let mut out = format!("\n{}", table(history, &wanted, paint));
-        out.push_str(&self.notes(state, wanted.len(), paint));
+        if !self.usage.is_nothing() {
+            out.push_str(&labelled("used", &used(&self.usage), paint));
+        }
         out.push_str(&self.warned(paint));
         out
     }
@@ -78,9 +90,7 @@ impl Recap {
     /// What took long, and what was tried again.
     fn notes(&self, state: &RunState, nodes: usize, paint: Paint) -> String {
         let mut out = String::new();
-        let mut row = |label: &str, text: String| {
-            out.push_str(&format!("{} {text}\n", paint.dim(&format!("{label:<13}"))));
-        };
+        let mut row = |label: &str, text: String| out.push_str(&labelled(label, &text, paint));
         let critical = path::critical(state);
         let is_worth_it = critical.ms >= WORTH_MS;
         if is_worth_it && nodes > NODES_MAX {
@@ -89,9 +99,11 @@ impl Recap {
         if is_worth_it && critical.tasks.len() > 1 {
             row("critical path", chain(state, &critical));
         }
-        if self.retries > 0 {
-            let again = if self.retries == 1 { "attempt" } else { "attempts" };
-            row("retried", format!("{} {again} after a failure", self.retries));
+        let again = [(self.retries, "attempt"), (self.calls, "call")];
+        let again = again.into_iter().filter(|(number, _)| *number > 0);
+        let again: Vec<String> = again.map(|(number, noun)| count(number, noun)).collect();
+        if !again.is_empty() {
+            row("retried", format!("{} after a failure", again.join(", ")));
         }
         out
     }
@@ -109,6 +121,21 @@ impl Recap {
         }
         out
     }
+}
+
+fn labelled(label: &str, text: &str, paint: Paint) -> String {
+    format!("{} {text}\n", paint.dim(&format!("{label:<13}")))
+}
+
+/// `$0.42 · 1200 tokens · 7 calls`
+fn used(usage: &Usage) -> String {
+    let money = (usage.usd > 0.0).then(|| match usage.usd {
+        0.0..0.01 => format!("${}", usage.usd),
+        usd => format!("${usd:.2}"),
+    });
+    let tokens = (usage.tokens > 0).then(|| format!("{} tokens", usage.tokens));
+    let calls = (usage.calls > 0).then(|| format!("{} calls", usage.calls));
+    [money, tokens, calls].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 /// A row for each of a few nodes; of many, for those that did not simply succeed.
@@ -132,7 +159,9 @@ fn table(history: &History, wanted: &[NodeId], paint: Paint) -> String {
     }
     let mut out = nodes::table(history, shown, paint);
     if more > 0 {
-        out.push_str(&paint.dim(&format!("… and {more} more that were tried again or did not run\n")));
+        out.push_str(
+            &paint.dim(&format!("… and {more} more that were tried again or did not run\n")),
+        );
     }
     out
 }

@@ -45,7 +45,8 @@ pub(crate) fn critical(state: &RunState) -> Path {
     let mut whole: Vec<(u64, Option<TaskId>)> = vec![(0, None); graph.nodes().len()];
     for id in graph.in_order() {
         let needs = &graph.node(id).needs;
-        let outer = needs.iter().filter(|need| !need.same_item).map(|need| whole[need.node.index()]);
+        let outer =
+            needs.iter().filter(|need| !need.same_item).map(|need| whole[need.node.index()]);
         let outer = outer.max_by_key(|(ms, _)| *ms).unwrap_or_default();
         let tasks = match &state.node(id).tasks {
             Tasks::One(task) => std::slice::from_ref(task),
@@ -58,13 +59,15 @@ pub(crate) fn critical(state: &RunState) -> Path {
                 let end = ends[need.node.index()].get(index)?;
                 Some((end.ms, Some(task_id(state, need.node, index))))
             });
-            let (before, task_before) = same.fold(outer, |best, one| if one.0 > best.0 { one } else { best });
+            let (before, task_before) =
+                same.fold(outer, |best, one| if one.0 > best.0 { one } else { best });
             let ms = before + spent(task, state.invocation());
             own.push(End { ms, before: task_before });
         }
         // What has no task yet passes on what it waited for.
         let best = own.iter().enumerate().max_by_key(|(_, end)| end.ms);
-        whole[id.index()] = best.map_or(outer, |(index, end)| (end.ms, Some(task_id(state, id, index))));
+        whole[id.index()] =
+            best.map_or(outer, |(index, end)| (end.ms, Some(task_id(state, id, index))));
         ends[id.index()] = own;
     }
     let (ms, mut at) = whole.into_iter().max_by_key(|(ms, _)| *ms).unwrap_or_default();

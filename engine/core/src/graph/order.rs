@@ -14,8 +14,7 @@ impl Graph {
     #[must_use]
     pub fn in_order(&self) -> Vec<NodeId> {
         let mut open: Vec<usize> = self.nodes.iter().map(|node| node.needs.len()).collect();
-        let mut ready: BTreeSet<NodeId> =
-            self.ids().filter(|id| open[id.index()] == 0).collect();
+        let mut ready: BTreeSet<NodeId> = self.ids().filter(|id| open[id.index()] == 0).collect();
         let mut order = Vec::with_capacity(open.len());
         while let Some(id) = ready.pop_first() {
             order.push(id);

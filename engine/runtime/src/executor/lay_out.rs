@@ -9,10 +9,11 @@ use flow_core::key::idempotency_key;
 use flow_core::stage::{Context, Job};
 use tokio::sync::watch;
 
-use super::context::AttemptContext;
+use super::context::{AttemptContext, Lines};
 use super::folder::Folder;
+use super::memory::AttemptMemory;
 use super::scope::Scopes;
-use super::{Case, Taken, key_of};
+use super::{Case, Keeper, Recollection, Spent, Taken, key_of};
 use crate::secrets::Secrets;
 
 /// An attempt as it would begin.
@@ -78,9 +79,12 @@ pub fn lay_out(case: Case<'_>, real: &Secrets) -> Result<LaidOut, Box<StageError
         }
     };
     let (_, cancel) = watch::channel(None);
-    let process = Box::new(|_| {});
-    let context =
-        AttemptContext::new(&around, &assignment, &folder, idempotency, process, cancel);
+    // Nothing runs, so nothing is remembered or told.
+    let keeper = Keeper::Here(Recollection::default());
+    let memory = AttemptMemory::open(&around, &assignment, key, keeper);
+    let (tell, spent) = (Box::new(|_| {}), Spent::default());
+    let lines = Lines { tell, memory, spent, cancel };
+    let context = AttemptContext::new(&around, &assignment, &folder, idempotency, lines);
     Ok(LaidOut { shown, real, folder, context })
 }
 
