@@ -19,6 +19,7 @@ mod run;
 mod secrets;
 #[path = "../services/mod.rs"]
 mod services;
+mod services_calls;
 mod services_data;
 mod show;
 mod signals;
