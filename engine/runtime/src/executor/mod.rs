@@ -55,6 +55,7 @@ use folder::Folder;
 use memory::AttemptMemory;
 use scope::Scopes;
 use stopping::run_stage;
+use tracing::Instrument as _;
 
 pub(crate) use answer::answer_outputs;
 pub use answer::{Answer, admit_outputs};
@@ -203,6 +204,7 @@ pub(crate) async fn execute_node(
     let started = Instant::now();
     let (mut begun, spent) = (false, Spent::default());
     let work = attempt(around, assignment, line, started, &mut begun, &spent);
+    let work = work.instrument(span(assignment));
     match guarded(work).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => {
@@ -222,6 +224,17 @@ pub(crate) async fn execute_node(
             Outcome::Failed { error, begun: true, usage: spent.sum() }
         }
     }
+}
+
+/// What the engine's own words are about while an attempt goes on.
+fn span(assignment: &Assignment) -> tracing::Span {
+    let item = assignment.task.item.as_ref().map(|item| &*item.key);
+    tracing::info_span!(
+        "attempt",
+        node = &*assignment.task.node,
+        item = item,
+        attempt = assignment.attempt
+    )
 }
 
 /// Lets a panic of a stage become a failure of its attempt.
