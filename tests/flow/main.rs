@@ -24,6 +24,7 @@ mod run;
 mod secrets;
 #[path = "../services/mod.rs"]
 mod services;
+mod services_calls;
 mod services_data;
 mod services_words;
 mod shell;
