@@ -10,11 +10,17 @@
 
 pub(crate) mod call;
 pub(crate) mod chain;
+pub(crate) mod instagram;
 pub(crate) mod once;
+pub(crate) mod publication;
+pub(crate) mod s3;
 pub(crate) mod service;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tiktok;
+pub(crate) mod webhook;
 pub(crate) mod wire;
+pub(crate) mod youtube;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
