@@ -6,6 +6,11 @@
 
 #![allow(dead_code, reason = "each program that uses the servers uses some of them")]
 
+pub mod instagram;
+pub mod s3;
 pub mod server;
+pub mod tiktok;
+pub mod webhook;
+pub mod youtube;
 
 pub use server::{Api, Asked, Reply, Server, Trouble};

@@ -256,7 +256,7 @@ impl<'a> Bucket<'a> {
         let message = format!("s3://{}/{} has another content", self.name, self.path);
         self.service
             .failure(ErrorClass::Rejected, "compare the object", message)
-            .hint("nothing was overwritten: choose another name with with.path, or remove the object")
+            .hint("nothing was overwritten: choose another name with services.s3.prefix, or remove the object")
     }
 
     async fn digest(&self, context: &dyn Context) -> Result<Head, StageError> {
