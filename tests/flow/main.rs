@@ -17,6 +17,9 @@ mod rerun;
 mod resume;
 mod run;
 mod secrets;
+#[path = "../services/mod.rs"]
+mod services;
+mod services_data;
 mod show;
 mod signals;
 mod streams;

@@ -4,9 +4,18 @@
 //! type with the clients that they test. Each keeps a ledger of what it was asked and what it answered,
 //! which is the outside witness of what was paid for, and how often.
 
-#![allow(dead_code, reason = "each program that uses the servers uses some of them")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "several programs use these servers, and each of them some"
+)]
 
+pub mod balldontlie;
+pub mod games;
+pub mod goatedbets;
 pub mod instagram;
+pub mod odds_api;
 pub mod s3;
 pub mod server;
 pub mod tiktok;

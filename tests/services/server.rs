@@ -294,7 +294,7 @@ fn encoded(reply: &Reply, length: usize) -> Vec<u8> {
 fn reset(socket: &TcpStream) {
     use std::os::fd::AsFd as _;
     let zero = Some(Duration::ZERO);
-    drop(rustix::net::sockopt::set_socket_linger(socket.as_fd(), zero));
+    rustix::net::sockopt::set_socket_linger(socket.as_fd(), zero).ok();
 }
 
 fn read(socket: &mut TcpStream) -> Option<Asked> {

@@ -77,6 +77,9 @@ async fn once<T>(
     let work = async {
         // The slots of a service are never closed, so that there is always one in the end.
         let _slot = service.slots.acquire().await.ok();
+        if let Some(pace) = &service.pace {
+            tokio::time::sleep_until(pace.turn()).await;
+        }
         context.used(Usage { calls: 1, ..Usage::default() });
         tokio::time::timeout(service.timeout, attempt)
             .await

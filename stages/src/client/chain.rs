@@ -124,6 +124,11 @@ impl Chain {
         Ok(Self { providers, remote: remote.clone() })
     }
 
+    /// Whether it has no service at all.
+    pub(crate) fn is_local(&self) -> bool {
+        self.providers.iter().all(|provider| provider.service().is_none())
+    }
+
     /// Asks the providers in turn, and gives what the first one made that could. One without its key
     /// and one whose quota was used up earlier in the run are passed over; each step is recorded.
     ///

@@ -8,9 +8,15 @@
 //! What a server says decides the class of a failure: the code in its body first, its status second.
 //! Each API's file has that table. What was paid for is remembered before it is used ([`once`]).
 
+#![allow(dead_code, reason = "until all services use it")]
+
+pub(crate) mod balldontlie;
 pub(crate) mod call;
 pub(crate) mod chain;
+pub(crate) mod day;
+pub(crate) mod goatedbets;
 pub(crate) mod instagram;
+pub(crate) mod odds_api;
 pub(crate) mod once;
 pub(crate) mod publication;
 pub(crate) mod s3;
@@ -24,8 +30,10 @@ pub(crate) mod youtube;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::transport::{Clients, Settings};
 
@@ -45,8 +53,31 @@ pub(crate) struct Remote {
 struct Shared {
     /// Slots of services by name and place: as many as calls may go on at once.
     slots: BTreeMap<String, Arc<Semaphore>>,
+    /// Paces of services by name and place.
+    paces: BTreeMap<String, Arc<Pace>>,
     /// Providers whose quota was used up, by run.
     exhausted: HashSet<(String, String)>,
+}
+
+/// Evenly spaced instants at which calls of a service may begin.
+struct Pace {
+    step: Duration,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    fn new(per_minute: u64) -> Self {
+        let calls = u32::try_from(per_minute).unwrap_or(u32::MAX).max(1);
+        Self { step: Duration::from_secs(60) / calls, next: Mutex::new(Instant::now()) }
+    }
+
+    /// Takes the next instant.
+    fn turn(&self) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = (*next).max(Instant::now());
+        *next = turn + self.step;
+        turn
+    }
 }
 
 impl Remote {
@@ -69,6 +100,13 @@ impl Remote {
         let mut shared = self.lock();
         let slots = shared.slots.entry(service.to_owned());
         Arc::clone(slots.or_insert_with(|| Arc::new(Semaphore::new(count))))
+    }
+
+    /// The pace of a service that takes so many calls a minute. The first who asks decides.
+    fn pace(&self, service: &str, per_minute: u64) -> Arc<Pace> {
+        let mut shared = self.lock();
+        let paces = shared.paces.entry(service.to_owned());
+        Arc::clone(paces.or_insert_with(|| Arc::new(Pace::new(per_minute))))
     }
 
     fn is_exhausted(&self, run: &str, provider: &str) -> bool {

@@ -10,7 +10,7 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use super::Remote;
+use super::{Pace, Remote};
 use crate::transport::request::parse_url;
 
 /// What an API is when nothing else is said.
@@ -54,6 +54,8 @@ pub(crate) struct Service {
     /// Settings that only this API has, such as `model`.
     pub(crate) options: Map<String, Value>,
     pub(super) slots: Arc<Semaphore>,
+    /// When the next call may begin, where calls are spaced out.
+    pub(super) pace: Option<Arc<Pace>>,
     pub(super) remote: Remote,
 }
 
@@ -64,6 +66,7 @@ pub(crate) fn services_field() -> FieldSpec {
         kind: FieldKind::Json,
         optional: true,
         doc: "Settings by service: `{ NAME = { base_url, timeout, attempts, base, max, max_in_flight, \
+              per_minute, \
               allowed_hosts, … } }`, each with a default.",
     }
 }
@@ -90,6 +93,7 @@ impl Service {
         let in_flight = whole(api, &mut options, "max_in_flight")?.unwrap_or(api.in_flight as u64);
         let name = format!("{} {base_url}", api.name);
         let in_flight = usize::try_from(in_flight).unwrap_or(api.in_flight).max(1);
+        let pace = whole(api, &mut options, "per_minute")?.map(|calls| remote.pace(&name, calls));
         Ok(Self {
             api,
             base_url,
@@ -100,6 +104,7 @@ impl Service {
             allowed_hosts: texts(api, &mut options, "allowed_hosts")?,
             options,
             slots: remote.slots(&name, in_flight),
+            pace,
             remote: remote.clone(),
         })
     }

@@ -6,14 +6,14 @@ use std::time::SystemTime;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::json;
 use flow_core::stage::Context;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::Service;
 use crate::transport::body::Incoming;
 use crate::transport::outgoing::Outgoing;
-use crate::transport::request::telling_parts;
+use crate::transport::request::{header_name, telling_parts};
 use crate::transport::{Expect, Reply, Request, failure, retry_after, send, shown};
 
 /// The most bytes of an answer in memory, after decompression.
@@ -59,22 +59,24 @@ impl Message {
         self
     }
 
-    /// Sets a header. A value that no header may have is told when the message is sent, and never shown.
-    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
-        match HeaderValue::from_str(value.trim()) {
-            Ok(mut header) => {
+    /// Sets a header. One that cannot be is told when the message is sent; its value is never shown.
+    pub(crate) fn header(self, name: &'static str, value: &str) -> Self {
+        self.header_named(name, value)
+    }
+
+    /// The same under a name that was configured.
+    pub(crate) fn header_named(mut self, name: &str, value: &str) -> Self {
+        match header_name(name).map(|name| (name, HeaderValue::from_str(value.trim()))) {
+            Ok((name, Ok(mut header))) => {
                 header.set_sensitive(true);
                 self.sent.extend(telling_parts(value));
-                self.headers.insert(HeaderName::from_static(name), header);
+                self.headers.insert(name, header);
             }
-            Err(_invalid) => {
-                let message =
-                    format!("the header `{name}` would have a character that none may have");
-                let mut error = StageError::new(ErrorClass::Config, "make a request", message);
-                error.unsent = true;
-                self.fault =
-                    Some(error.hint("a key is one line of text: check what it was set to"));
+            Ok((name, Err(_invalid))) => {
+                let what = format!("the header `{name}` would have a character that none may have");
+                self.fault = Some(unusable(&what));
             }
+            Err(what) => self.fault = Some(unusable(&what)),
         }
         self
     }
@@ -142,6 +144,12 @@ impl Message {
             }),
         }
     }
+}
+
+fn unusable(what: &str) -> StageError {
+    let mut error = StageError::new(ErrorClass::Config, "make a request", what);
+    error.unsent = true;
+    error.hint("a key is one line of text: check what it was set to")
 }
 
 /// The answer of a service, whatever its status, with its whole body.

@@ -14,6 +14,7 @@ mod draw;
 mod ffmpeg;
 mod fonts;
 mod ideas;
+mod lookup;
 mod machine;
 mod mashup;
 mod narrate;
@@ -39,7 +40,8 @@ use crate::process::Spawner;
 #[must_use]
 pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> Catalog {
     contract::register(catalog)
-        .with(slate::SlateStage::new())
+        .with(slate::SlateStage::new(remote.clone()))
+        .with(lookup::LookupStage::new(remote.clone()))
         .with(calendar::CalendarStage::new())
         .with(ideas::IdeasStage::new())
         .with(narrate::NarrateStage::new(spawner.clone()))
