@@ -11,20 +11,21 @@ use super::{Api, Asked, Reply};
 /// The user `1789` with the access token `test-key`.
 #[derive(Clone, Default)]
 pub struct Instagram {
-    state: Arc<Mutex<State>>,
+    /// What it knows, shared by its clones.
+    pub state: Arc<Mutex<State>>,
     /// How often a container is asked before it is ready.
     pub polls: u64,
 }
 
 #[derive(Default)]
-struct State {
+pub struct State {
     containers: BTreeMap<String, Container>,
     posts: Vec<Value>,
     again: u64,
 }
 
 #[derive(Default)]
-struct Container {
+pub struct Container {
     caption: String,
     uploaded: bool,
     asked: u64,

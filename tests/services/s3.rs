@@ -12,7 +12,8 @@ use super::{Api, Asked, Reply};
 /// Takes requests that are signed by `test-id` with `test-key`.
 #[derive(Clone, Default)]
 pub struct S3 {
-    state: Arc<Mutex<State>>,
+    /// What it knows, shared by its clones.
+    pub state: Arc<Mutex<State>>,
     /// Whether it knows no conditional writes, as some clones.
     pub unconditional: bool,
     /// So many conditional writes meet another one that is going on.
@@ -22,7 +23,7 @@ pub struct S3 {
 }
 
 #[derive(Default)]
-struct State {
+pub struct State {
     objects: BTreeMap<String, Object>,
     /// Open uploads: their object and their parts.
     uploads: BTreeMap<String, (String, String, BTreeMap<u64, Vec<u8>>)>,

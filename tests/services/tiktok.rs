@@ -13,18 +13,19 @@ const MB: u64 = 1024 * 1024;
 /// A creator with the access token `test-key`, for a client that is not audited.
 #[derive(Clone, Default)]
 pub struct TikTok {
-    state: Arc<Mutex<State>>,
+    /// What it knows, shared by its clones.
+    pub state: Arc<Mutex<State>>,
     /// How often a post is asked for before it is there.
     pub polls: u64,
 }
 
 #[derive(Default)]
-struct State {
+pub struct State {
     posts: BTreeMap<String, Post>,
     again: u64,
 }
 
-struct Post {
+pub struct Post {
     title: String,
     size: u64,
     chunk: u64,

@@ -13,7 +13,7 @@ use super::{Api, Asked, Reply};
 #[derive(Clone, Default)]
 pub struct Webhook {
     /// Keys of the news that were taken, in order; a key that is there twice was posted twice.
-    taken: Arc<Mutex<Vec<String>>>,
+    pub taken: Arc<Mutex<Vec<String>>>,
     /// Whether it says 200 to news that it has had, in the place of 409.
     pub quiet: bool,
 }

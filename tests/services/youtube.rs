@@ -14,7 +14,8 @@ const UNIT: u64 = 256 * 1024;
 /// A channel that `test-key` gives access to, as a refresh token of `test-client`.
 #[derive(Clone, Default)]
 pub struct YouTube {
-    state: Arc<Mutex<State>>,
+    /// What it knows, shared by its clones.
+    pub state: Arc<Mutex<State>>,
     /// How many requests an access token lets in; 0 is any number.
     pub token_uses: u64,
     /// So many times only the first unit of a piece is kept.
@@ -26,7 +27,7 @@ pub struct YouTube {
 }
 
 #[derive(Default)]
-struct State {
+pub struct State {
     tokens: u64,
     uses: u64,
     begun: u64,
@@ -35,7 +36,7 @@ struct State {
     videos: Vec<Value>,
 }
 
-struct Session {
+pub struct Session {
     resource: Value,
     total: u64,
     bytes: u64,

@@ -30,6 +30,8 @@ const VERSION: &str = "v23.0";
 /// The documentation advises to ask once a minute, for no more than five.
 const PATIENCE: Patience =
     Patience { every: Duration::from_secs(60), most: Duration::from_secs(600) };
+/// What is being done when a container is asked how it stands.
+const ASK: &str = "ask for the container";
 /// What a post may have.
 const CAPTION_MAX: usize = 2_200;
 
@@ -146,21 +148,29 @@ impl Reel<'_> {
         ))
     }
 
-    /// How a container stands, and whether all of its bytes are there.
+    /// How a container stands, and whether all of its bytes are there; asked as often as calls are.
     async fn status(&self, container: &Container) -> Result<(Status, bool), StageError> {
-        let operation = "ask for the container";
+        call(self.context, self.service, ASK, async |_try| self.look(container).await).await
+    }
+
+    /// The same, asked once.
+    async fn look(&self, container: &Container) -> Result<(Status, bool), StageError> {
         let url = self.service.url(&format!("{}/{}", self.version(), container.id))?;
-        let get = || Message::get(url.clone()).query("fields", "id,status,status_code,video_status");
-        let body = self.call(operation, get).await?;
-        let status = match body.value["status_code"].as_str() {
+        let message = Message::get(url).query("fields", "id,status,status_code,video_status");
+        let answer = self.service.send(self.context, ASK, message.bearer(self.key)).await?;
+        if !answer.is_success() {
+            return Err(failure(self.service, &answer));
+        }
+        let body = answer.json(self.service)?;
+        let status = match body["status_code"].as_str() {
             Some("IN_PROGRESS") => Status::InProgress,
             Some("FINISHED") => Status::Finished,
             Some("PUBLISHED") => Status::Published,
             Some("EXPIRED") => Status::Expired,
             Some("ERROR") => Status::Failed,
-            _ => return Err(body.answer.misshapen(self.service, "has no known `status_code`")),
+            _ => return Err(answer.misshapen(self.service, "has no known `status_code`")),
         };
-        let phase = body.value.pointer("/video_status/uploading_phase/status");
+        let phase = body.pointer("/video_status/uploading_phase/status");
         Ok((status, phase.and_then(Value::as_str) == Some("complete")))
     }
 
@@ -188,18 +198,6 @@ impl Reel<'_> {
             }
         });
         done.await
-    }
-
-    /// As [`Self::status`], within a call.
-    async fn look(&self, container: &Container) -> Result<(Status, bool), StageError> {
-        let url = self.service.url(&format!("{}/{}", self.version(), container.id))?;
-        let message = Message::get(url).query("fields", "id,status,status_code,video_status");
-        let sent = self.service.send(self.context, "ask for the container", message.bearer(self.key));
-        let body = sent.await?.json(self.service)?;
-        let phase = body.pointer("/video_status/uploading_phase/status").and_then(Value::as_str);
-        let finished = body["status_code"].as_str() == Some("PUBLISHED");
-        let status = if finished { Status::Published } else { Status::InProgress };
-        Ok((status, phase == Some("complete")))
     }
 
     /// Publishes a container. It is not sent again before the container has said that it is not

@@ -91,7 +91,9 @@ impl Publication {
             let message = format!("{name} needs {what}, and `account` is empty");
             let mut error = service.failure(ErrorClass::Config, format!("post to {name}"), message);
             error.unsent = true;
-            error.hint(format!("set with.account to {what}"))
+            error.hint(format!(
+                "set with.account to {what}, or services = {{ {name} = {{ account = \"…\" }} }}"
+            ))
         })
     }
 

@@ -18,8 +18,9 @@ use object_store::{
     Attribute, Attributes, GetOptions, ObjectStore as _, PutMode, PutMultipartOptions, PutOptions,
     PutPayload, RetryConfig,
 };
+use serde_json::json;
 
-use super::publication::{Publication, Published};
+use super::publication::{Publication, Published, forget, recalled};
 use super::{Answer, Api, Service, call};
 use transport::{Wire, failed};
 
@@ -157,6 +158,11 @@ impl<'a> Bucket<'a> {
         context: &dyn Context,
         piece: &Publication,
     ) -> Result<bool, StageError> {
+        let kept = format!("s3/{}/upload", piece.name);
+        if let Some(old) = recalled(context, &kept) {
+            self.give_up(context, old.as_str().unwrap_or_default()).await;
+            forget(context, &kept).await?;
+        }
         if self.is_there(context, piece).await? {
             return Ok(true);
         }
@@ -169,8 +175,9 @@ impl<'a> Bucket<'a> {
             done.map_err(|fault| failed(self.service, begin, fault))
         })
         .await?;
-        let put = self.put_parts(context, piece, &id).await;
-        match put {
+        // Parts of an upload that a crash cut short would be paid for.
+        context.remember(&kept, json!(id)).await?;
+        match self.put_parts(context, piece, &id).await {
             Ok(()) => Ok(false),
             // The last request may have done its work though its answer was lost.
             Err(error) if self.is_there(context, piece).await.unwrap_or(false) => {
@@ -220,8 +227,13 @@ impl<'a> Bucket<'a> {
         let operation = "give up an upload";
         let given_up = call(context, self.service, operation, async |_try| {
             let work = self.store.abort_multipart(&self.path, &id);
-            let done = self.wire.drive(context, self.service, operation, work).await;
-            done.map_err(|fault| failed(self.service, operation, fault))
+            match self.wire.drive(context, self.service, operation, work).await {
+                Err(fault) if fault.status() != Some(404) => {
+                    Err(failed(self.service, operation, fault))
+                }
+                // There is no such upload any more.
+                _ => Ok(()),
+            }
         });
         if let Err(error) = given_up.await {
             context.warn(format!(
@@ -333,6 +345,9 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
             ),
             _,
         ) => Some(ErrorClass::Auth),
+        (Some("PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed"), _) => {
+            Some(ErrorClass::Config)
+        }
         (Some("QuotaExceeded" | "XMinioStorageFull" | "ServiceQuotaExceededException"), _) => {
             Some(ErrorClass::QuotaExhausted)
         }
@@ -347,6 +362,9 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
     error.request_id = id.or_else(|| element(&text, "RequestId").map(str::to_owned)).or(error.request_id);
     match code {
         Some("NoSuchBucket") => error.hint("check the bucket: with.account, or services.s3.bucket"),
+        Some("PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed") => error.hint(
+            "the bucket is in another region: set services.s3.region, and base_url where it is not Amazon's",
+        ),
         Some("RequestTimeTooSkewed") => error.hint("set the clock of this machine"),
         _ if answer.status == 501 => {
             error.hint("a server without conditional writes needs services = { s3 = { condition = false } }")

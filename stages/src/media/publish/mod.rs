@@ -75,7 +75,8 @@ fn spec() -> StageSpec {
             field(
                 "account",
                 FieldKind::Text,
-                "The account there: a bucket, the id of an Instagram user, the name of a channel.",
+                "The account there: a bucket, the id of an Instagram user, the name of a channel; default: \
+                 `services.TARGET.account`.",
             ),
             field("privacy", FieldKind::Text, "`private` (default), `unlisted` or `public`."),
             field("title", FieldKind::Text, "One line; default: the idea's headline."),
@@ -137,6 +138,13 @@ impl Stage for PublishStage {
             let api = api(name).ok_or_else(|| {
                 config_error("target", format!("`{name}` is no target"), &choices())
             })?;
+            if !context.has_effect() {
+                context.warn(
+                    "the node does not say that it acts: write effect = { idempotent = true }, so that \
+                     `rerun` asks before it posts again"
+                        .to_owned(),
+                );
+            }
             let service = Service::read(api, &job, &self.remote)?;
             let piece = piece::read(context, &job, &service).await?;
             let published = once(context, &service, &piece).await?;

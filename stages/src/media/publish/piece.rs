@@ -33,7 +33,7 @@ pub(super) async fn read(
     let idea: Option<IdeaPackage> = optional_input(job, "idea")?;
     let result: Option<AssemblyResult> = optional_input(job, "result")?;
     let (sha256, bytes) = measured(video.clone()).await?;
-    let account = text(job, "account").map(str::to_owned);
+    let account = text(job, "account").or_else(|| service.option("account")).map(str::to_owned);
     let named = text(job, "name").map(str::to_owned);
     let idea_id = named.or_else(|| idea.as_ref().map(|idea| idea.idea_id.clone()));
     let idea_id = idea_id.ok_or_else(|| {
