@@ -186,6 +186,7 @@ fn succeeded(n: u64) -> Recorded {
         duration_ms: 3,
         warnings: Vec::new(),
         usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     Recorded { seq: Some(n), ts: Timestamp::now(), event }
 }

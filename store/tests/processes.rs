@@ -69,6 +69,7 @@ fn record(n: u64) -> Recorded {
         duration_ms: 1,
         warnings: Vec::new(),
         usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     Recorded { seq: Some(n + 1), ts: Timestamp::UNIX_EPOCH, event }
 }

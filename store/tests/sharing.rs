@@ -92,6 +92,7 @@ fn commit(journal: &mut dyn Journal, n: u64) {
         duration_ms: 1,
         warnings: Vec::new(),
         usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     let recorded = Recorded { seq: Some(n + 1), ts: Timestamp::UNIX_EPOCH, event };
     journal.append(&[recorded], &[(Digest::of(&bytes), bytes.into())]).expect("an append");
@@ -143,6 +144,7 @@ fn churn(store: &DiskStore, seed: u64) -> ! {
                 duration_ms: 1,
                 warnings: Vec::new(),
                 usage: flow_core::call::Usage::default(),
+                provisional: false,
             };
             let recorded = Recorded { seq: Some(n), ts: Timestamp::UNIX_EPOCH, event };
             journal.append(&[recorded], &[]).expect("an append");

@@ -282,3 +282,35 @@ fn no_key_is_found_anywhere_in_the_store() {
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
 }
+
+#[test]
+fn ten_runs_at_once_share_one_fetch_and_a_second_best_slate_is_never_shared() {
+    let server = Server::start(bdl(2));
+    let place = place(&["balldontlie", "recorded"], "cache = \"30m\"");
+    let services = json!({"balldontlie": {"base_url": server.url(), "base": "1ms"}});
+    let services = format!("services={services}");
+    let start = |at: usize| {
+        let run = format!("run-{at}");
+        let args = ["run", "flow.toml", "--run-id", &run, "--param", &services];
+        let mut command = place.command(&args);
+        command.env("BALLDONTLIE_API_KEY", "test-key").stderr(std::process::Stdio::null());
+        command.spawn().unwrap()
+    };
+    server.order([Some(Trouble::Status(401))]);
+    assert!(start(0).wait().unwrap().success());
+    assert_eq!(
+        place.flow(&["output", "run-0", "slate.slate"]).json()["matchups"][0]["source"],
+        "recorded"
+    );
+    assert!(place.flow(&["cache", "ls", "--json"]).json().as_array().unwrap().is_empty());
+
+    let children: Vec<_> = (1..=10).map(start).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(server.asked("GET", "/nfl/v1/games").len(), 2);
+    for at in 1..=10 {
+        let slate = place.flow(&["output", &format!("run-{at}"), "slate.slate"]).json();
+        assert_eq!(slate["matchups"][0]["source"], "balldontlie");
+    }
+}

@@ -119,7 +119,8 @@ impl Api for Instagram {
         let authorization = asked.header("authorization").unwrap_or_default();
         if let Some(id) = asked.path.strip_prefix("/ig-api-upload/v23.0/") {
             let number = |name| asked.header(name).and_then(|text| text.parse::<usize>().ok());
-            let whole = number("file_size") == Some(asked.body.len()) && number("offset") == Some(0);
+            let whole =
+                number("file_size") == Some(asked.body.len()) && number("offset") == Some(0);
             return match state.containers.get_mut(id) {
                 Some(container) if authorization == "OAuth test-key" && whole => {
                     container.uploaded = true;

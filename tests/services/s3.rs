@@ -75,7 +75,11 @@ impl S3 {
             }
             if state.conflicts < self.conflicts {
                 state.conflicts += 1;
-                return error(409, "ConditionalRequestConflict", "A conflicting operation is going on");
+                return error(
+                    409,
+                    "ConditionalRequestConflict",
+                    "A conflicting operation is going on",
+                );
             }
             if state.objects.contains_key(&asked.path) {
                 return error(412, "PreconditionFailed", "At least one precondition did not hold");
@@ -183,7 +187,8 @@ fn refused(asked: &Asked) -> Option<Reply> {
     let mut query: Vec<String> =
         asked.query.iter().map(|(n, v)| format!("{}={}", encoded(n), encoded(v))).collect();
     query.sort();
-    let canonical = [&asked.method, &asked.path, &query.join("&"), &headers, signed, content].join("\n");
+    let canonical =
+        [&asked.method, &asked.path, &query.join("&"), &headers, signed, content].join("\n");
     let date = asked.header("x-amz-date").unwrap_or_default();
     let digest = hex(&Sha256::digest(canonical.as_bytes()));
     let text = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/{service}/aws4_request\n{digest}");

@@ -61,7 +61,11 @@ impl TikTok {
         let (info, source) = (&body["post_info"], &body["source_info"]);
         let title = info["title"].as_str().unwrap_or_default().to_owned();
         if info["privacy_level"] != "SELF_ONLY" {
-            return error(403, "unaudited_client_can_only_post_to_private_accounts", "Private only");
+            return error(
+                403,
+                "unaudited_client_can_only_post_to_private_accounts",
+                "Private only",
+            );
         }
         if title.contains("too many") {
             return error(403, "spam_risk_too_many_posts", "The daily post cap is reached");
@@ -69,12 +73,16 @@ impl TikTok {
         let number = |name: &str| source[name].as_u64().unwrap_or(0);
         let (size, chunk) = (number("video_size"), number("chunk_size"));
         let fits = if size < 5 * MB { chunk == size } else { (5 * MB..=64 * MB).contains(&chunk) };
-        if source["source"] != "FILE_UPLOAD" || chunk == 0 || !fits
+        if source["source"] != "FILE_UPLOAD"
+            || chunk == 0
+            || !fits
             || number("total_chunk_count") != size / chunk
         {
             return error(400, "invalid_params", "The total chunk count is invalid");
         }
-        if state.posts.values().any(|post| post.title == title && (post.there > 0 && post.is_open() || post.there == post.size)) {
+        if state.posts.values().any(|post| {
+            post.title == title && (post.there > 0 && post.is_open() || post.there == post.size)
+        }) {
             state.again += 1;
         }
         let id = format!("v_pub_file~v2.{}", state.posts.len() + 1);
@@ -101,7 +109,8 @@ impl TikTok {
             return Reply::empty(400);
         }
         if from != post.there {
-            return Reply::empty(416).header("Content-Range", format!("bytes 0-{}/{}", post.there, post.size));
+            return Reply::empty(416)
+                .header("Content-Range", format!("bytes 0-{}/{}", post.there, post.size));
         }
         post.there = to + 1;
         Reply::empty(if last { 201 } else { 206 })

@@ -47,7 +47,8 @@ impl YouTube {
     /// Titles of the videos on the channel.
     pub fn posts(&self) -> Vec<String> {
         let state = self.lock();
-        let title = |video: &Value| video["snippet"]["title"].as_str().unwrap_or_default().to_owned();
+        let title =
+            |video: &Value| video["snippet"]["title"].as_str().unwrap_or_default().to_owned();
         state.videos.iter().map(title).collect()
     }
 
@@ -62,7 +63,8 @@ impl YouTube {
     fn token(&self, asked: &Asked, state: &mut State) -> Reply {
         let form = String::from_utf8_lossy(&asked.body).into_owned();
         let has = |pair: &str| form.split('&').any(|found| found == pair);
-        let known = ["client_id=test-client", "client_secret=test-secret", "refresh_token=test-key"];
+        let known =
+            ["client_id=test-client", "client_secret=test-secret", "refresh_token=test-key"];
         if !has("grant_type=refresh_token") || !known.into_iter().all(has) {
             let body = json!({"error": "invalid_grant", "error_description": "Token has been expired or revoked."});
             return Reply::json(400, &body);
@@ -92,16 +94,28 @@ impl YouTube {
             return error(400, "invalidTitle", "The title is invalid or empty.");
         }
         if title.contains("quota") {
-            return error(403, "quotaExceeded", "The request cannot be completed because you have exceeded your quota.");
+            return error(
+                403,
+                "quotaExceeded",
+                "The request cannot be completed because you have exceeded your quota.",
+            );
         }
         if title.contains("limit") {
-            return error(400, "uploadLimitExceeded", "The user has exceeded the number of videos they may upload.");
+            return error(
+                400,
+                "uploadLimitExceeded",
+                "The user has exceeded the number of videos they may upload.",
+            );
         }
         if resource["status"]["privacyStatus"].is_null() || asked.param("part").is_none() {
             return error(400, "invalidVideoMetadata", "The metadata is invalid.");
         }
         let Some(total) = total.filter(|total| *total > 0) else {
-            return error(400, "mediaBodyRequired", "The request does not include the video content.");
+            return error(
+                400,
+                "mediaBodyRequired",
+                "The request does not include the video content.",
+            );
         };
         state.begun += 1;
         let id = format!("session-{}", state.begun);

@@ -280,6 +280,9 @@ pub trait Context: Send + Sync {
     fn call_retried(&self, retry: CallRetry);
     /// Records that a provider of a chain is passed over. Waits for nothing.
     fn provider_fallback(&self, fallback: Fallback);
+    /// Says that the result is second best, such as that of the last provider of a chain: other runs
+    /// do not take it, whatever `cache` says.
+    fn provisional(&self) {}
     /// Adds to what the calls of this attempt used. It stands in the event that ends the attempt,
     /// however that goes.
     fn used(&self, usage: Usage);

@@ -129,7 +129,8 @@ impl Chain {
         self.providers.iter().all(|provider| provider.service().is_none())
     }
 
-    /// Asks the providers in turn, and gives what the first one made that could. One without its key
+    /// Asks the providers in turn, and gives what the first one made that could. What one after the first
+    /// that has its key made is second best: the next run asks anew. One without its key
     /// and one whose quota was used up earlier in the run are passed over; each step is recorded.
     ///
     /// # Errors
@@ -140,12 +141,17 @@ impl Chain {
         context: &dyn Context,
         mut ask: impl FnMut(&'s Provider) -> BoxFuture<'s, Result<T, StageError>>,
     ) -> Result<T, StageError> {
-        let mut failures = Vec::new();
+        let (mut failures, mut is_exhausted) = (Vec::new(), false);
         for (at, provider) in self.providers.iter().enumerate() {
             let reason = match self.passed_over(context, provider) {
                 Some(reason) => reason,
                 None => match ask(provider).await {
-                    Ok(made) => return Ok(made),
+                    Ok(made) => {
+                        if is_exhausted || is_second_best(provider, &failures) {
+                            context.provisional();
+                        }
+                        return Ok(made);
+                    }
                     Err(error) if ends_all(&error) || is_stopped(context).await => {
                         return Err(error);
                     }
@@ -156,6 +162,7 @@ impl Chain {
                     }
                 },
             };
+            is_exhausted |= reason == FallbackReason::Exhausted;
             let to = self.providers.get(at + 1).map(|next| next.name().to_owned());
             // That the last one failed is told by the failure of the attempt.
             if to.is_some() || !matches!(reason, FallbackReason::Failed(_)) {
@@ -197,6 +204,13 @@ impl Chain {
         }
         last
     }
+}
+
+/// Whether what a provider made is only taken because those before it failed. One that has not all that
+/// is asked for has not failed, if another service has it.
+fn is_second_best(provider: &Provider, failures: &[StageError]) -> bool {
+    let lacks = |error: &StageError| error.class == ErrorClass::Validation;
+    !failures.iter().all(lacks) || provider.service().is_none() && !failures.is_empty()
 }
 
 /// Whether a failure is not one of the provider, so that no other one is asked.

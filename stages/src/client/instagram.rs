@@ -91,7 +91,8 @@ impl Reel<'_> {
         }
         let operation = "make a container";
         let url = self.service.url(&format!("{}/{}/media", self.version(), self.user))?;
-        let body = self.call(operation, || Message::post(url.clone()).json(&self.request())).await?;
+        let body =
+            self.call(operation, || Message::post(url.clone()).json(&self.request())).await?;
         let Some(container) = read(&body.value) else {
             return Err(body.answer.misshapen(self.service, "names no container"));
         };
@@ -236,7 +237,8 @@ impl Reel<'_> {
         let list = self.call("look for the reel", get).await?.value;
         let words = first(&self.piece.words(), CAPTION_MAX);
         let posts = list["data"].as_array();
-        let post = posts.into_iter().flatten().find(|post| post["caption"].as_str() == Some(&words));
+        let post =
+            posts.into_iter().flatten().find(|post| post["caption"].as_str() == Some(&words));
         let place = format!("instagram container {}", container.id);
         Ok(match post {
             Some(post) => of_post(post, true, place),
@@ -333,9 +335,8 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
         (Some(190), _) => refused.hint(
             "the access token is expired or revoked: make a new one and set INSTAGRAM_ACCESS_TOKEN",
         ),
-        (Some(9), _) | (_, Some(2_207_042)) => {
-            refused.hint("the account has posted as much as it may in 24 hours: `flow resume` later")
-        }
+        (Some(9), _) | (_, Some(2_207_042)) => refused
+            .hint("the account has posted as much as it may in 24 hours: `flow resume` later"),
         _ => refused,
     }
 }

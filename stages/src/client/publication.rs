@@ -160,9 +160,8 @@ pub(crate) fn upload_url(
     text: &str,
     documented: &[&str],
 ) -> Result<Url, StageError> {
-    let usual = Url::parse(service.api.base_url).is_ok_and(|usual| {
-        usual.origin() == service.base_url.origin()
-    });
+    let usual = Url::parse(service.api.base_url)
+        .is_ok_and(|usual| usual.origin() == service.base_url.origin());
     let known = |url: &Url| {
         let host = url.host_str().unwrap_or_default();
         url.scheme() == "https" && documented.iter().any(|pattern| is_allowed(pattern, host))

@@ -57,9 +57,9 @@ pub(crate) async fn publish(
         bucket.put_whole(context, piece).await?
     };
     let place = format!("s3://{}/{}", bucket.name, bucket.path);
-    let url = service.option("public_url").map(|base| {
-        format!("{}/{}", base.trim_end_matches('/'), bucket.path)
-    });
+    let url = service
+        .option("public_url")
+        .map(|base| format!("{}/{}", base.trim_end_matches('/'), bucket.path));
     Ok(Published { unchanged, remote_id: Some(bucket.path.to_string()), url, place })
 }
 
@@ -136,8 +136,11 @@ impl<'a> Bucket<'a> {
         let payload = PutPayload::from(piece.part(0, piece.bytes).await?);
         let mode = if self.conditional { PutMode::Create } else { PutMode::Overwrite };
         let put = call(context, self.service, "put the object", async |_try| {
-            let options =
-                PutOptions { mode: mode.clone(), attributes: attributes(piece), ..PutOptions::default() };
+            let options = PutOptions {
+                mode: mode.clone(),
+                attributes: attributes(piece),
+                ..PutOptions::default()
+            };
             let work = self.store.put_opts(&self.path, payload.clone(), options);
             let done = self.wire.drive(context, self.service, "put the object", work).await;
             match done {
@@ -168,8 +171,10 @@ impl<'a> Bucket<'a> {
         }
         let begin = "begin an upload in parts";
         let id = call(context, self.service, begin, async |_try| {
-            let options =
-                PutMultipartOptions { attributes: attributes(piece), ..PutMultipartOptions::default() };
+            let options = PutMultipartOptions {
+                attributes: attributes(piece),
+                ..PutMultipartOptions::default()
+            };
             let work = self.store.create_multipart_opts(&self.path, options);
             let done = self.wire.drive(context, self.service, begin, work).await;
             done.map_err(|fault| failed(self.service, begin, fault))
@@ -244,7 +249,11 @@ impl<'a> Bucket<'a> {
     }
 
     /// Whether the object is there with this content.
-    async fn is_there(&self, context: &dyn Context, piece: &Publication) -> Result<bool, StageError> {
+    async fn is_there(
+        &self,
+        context: &dyn Context,
+        piece: &Publication,
+    ) -> Result<bool, StageError> {
         match self.digest(context).await? {
             Head::Absent => Ok(false),
             Head::Digest(found) if found == piece.sha256 => Ok(true),
@@ -279,7 +288,8 @@ impl<'a> Bucket<'a> {
             match self.wire.drive(context, self.service, operation, work).await {
                 Ok(found) => {
                     let digest = found.attributes.get(&Attribute::Metadata(DIGEST.into()));
-                    Ok(digest.map_or(Head::Unknown, |found| Head::Digest(found.as_ref().to_owned())))
+                    Ok(digest
+                        .map_or(Head::Unknown, |found| Head::Digest(found.as_ref().to_owned())))
                 }
                 Err(fault) if fault.status() == Some(404) => Ok(Head::Absent),
                 Err(fault) => Err(failed(self.service, operation, fault)),
@@ -335,13 +345,16 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
             Some(ErrorClass::RateLimited)
         }
         (Some("InternalError"), _) => Some(ErrorClass::Http5xx),
-        (Some("RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted"), _) | (_, 409) => {
-            Some(ErrorClass::Network)
-        }
+        (Some("RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted"), _)
+        | (_, 409) => Some(ErrorClass::Network),
         (
             Some(
-                "AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken"
-                | "InvalidToken" | "RequestTimeTooSkewed",
+                "AccessDenied"
+                | "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "ExpiredToken"
+                | "InvalidToken"
+                | "RequestTimeTooSkewed",
             ),
             _,
         ) => Some(ErrorClass::Auth),
@@ -359,7 +372,8 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
     });
     let mut error = answer.refusal(service, class, said.as_deref());
     let id = answer.header("x-amz-request-id").map(str::to_owned);
-    error.request_id = id.or_else(|| element(&text, "RequestId").map(str::to_owned)).or(error.request_id);
+    error.request_id =
+        id.or_else(|| element(&text, "RequestId").map(str::to_owned)).or(error.request_id);
     match code {
         Some("NoSuchBucket") => error.hint("check the bucket: with.account, or services.s3.bucket"),
         Some("PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed") => error.hint(

@@ -250,7 +250,9 @@ impl Post<'_> {
             "auth_removed" => ErrorClass::Auth,
             "spam_risk_too_many_posts" => ErrorClass::QuotaExhausted,
             "spam_risk_text" | "spam_risk" => ErrorClass::Moderated,
-            "file_format_check_failed" | "duration_check_failed" | "frame_rate_check_failed"
+            "file_format_check_failed"
+            | "duration_check_failed"
+            | "frame_rate_check_failed"
             | "picture_size_check_failed" => ErrorClass::Validation,
             _ => ErrorClass::Rejected,
         };
@@ -273,7 +275,8 @@ impl Post<'_> {
     /// How a post stands, asked once.
     async fn look(&self, id: &str) -> Result<State, StageError> {
         let path = "/v2/post/publish/status/fetch/";
-        let (data, answer) = self.once(path, "ask for the post", &json!({"publish_id": id})).await?;
+        let (data, answer) =
+            self.once(path, "ask for the post", &json!({"publish_id": id})).await?;
         match data["status"].as_str() {
             Some("PROCESSING_UPLOAD") => {
                 Ok(State::Uploading(data["uploaded_bytes"].as_u64().unwrap_or(0)))
@@ -358,16 +361,22 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
     let code = error["code"].as_str();
     let class = match code {
         Some(
-            "access_token_invalid" | "scope_not_authorized" | "scope_permission_missed"
+            "access_token_invalid"
+            | "scope_not_authorized"
+            | "scope_permission_missed"
             | "token_not_authorized_for_specified_publish_id",
         ) => Some(ErrorClass::Auth),
         Some("rate_limit_exceeded") => Some(ErrorClass::RateLimited),
-        Some("spam_risk_too_many_posts" | "spam_risk_too_many_pending_share" | "reached_active_user_cap") => {
-            Some(ErrorClass::QuotaExhausted)
-        }
         Some(
-            "spam_risk_user_banned_from_posting" | "unaudited_client_can_only_post_to_private_accounts"
-            | "privacy_level_option_mismatch" | "url_ownership_unverified",
+            "spam_risk_too_many_posts"
+            | "spam_risk_too_many_pending_share"
+            | "reached_active_user_cap",
+        ) => Some(ErrorClass::QuotaExhausted),
+        Some(
+            "spam_risk_user_banned_from_posting"
+            | "unaudited_client_can_only_post_to_private_accounts"
+            | "privacy_level_option_mismatch"
+            | "url_ownership_unverified",
         ) => Some(ErrorClass::Rejected),
         Some("internal_error") => Some(ErrorClass::Http5xx),
         Some(code) if code != "ok" && answer.is_success() => Some(ErrorClass::Http4xx),

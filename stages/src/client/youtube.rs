@@ -223,7 +223,10 @@ impl Upload<'_> {
             308 => match answer.header("range") {
                 None => Ok(At::Byte(0)),
                 Some(range) => end(range).map(At::Byte).ok_or_else(|| {
-                    answer.misshapen(self.service, &format!("has a range that is none, after {before}"))
+                    answer.misshapen(
+                        self.service,
+                        &format!("has a range that is none, after {before}"),
+                    )
                 }),
             },
             404 | 410 => Ok(At::Gone),
@@ -298,8 +301,13 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
         }
         Some("backendError" | "internalError" | "processingFailure") => Some(ErrorClass::Http5xx),
         Some(
-            "authError" | "required" | "forbidden" | "insufficientPermissions"
-            | "youtubeSignupRequired" | "accountClosed" | "accountSuspended",
+            "authError"
+            | "required"
+            | "forbidden"
+            | "insufficientPermissions"
+            | "youtubeSignupRequired"
+            | "accountClosed"
+            | "accountSuspended",
         ) => Some(ErrorClass::Auth),
         _ => None,
     };

@@ -44,6 +44,8 @@ pub(crate) struct Seen {
     pub(crate) retries: Vec<CallRetry>,
     /// Providers that were passed over.
     pub(crate) fallbacks: Vec<Fallback>,
+    /// Whether the result is second best.
+    pub(crate) provisional: bool,
     /// What calls used.
     pub(crate) usage: Usage,
     /// Remembered values.
@@ -197,6 +199,9 @@ impl Context for TestContext {
     }
     fn provider_fallback(&self, fallback: Fallback) {
         self.lock().fallbacks.push(fallback);
+    }
+    fn provisional(&self) {
+        self.lock().provisional = true;
     }
     fn used(&self, usage: Usage) {
         self.lock().usage.add(usage);

@@ -198,6 +198,7 @@ fn make_result(store: &DiskStore, journal: &mut dyn Journal, work: &Path, n: u64
         duration_ms: 1,
         warnings: Vec::new(),
         usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     journal.append(&[record(n, made)], &[]).expect("an append");
     journal.syncer().sync().expect("a sync");
@@ -267,7 +268,7 @@ proptest! {
                 let outputs = [("o".to_owned(), PayloadRef::of_json("json".into(), &bytes))].into();
                 let (task, key) = (task(*content), key(*content));
                 let made = Event::Succeeded {
-                    task, attempt: 1, key, outputs, duration_ms: 1, warnings: Vec::new(), usage: flow_core::call::Usage::default()
+                    task, attempt: 1, key, outputs, duration_ms: 1, warnings: Vec::new(), usage: flow_core::call::Usage::default(), provisional: false
                 };
                 journal.append(&[record(*content, made)], &[]).expect("an append");
             }

@@ -66,6 +66,7 @@ pub(super) fn make_run(store: &DiskStore, work: &Path, name: &str) {
         duration_ms: 1,
         warnings: Vec::new(),
         usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     journal.append(&[record(9, made)], &[payload(&nested)]).expect("an append");
     journal.append(&[finished(10)], &[]).expect("an append");

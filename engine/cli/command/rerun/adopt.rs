@@ -26,7 +26,7 @@ pub(super) fn adopt(
     report: &Report<'_>,
     mut opened: Opened,
 ) -> Result<Exit, Failure> {
-    let Trial::Succeeded { outputs, payloads, duration_ms, key, warnings, usage } =
+    let Trial::Succeeded { outputs, payloads, duration_ms, key, warnings, usage, provisional } =
         &report.result.outcome
     else {
         return Ok(Exit::FAILED);
@@ -41,6 +41,7 @@ pub(super) fn adopt(
         duration_ms: *duration_ms,
         warnings: warnings.clone(),
         usage: *usage,
+        provisional: *provisional,
     };
     opened.adopt(event, payloads.clone());
     let shared: Arc<dyn Store> = store.clone();

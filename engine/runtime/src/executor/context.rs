@@ -1,7 +1,7 @@
 //! What a stage may ask of the engine.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_core::error::StageError;
@@ -60,6 +60,7 @@ pub(super) struct AttemptContext {
     stdout: Mutex<Capture>,
     stderr: Mutex<Capture>,
     warnings: Mutex<Vec<Warning>>,
+    provisional: AtomicBool,
     secrets: Arc<Secrets>,
 }
 
@@ -120,6 +121,7 @@ impl AttemptContext {
             stdout: capture(Stream::Stdout),
             stderr: capture(Stream::Stderr),
             warnings: Mutex::default(),
+            provisional: AtomicBool::new(false),
             secrets: Arc::clone(&around.secrets),
         }
     }
@@ -164,6 +166,11 @@ impl AttemptContext {
             let (task, attempt) = (self.task.clone(), self.attempt);
             bus.pass(Passing::Log { task, attempt, stream, bytes: bytes.to_vec() });
         }
+    }
+
+    /// Whether the stage has said that its result is second best.
+    pub(super) fn is_provisional(&self) -> bool {
+        self.provisional.load(Ordering::Relaxed)
     }
 
     /// Warnings of the stage itself.
@@ -315,6 +322,10 @@ impl Context for AttemptContext {
             self.secrets.mask_in_place(text);
         }
         (self.tell)(News::Fallback(Box::new(fallback)));
+    }
+
+    fn provisional(&self) {
+        self.provisional.store(true, Ordering::Relaxed);
     }
 
     fn used(&self, usage: Usage) {

@@ -39,6 +39,8 @@ pub enum Trial {
         warnings: Vec<Warning>,
         /// What its calls used.
         usage: Usage,
+        /// Whether it is second best, so that no other run takes it.
+        provisional: bool,
     },
     /// Its condition is false.
     Skipped {
@@ -118,12 +120,19 @@ pub async fn try_once(
     let keeper = Keeper::Here(Recollection::default());
     let line = Line { begin: Box::new(begin), tell: Box::new(|_| {}), keeper, cancel };
     let outcome = match execute_node(&around, &assignment, line).await {
-        Outcome::Succeeded { outputs, payloads, duration_ms, key, warnings, usage } => {
-            Trial::Succeeded { outputs, payloads, duration_ms, key, warnings, usage }
-        }
+        Outcome::Succeeded {
+            outputs,
+            payloads,
+            duration_ms,
+            key,
+            warnings,
+            usage,
+            provisional,
+        } => Trial::Succeeded { outputs, payloads, duration_ms, key, warnings, usage, provisional },
         Outcome::Reused { key, outputs, .. } => {
             let (payloads, warnings, usage) = (Vec::new(), Vec::new(), Usage::default());
-            Trial::Succeeded { outputs, payloads, duration_ms: 0, key, warnings, usage }
+            let (duration_ms, provisional) = (0, false);
+            Trial::Succeeded { outputs, payloads, duration_ms, key, warnings, usage, provisional }
         }
         Outcome::Skipped { reason } => Trial::Skipped { reason },
         Outcome::Waits { .. } | Outcome::Probed { .. } => {

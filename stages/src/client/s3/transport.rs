@@ -13,8 +13,8 @@ use flow_core::stage::Context;
 use hyper::body::Body as _;
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
-    HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+    HttpResponse, HttpService,
 };
 use reqwest::{StatusCode, Url};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -137,11 +137,8 @@ async fn message(
         service.failure(ErrorClass::Io, operation, format!("its body cannot be read: {error}"))
     })?;
     let message = Message::new(parts.method, url);
-    let message = if bytes.is_empty() {
-        message
-    } else {
-        message.bytes(bytes, "application/octet-stream")
-    };
+    let message =
+        if bytes.is_empty() { message } else { message.bytes(bytes, "application/octet-stream") };
     Ok(message.headers(parts.headers))
 }
 

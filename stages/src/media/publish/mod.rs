@@ -196,12 +196,7 @@ async fn publish(
     }
 }
 
-fn receipt(
-    context: &dyn Context,
-    api: &Api,
-    piece: &Publication,
-    published: Published,
-) -> Receipt {
+fn receipt(context: &dyn Context, api: &Api, piece: &Publication, published: Published) -> Receipt {
     let status = if published.unchanged { "unchanged" } else { "published" };
     Receipt {
         target: api.name.to_owned(),

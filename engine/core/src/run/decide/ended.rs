@@ -80,7 +80,15 @@ pub(super) fn ended(
     let name = state.task_ref(task);
     let mut decision = Decision { marks: vec![Mark::CameBack(task)], ..Decision::default() };
     match outcome {
-        Outcome::Succeeded { key, outputs, payloads, duration_ms, warnings, usage } => {
+        Outcome::Succeeded {
+            key,
+            outputs,
+            payloads,
+            duration_ms,
+            warnings,
+            usage,
+            provisional,
+        } => {
             decision.payloads = payloads;
             decision.events.push(Event::Succeeded {
                 task: name,
@@ -90,6 +98,7 @@ pub(super) fn ended(
                 duration_ms,
                 warnings,
                 usage,
+                provisional,
             });
         }
         Outcome::Reused { key, outputs, payloads, from } => {
@@ -131,6 +140,7 @@ pub(super) fn ended(
                         duration_ms,
                         warnings: Vec::new(),
                         usage: Usage::default(),
+                        provisional: false,
                     });
                 }
                 Some(false) => {

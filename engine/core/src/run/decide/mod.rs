@@ -150,6 +150,8 @@ pub enum Outcome {
         warnings: Vec<Warning>,
         /// What its calls used.
         usage: Usage,
+        /// Whether it is second best, so that no other run takes it.
+        provisional: bool,
     },
     /// An earlier result has the same key.
     Reused {

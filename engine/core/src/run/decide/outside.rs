@@ -61,6 +61,7 @@ fn ends_wait(
         duration_ms: waited.map_or(0, |ms| ms.max(0.0) as u64),
         warnings: Vec::new(),
         usage: Usage::default(),
+        provisional: false,
     };
     Decision {
         events: vec![event],
@@ -108,6 +109,7 @@ pub(super) fn settled(
                 duration_ms: 0,
                 warnings: Vec::new(),
                 usage: Usage::default(),
+                provisional: false,
             });
         }
         None => {
