@@ -26,6 +26,7 @@ mod secrets;
 mod services;
 mod services_calls;
 mod services_data;
+mod services_publish;
 mod services_words;
 mod shell;
 mod show;

@@ -20,6 +20,7 @@ mod mashup;
 mod narrate;
 mod outbox;
 mod ports;
+mod publish;
 mod settings;
 mod shown;
 mod slate;
@@ -50,4 +51,5 @@ pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> 
         .with(assemble::AssembleStage::new(spawner.clone()))
         .with(mashup::MashupStage::new(spawner.clone()))
         .with(outbox::OutboxStage::new())
+        .with(publish::PublishStage::new(remote.clone()))
 }
