@@ -75,8 +75,12 @@ impl Day {
     }
 
     fn judged(self, shown: &Value) -> Self {
-        let items = items(shown, "publish");
-        let published = items.iter().filter(|item| is_published(item)).count();
+        let (items, posts) = (items(shown, "publish"), items(shown, "post"));
+        let is_posted = |item: &&Value| {
+            let key = format!("webhook/{}", item["key"].as_str().unwrap_or_default());
+            posts.iter().any(|post| post["key"] == *key && is_published(post))
+        };
+        let published = items.iter().filter(|item| is_published(item)).filter(is_posted).count();
         let status = shown["status"].as_str().unwrap_or("none").to_owned();
         // An item that is neither published nor failed with an error was lost in silence.
         let told = |item: &&Value| is_published(item) || !item["error"].is_null();
