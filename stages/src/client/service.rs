@@ -165,6 +165,18 @@ impl Service {
         })
     }
 
+    /// A URL below the place of the service, of parts that may hold any character.
+    ///
+    /// # Errors
+    /// `config` when they make no URL.
+    pub(crate) fn url_of(&self, parts: &[&str]) -> Result<Url, StageError> {
+        let mut url = self.url("")?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
+        }
+        Ok(url)
+    }
+
     /// A URL that the service itself has named: of its own origin, or of an allowed host.
     ///
     /// # Errors
