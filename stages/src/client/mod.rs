@@ -14,12 +14,16 @@ pub(crate) mod balldontlie;
 pub(crate) mod call;
 pub(crate) mod chain;
 pub(crate) mod day;
+pub(crate) mod flux;
 pub(crate) mod gemini;
 pub(crate) mod goatedbets;
+pub(crate) mod job;
 pub(crate) mod language;
 pub(crate) mod odds_api;
 pub(crate) mod once;
 pub(crate) mod openai;
+pub(crate) mod openai_images;
+pub(crate) mod picture;
 pub(crate) mod service;
 #[cfg(test)]
 mod tests;
