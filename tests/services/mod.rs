@@ -12,9 +12,14 @@
 )]
 
 pub mod balldontlie;
+pub mod fal;
+pub mod flux;
 pub mod games;
 pub mod goatedbets;
 pub mod odds_api;
+pub mod openai_images;
+pub mod pictures;
+pub mod replicate;
 pub mod server;
 
 pub use server::{Api, Asked, Reply, Server, Trouble};

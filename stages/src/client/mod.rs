@@ -14,6 +14,7 @@ pub(crate) mod balldontlie;
 pub(crate) mod call;
 pub(crate) mod chain;
 pub(crate) mod day;
+pub(crate) mod fal;
 pub(crate) mod flux;
 pub(crate) mod gemini;
 pub(crate) mod goatedbets;
@@ -24,9 +25,10 @@ pub(crate) mod once;
 pub(crate) mod openai;
 pub(crate) mod openai_images;
 pub(crate) mod picture;
+pub(crate) mod replicate;
 pub(crate) mod service;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, HashSet};

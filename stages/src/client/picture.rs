@@ -10,13 +10,15 @@ use image::{ImageFormat, ImageReader, RgbImage};
 use reqwest::Url;
 use serde_json::{Value, json};
 
+use super::fal::{self, FAL};
 use super::flux::{self, FLUX};
 use super::job::Missed;
 use super::openai_images::{self, OPENAI_IMAGES};
+use super::replicate::{self, REPLICATE};
 use super::{Api, Message, Service, call, once};
 
 /// The services that make pictures.
-pub(crate) static APIS: [&Api; 2] = [&FLUX, &OPENAI_IMAGES];
+pub(crate) static APIS: [&Api; 4] = [&FLUX, &OPENAI_IMAGES, &REPLICATE, &FAL];
 
 /// A picture is at least so wide and so high.
 const LEAST_SIDE: u32 = 256;
@@ -70,23 +72,43 @@ pub(crate) async fn buy(
     wanted: &Wanted,
     path: &Path,
 ) -> Result<Bought, StageError> {
-    let is_flux = service.api.name == FLUX.name;
-    let order = if is_flux {
-        flux::order(service, wanted)?
-    } else {
-        openai_images::order(service, wanted)?
-    };
-    let paint = async {
-        if is_flux {
-            flux::paint(context, service, &order, path).await
-        } else {
-            openai_images::paint(context, service, &order, path).await
-        }
-    };
+    let order = order(service, wanted)?;
+    let paint = paint(context, service, &order, path);
     let receipt = format!("{}/picture", order.receipt);
     let path = once::bought_file(context, &receipt, path, paint).await?;
     let seed = order.is_seeded.then_some(wanted.seed);
     Ok(Bought { path, model: order.model, seed })
+}
+
+fn order(service: &Service, wanted: &Wanted) -> Result<Order, StageError> {
+    match service.api.name {
+        "flux" => flux::order(service, wanted),
+        "replicate" => replicate::order(service, wanted),
+        "fal" => fal::order(service, wanted),
+        _ => openai_images::order(service, wanted),
+    }
+}
+
+async fn paint(
+    context: &dyn Context,
+    service: &Service,
+    order: &Order,
+    path: &Path,
+) -> Result<(), StageError> {
+    match service.api.name {
+        "flux" => flux::paint(context, service, order, path).await,
+        "replicate" => replicate::paint(context, service, order, path).await,
+        "fal" => fal::paint(context, service, order, path).await,
+        _ => openai_images::paint(context, service, order, path).await,
+    }
+}
+
+/// Adds what `input` of the service says to the input of a model: models have fields of their own.
+pub(super) fn add_input(service: &Service, body: &mut Value) {
+    let more = service.options.get("input").and_then(Value::as_object);
+    if let (Some(more), Some(body)) = (more, body.as_object_mut()) {
+        body.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
 }
 
 /// Width and height of the pictures to ask for: `size` of the service, or what suits the model.

@@ -139,7 +139,9 @@ async fn an_idea_becomes_a_verified_reel_in_the_outbox() {
 
 /// A package of slides that were drawn for the short idea.
 async fn slides(context: &TestContext) -> Payloads {
-    run(&SlidesStage::new(crate::client::Remote::new()), context, &idea_input()).await.expect("slides")
+    run(&SlidesStage::new(crate::client::Remote::new()), context, &idea_input())
+        .await
+        .expect("slides")
 }
 
 #[tokio::test]
