@@ -20,6 +20,7 @@ mod secrets;
 #[path = "../services/mod.rs"]
 mod services;
 mod services_data;
+mod services_pictures;
 mod show;
 mod signals;
 mod streams;
