@@ -8,7 +8,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc as blocking;
 use std::time::Duration;
 
 use flow_core::error::StageError;
@@ -20,7 +19,7 @@ use flow_core::run::{
     Action, Decision, Ending, Event, Mark, Outcome, Recorded, RunState, Signal, decide,
 };
 use flow_core::stage::{CancelReason, Usage};
-use flow_core::store::{Hold, InlinePayload, Journal, JournalSync, Position, StoreError};
+use flow_core::store::{Hold, InlinePayload, Journal, Position, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bus::Bus;
@@ -30,6 +29,7 @@ use crate::executor::{
     resolve_items, store_error,
 };
 use crate::inbox::{self, Word};
+use crate::journal_sync::SyncThread;
 use crate::runner::{Control, RunError};
 
 /// What reaches the dispatcher.
@@ -124,7 +124,9 @@ impl Dispatcher {
         bus: Bus,
     ) -> Result<Self, RunError> {
         let (sender, inputs) = mpsc::unbounded_channel();
-        let sync = SyncThread::start(journal.syncer(), sender.clone())?;
+        let done = sender.clone();
+        let told = move |result| done.send(Input::Synced(result)).is_ok();
+        let sync = SyncThread::start(journal.syncer(), told)?;
         Ok(Self {
             around: Rc::new(around),
             journal,
@@ -600,47 +602,5 @@ async fn at(instant: Option<tokio::time::Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The thread that makes the journal durable.
-struct SyncThread {
-    requests: Option<blocking::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl SyncThread {
-    fn start(
-        journal: Arc<dyn JournalSync>,
-        done: mpsc::UnboundedSender<Input>,
-    ) -> std::io::Result<Self> {
-        let (requests, receiver) = blocking::channel::<()>();
-        let thread = std::thread::Builder::new().name("journal-sync".into()).spawn(move || {
-            while receiver.recv().is_ok() {
-                let result = journal.sync();
-                let failed = result.is_err();
-                // After a failed sync nothing more may be acknowledged, so it is never tried again.
-                if done.send(Input::Synced(result)).is_err() || failed {
-                    break;
-                }
-            }
-        })?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
-    }
-
-    fn request(&self) {
-        if let Some(requests) = &self.requests {
-            // A thread that is gone has told its failure already.
-            requests.send(()).ok();
-        }
-    }
-
-    fn stop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the sync thread panicked");
-        }
     }
 }

@@ -12,8 +12,8 @@ use super::Service;
 /// A longer wait is not slept through: the attempt ends, and the engine waits for it durably or a
 /// chain goes on to its next provider.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often an answer that says success and cannot be read is asked for.
-const MALFORMED_TRIES: u32 = 2;
+/// The most tries after answers that say success and cannot be read: each of them may have been paid for.
+const MALFORMED_TRIES: u32 = 3;
 
 /// Calls a service until it answers, refuses for good, or its tries are used up. `attempt` gets the
 /// number of the try, from 1, and must be safe to be made again.

@@ -132,7 +132,9 @@ fn written(service: &Service, answer: &Answer, value: &Value) -> Result<Written,
         return Err(answer.misshapen(service, "has a candidate without text").into());
     }
     let model = value["modelVersion"].as_str().unwrap_or(model(service)).to_owned();
-    Ok(Written { value: language::value_in(service, answer, &text)?, model })
+    let id = value["responseId"].as_str().map(str::to_owned);
+    let request_id = answer.request_id.clone().or(id);
+    Ok(Written { value: language::value_in(service, answer, &text)?, model, request_id })
 }
 
 /// The text of a candidate, without what it only thought.

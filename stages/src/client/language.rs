@@ -48,6 +48,8 @@ pub(crate) struct Written {
     pub(crate) value: Value,
     /// The model as the service names it.
     pub(crate) model: String,
+    /// The service's name for the request that was answered.
+    pub(crate) request_id: Option<String>,
 }
 
 /// Tokens of an answer: what was read, and what was written.
@@ -114,13 +116,15 @@ pub(super) async fn ask<'s>(
             }
         })
         .await?;
-        Ok(serde_json::json!({"value": written.value, "model": written.model}))
+        serde_json::to_value(written).map_err(|error| unkept(service, operation, error))
     };
     let bought = once::bought(context, &receipt, buy).await?;
-    serde_json::from_value(bought).map_err(|error| {
-        let message = "what an earlier attempt has kept cannot be read";
-        service.failure(ErrorClass::Store, operation, message).cause(error)
-    })
+    serde_json::from_value(bought).map_err(|error| unkept(service, operation, error))
+}
+
+fn unkept(service: &Service, operation: &str, error: serde_json::Error) -> StageError {
+    let message = "an answer that is remembered is not of its form";
+    service.failure(ErrorClass::Malformed, operation, message).cause(error)
 }
 
 /// The JSON value in a text that a model wrote.

@@ -10,10 +10,12 @@
 
 #![allow(dead_code, reason = "until all services use it")]
 
+pub(crate) mod anthropic;
 pub(crate) mod balldontlie;
 pub(crate) mod call;
 pub(crate) mod chain;
 pub(crate) mod day;
+pub(crate) mod elevenlabs;
 pub(crate) mod fal;
 pub(crate) mod flux;
 pub(crate) mod gemini;

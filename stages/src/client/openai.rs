@@ -20,15 +20,13 @@ pub(crate) static OPENAI: Api = Api {
     key_env: "OPENAI_API_KEY",
 };
 
-/// The most characters that are spoken in one request.
-pub(crate) const SPEECH_MOST: usize = 4096;
 const SPEECH_MODEL: &str = "gpt-4o-mini-tts";
 const SPEECH_VOICE: &str = "coral";
 
 /// What is asked for to speak a text: model, voice and words. The same request is the same sound.
 pub(crate) fn speech_request(service: &Service, text: &str) -> Value {
     let mut request = json!({
-        "model": service.option_or("speech_model", SPEECH_MODEL),
+        "model": speech_model(service),
         "voice": speech_voice(service),
         "input": text,
         "response_format": "wav",
@@ -42,12 +40,18 @@ pub(crate) fn speech_request(service: &Service, text: &str) -> Value {
     request
 }
 
+/// The model that speaks.
+pub(crate) fn speech_model(service: &Service) -> &str {
+    service.option_or("speech_model", SPEECH_MODEL)
+}
+
 /// The voice that speaks.
 pub(crate) fn speech_voice(service: &Service) -> &str {
     service.option_or("voice", SPEECH_VOICE)
 }
 
-/// One try to have a text spoken: the bytes of a sound, which nobody has listened to yet.
+/// One try to have a text spoken: the bytes of a sound, which nobody has listened to yet, and the
+/// service's name for the request.
 ///
 /// # Errors
 /// Those of [`failure`]; `malformed` when what comes calls itself something else than sound.
@@ -56,7 +60,7 @@ pub(crate) async fn speak(
     service: &Service,
     operation: &str,
     request: &Value,
-) -> Result<Vec<u8>, StageError> {
+) -> Result<(Vec<u8>, Option<String>), StageError> {
     let url = service.url("/v1/audio/speech")?;
     let message = Message::post(url).bearer(service.key()?).json(request);
     let answer = service.send(context, operation, message).await?;
@@ -67,7 +71,10 @@ pub(crate) async fn speak(
     if kind.starts_with("text/") || kind.starts_with("application/json") {
         return Err(answer.misshapen(service, "is text and not sound"));
     }
-    Ok(answer.body)
+    if answer.body.is_empty() {
+        return Err(answer.misshapen(service, "has no bytes"));
+    }
+    Ok((answer.body, answer.request_id))
 }
 
 /// What a status that is no success means: the code in the body, then its type, then the status.

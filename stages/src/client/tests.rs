@@ -2,6 +2,7 @@
 
 #[path = "../../../tests/services/mod.rs"]
 pub(crate) mod services;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -97,12 +98,12 @@ async fn tries_are_counted_and_told() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_asked_for_once_more() {
+async fn an_answer_that_cannot_be_read_is_asked_for_three_times_at_most() {
     let server = Server::start(Plain);
     server.order([Some(Trouble::Html); 9]);
     let service = service(&server, json!({"attempts": 6}));
     let error = ask(&TestContext::new(), &service).await.expect_err("it is no JSON");
-    assert_eq!((error.class, server.ledger().len()), (ErrorClass::Malformed, 2));
+    assert_eq!((error.class, server.ledger().len()), (ErrorClass::Malformed, 3));
 }
 
 #[tokio::test]

@@ -1,5 +1,9 @@
 //! The pictures behind slides: bought from the first provider of the chain that can make them.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::stage::{BoxFuture, Context, Job};
 
@@ -22,6 +26,9 @@ pub(super) static KNOWN: Known = Known { apis: &picture::APIS, locals: &[LOCAL] 
 pub(super) struct Painter {
     chain: Chain,
     style: Option<String>,
+    /// Providers that have kept a slide waiting in vain, and how that ended: the other slides do not
+    /// wait for them again.
+    late: Mutex<BTreeMap<String, StageError>>,
     /// Who looks at each slide.
     pub(super) critic: Option<Service>,
 }
@@ -55,7 +62,8 @@ impl Painter {
             return Ok(None);
         }
         let critic = critic.filter(|critic| vision::has_key(context, critic));
-        Ok(Some(Self { chain, style: text(job, "style").map(str::to_owned), critic }))
+        let style = text(job, "style").map(str::to_owned);
+        Ok(Some(Self { chain, style, late: Mutex::default(), critic }))
     }
 
     /// The picture for a section; `None` where it is the turn of the local drawing. Each round has a
@@ -77,35 +85,58 @@ impl Painter {
         };
         let name = format!("background-{:02}-{round}", position + 1);
         let path = context.scratch().join(name);
-        let ask = |provider| ask(context, provider, &wanted, &path);
+        let ask = |provider| self.ask(context, provider, &wanted, &path);
         self.chain.ask(context, ask).await
+    }
+
+    fn ask<'a>(
+        &'a self,
+        context: &'a dyn Context,
+        provider: &'a Provider,
+        wanted: &'a Wanted,
+        path: &'a Path,
+    ) -> BoxFuture<'a, Result<Option<Background>, StageError>> {
+        Box::pin(async move {
+            let Some(service) = provider.service() else { return Ok(None) };
+            if let Some(error) = self.late().get(provider.name()) {
+                return Err(error.clone());
+            }
+            let made = buy(context, service, wanted, path).await;
+            if let Err(error) = &made
+                && error.class == ErrorClass::Timeout
+            {
+                self.late().insert(provider.name().to_owned(), error.clone());
+            }
+            made.map(Some)
+        })
+    }
+
+    fn late(&self) -> MutexGuard<'_, BTreeMap<String, StageError>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn ask<'a>(
-    context: &'a dyn Context,
-    provider: &'a Provider,
-    wanted: &'a Wanted,
-    path: &'a std::path::Path,
-) -> BoxFuture<'a, Result<Option<Background>, StageError>> {
-    Box::pin(async move {
-        let Some(service) = provider.service() else { return Ok(None) };
-        let bought = picture::buy(context, service, wanted, path).await?;
-        let file = bought.path;
-        let opened = tokio::task::spawn_blocking(move || opened(&file)).await;
-        let backdrop = opened.map_err(|error| broken("open a picture", error))??;
-        Ok(Some(Background {
-            backdrop,
-            provider: service.api.name.to_owned(),
-            model: bought.model,
-            prompt: wanted.prompt.clone(),
-            seed: bought.seed,
-        }))
+async fn buy(
+    context: &dyn Context,
+    service: &Service,
+    wanted: &Wanted,
+    path: &Path,
+) -> Result<Background, StageError> {
+    let bought = picture::buy(context, service, wanted, path).await?;
+    let file = bought.path;
+    let opened = tokio::task::spawn_blocking(move || opened(&file)).await;
+    let backdrop = opened.map_err(|error| broken("open a picture", error))??;
+    Ok(Background {
+        backdrop,
+        provider: service.api.name.to_owned(),
+        model: bought.model,
+        prompt: wanted.prompt.clone(),
+        seed: bought.seed,
     })
 }
 
 /// A picture that was checked when it was bought, as a backdrop.
-fn opened(path: &std::path::Path) -> Result<Backdrop, StageError> {
+fn opened(path: &Path) -> Result<Backdrop, StageError> {
     let operation = "open a picture that was bought";
     let bytes = std::fs::read(path)
         .map_err(|error| StageError::from_io(operation, &error).kind(ErrorKind::MediaGeneration))?;

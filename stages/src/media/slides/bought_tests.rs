@@ -161,6 +161,16 @@ async fn a_used_up_quota_is_met_once() {
 }
 
 #[tokio::test]
+async fn a_service_that_keeps_one_slide_waiting_in_vain_is_not_waited_for_by_the_others() {
+    let server = Server::start(Flux { endless: true, ..Flux::default() });
+    let context = TestContext::new();
+    let config = with("flux", &server, json!({"poll_timeout": "5ms"}));
+    let package = made(&context, &stage(), &idea(3), &config).await.expect("slides");
+    assert!(package.assets.iter().all(|asset| asset.provider == LOCAL));
+    assert_eq!((orders(&server), context.seen().fallbacks.len()), (1, 3));
+}
+
+#[tokio::test]
 async fn a_service_without_its_key_is_passed_over_once_for_all_slides() {
     let context = TestContext::new();
     let config = json!({"providers": ["flux", "openai", "local"]});
