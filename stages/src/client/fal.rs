@@ -43,24 +43,14 @@ pub(super) fn order(service: &Service, wanted: &Wanted) -> Result<Order, StageEr
     Ok(Order::new(service, service.option_or("model", MODEL), wanted, body))
 }
 
-/// Has the picture made, and puts it at `path`. The queue itself tries a request that fails on the side
-/// of fal up to ten times, unbilled, so that one which has failed is not ordered again here.
+/// Orders the picture: what names the job.
+///
+/// The queue itself tries a request that fails on the side of fal up to ten times, unbilled, so that one
+/// which has failed is not ordered again here.
 ///
 /// # Errors
-/// Those of [`failure`]; `moderated` when request or picture was refused; `timeout` when the job never
-/// ends.
-pub(super) async fn paint(
-    context: &dyn Context,
-    service: &Service,
-    order: &Order,
-    path: &Path,
-) -> Result<(), StageError> {
-    let submit = submit(context, service, order);
-    let fetch = |job| fetch(context, service, job, path);
-    job::done(context, service, &order.receipt, submit, fetch).await
-}
-
-async fn submit(
+/// Those of [`failure`].
+pub(super) async fn submit(
     context: &dyn Context,
     service: &Service,
     order: &Order,
@@ -89,7 +79,12 @@ fn authorized(service: &Service, message: Message) -> Result<Message, StageError
     Ok(message.header("authorization", &format!("Key {}", service.key()?)))
 }
 
-async fn fetch(
+/// Waits for the picture of a job, and puts it at `path`.
+///
+/// # Errors
+/// Those of [`failure`]; `moderated` when request or picture was refused; `timeout` when the job never
+/// ends.
+pub(super) async fn fetch(
     context: &dyn Context,
     service: &Service,
     job: Value,

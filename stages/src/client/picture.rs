@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::fal::{self, FAL};
 use super::flux::{self, FLUX};
-use super::job::Missed;
+use super::job::{self, Missed};
 use super::openai_images::{self, OPENAI_IMAGES};
 use super::replicate::{self, REPLICATE};
 use super::{Api, Message, Service, call, once};
@@ -96,9 +96,21 @@ async fn paint(
     path: &Path,
 ) -> Result<(), StageError> {
     match service.api.name {
-        "flux" => flux::paint(context, service, order, path).await,
-        "replicate" => replicate::paint(context, service, order, path).await,
-        "fal" => fal::paint(context, service, order, path).await,
+        "flux" => {
+            let submit = flux::submit(context, service, order);
+            let fetch = |job| flux::fetch(context, service, job, path);
+            job::done(context, service, &order.receipt, submit, fetch).await
+        }
+        "replicate" => {
+            let submit = replicate::submit(context, service, order);
+            let fetch = |job| replicate::fetch(context, service, job, path);
+            job::done(context, service, &order.receipt, submit, fetch).await
+        }
+        "fal" => {
+            let submit = fal::submit(context, service, order);
+            let fetch = |job| fal::fetch(context, service, job, path);
+            job::done(context, service, &order.receipt, submit, fetch).await
+        }
         _ => openai_images::paint(context, service, order, path).await,
     }
 }

@@ -49,23 +49,11 @@ pub(super) fn order(service: &Service, wanted: &Wanted) -> Result<Order, StageEr
     Ok(Order::new(service, model, wanted, json!({"input": input})))
 }
 
-/// Has the picture made, and puts it at `path`.
+/// Orders the picture: what names the job.
 ///
 /// # Errors
-/// Those of [`failure`]; `moderated` when the picture was refused; `timeout` when the prediction never
-/// ends.
-pub(super) async fn paint(
-    context: &dyn Context,
-    service: &Service,
-    order: &Order,
-    path: &Path,
-) -> Result<(), StageError> {
-    let submit = submit(context, service, order);
-    let fetch = |job| fetch(context, service, job, path);
-    job::done(context, service, &order.receipt, submit, fetch).await
-}
-
-async fn submit(
+/// Those of [`failure`].
+pub(super) async fn submit(
     context: &dyn Context,
     service: &Service,
     order: &Order,
@@ -88,7 +76,12 @@ async fn submit(
     .await
 }
 
-async fn fetch(
+/// Waits for the picture of a job, and puts it at `path`.
+///
+/// # Errors
+/// Those of [`failure`]; `moderated` when the picture was refused; `timeout` when the prediction never
+/// ends.
+pub(super) async fn fetch(
     context: &dyn Context,
     service: &Service,
     job: Value,
