@@ -446,7 +446,7 @@ fn faults_of_a_nested_file_are_told_in_that_file() {
       |
       = help: did you mean `noop`?
 
-    error[W126]: `gone` cannot be used: it does not exist
+    error[W150]: `gone` cannot be used: it does not exist
      --> lib/p.toml:8:9
       |
     8 | uses = ["gone"]

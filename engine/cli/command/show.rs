@@ -13,7 +13,7 @@ use crate::history::History;
 use crate::report::human::name;
 use crate::report::style::Paint;
 use crate::report::table::{self, Cell};
-use crate::report::text::{ago, bytes, clean, count, duration, millis_between};
+use crate::report::text::{ago, bytes, clean, count, duration, millis_between, used};
 use crate::report::view::{part, value_of};
 use crate::report::{failure_block, nodes, summary, view};
 use crate::session::{Session, find_run};
@@ -85,6 +85,9 @@ fn head(history: &History, paint: Paint) -> String {
     let (hits, misses) = (outline.cache_hits, outline.cache_misses);
     if hits + misses > 0 {
         row("cache", hit_rate(hits, misses));
+    }
+    if !outline.usage.is_nothing() {
+        row("used", used(outline.usage));
     }
     if let Value::Object(params) = &outline.params {
         for (name, value) in params {

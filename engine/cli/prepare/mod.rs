@@ -35,6 +35,8 @@ pub(crate) use secrets::{
     states as secret_states,
 };
 pub(crate) use update::{Update, gone, shown};
+#[cfg(test)]
+pub(crate) use uses::UNUSABLE;
 
 /// A workflow file that can run.
 pub(crate) struct Workflow {

@@ -6,7 +6,7 @@ use flow_core::run::state::{Phase, Task, Tasks};
 use super::human::{in_short, name};
 use super::style::Paint;
 use super::table::{self, Cell};
-use super::text::{clean, count, cut, duration};
+use super::text::{clean, count, cut, duration, used};
 use super::view::{NodeSummary, node_summary, of_task, skip_reason};
 use crate::history::History;
 
@@ -49,7 +49,8 @@ pub(crate) fn node_row(history: &History, id: NodeId, paint: Paint) -> Vec<Cell>
         }
         _ => String::new(),
     };
-    let note = [items, note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    let used = used(state.node(id).usage);
+    let note = [items, used, note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
     row(&state.graph().node(id).name, &summary, &note.join(", "), paint)
 }
 
@@ -94,5 +95,7 @@ pub(crate) fn task_row(history: &History, id: TaskId, task: &Task, paint: Paint)
         Phase::Skipped(reason) => clean(reason),
         _ => waiting_note(Some(task)),
     };
+    let note = [used(task.usage), note].into_iter().filter(|part| !part.is_empty());
+    let note = note.collect::<Vec<_>>().join(", ");
     row(&name(&history.state.task_ref(id)), &summary, &note, paint)
 }

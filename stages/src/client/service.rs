@@ -43,6 +43,8 @@ pub(crate) struct Service {
     /// Without a slash at its end.
     pub(crate) base_url: Url,
     key: Option<String>,
+    /// What else it needs to be let in, by what stands behind its name in `keys`.
+    further_keys: Map<String, Value>,
     /// How long one try may take.
     pub(crate) timeout: Duration,
     /// When a call is tried again. Its conditions are not used: the class decides.
@@ -96,6 +98,7 @@ impl Service {
             api,
             base_url,
             key: key(api, job),
+            further_keys: further_keys(api, job),
             timeout: span(api, &mut options, "timeout")?.unwrap_or(api.timeout),
             retry: retry(api, &mut options)?,
             allowed_hosts: texts(api, &mut options, "allowed_hosts")?,
@@ -124,6 +127,12 @@ impl Service {
         self.key.as_deref()
     }
 
+    /// What else it needs to be let in: `keys.NAME_id` for `id`.
+    pub(crate) fn further_key(&self, name: &str) -> Option<&str> {
+        let key = self.further_keys.get(name)?.as_str()?.trim();
+        (!key.is_empty()).then_some(key)
+    }
+
     fn no_key(&self) -> StageError {
         let Api { name, key_env, .. } = self.api;
         let mut error = self.failure(
@@ -148,6 +157,18 @@ impl Service {
         self.option(name).unwrap_or(default)
     }
 
+    /// A switch among them.
+    ///
+    /// # Errors
+    /// `config` when it is neither true nor false.
+    pub(crate) fn option_switch(&self, name: &str, default: bool) -> Result<bool, StageError> {
+        match self.options.get(name) {
+            None | Some(Value::Null) => Ok(default),
+            Some(Value::Bool(on)) => Ok(*on),
+            Some(_) => Err(wrong(self.api, name, "it is neither true nor false")),
+        }
+    }
+
     /// A number among them.
     pub(crate) fn option_number(&self, name: &str) -> Option<f64> {
         let value = self.options.get(name)?;
@@ -163,6 +184,18 @@ impl Service {
         Url::parse(&whole).map_err(|error| {
             self.failure(ErrorClass::Config, format!("call {}", self.api.name), error.to_string())
         })
+    }
+
+    /// A URL below the place of the service, of parts that may hold any character.
+    ///
+    /// # Errors
+    /// `config` when they make no URL.
+    pub(crate) fn url_of(&self, parts: &[&str]) -> Result<Url, StageError> {
+        let mut url = self.url("")?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
+        }
+        Ok(url)
     }
 
     /// A URL that the service itself has named: of its own origin, or of an allowed host.
@@ -229,6 +262,15 @@ fn settings(api: &Api, job: &Job) -> Result<Map<String, Value>, StageError> {
 fn key(api: &Api, job: &Job) -> Option<String> {
     let key = job.config.get("keys")?.get(api.name)?.as_str()?.trim();
     (!key.is_empty()).then(|| key.to_owned())
+}
+
+fn further_keys(api: &Api, job: &Job) -> Map<String, Value> {
+    let keys = job.config.get("keys").and_then(Value::as_object);
+    let of_api = |(name, key): (&String, &Value)| {
+        let rest = name.strip_prefix(api.name)?.strip_prefix('_')?;
+        Some((rest.to_owned(), key.clone()))
+    };
+    keys.into_iter().flatten().filter_map(of_api).collect()
 }
 
 fn base_url(api: &Api, given: Option<Value>) -> Result<Url, StageError> {

@@ -2,6 +2,7 @@
 
 #[path = "../../../tests/services/mod.rs"]
 mod services;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -14,6 +14,7 @@ use super::assemble::AssembleStage;
 use super::narrate::NarrateStage;
 use super::outbox::OutboxStage;
 use super::slides::SlidesStage;
+use crate::client::Remote;
 use crate::contract::IdeaPackage;
 use crate::process::testing::{TestContext, spawner};
 
@@ -103,7 +104,7 @@ async fn an_idea_becomes_a_verified_reel_in_the_outbox() {
     // Each stage has a scratch folder of its own, which lasts until the end of the test.
     let contexts: Vec<TestContext> = (0..4).map(|_| TestContext::new()).collect();
     let stages: [Box<dyn Stage>; 4] = [
-        Box::new(NarrateStage::new(spawner.clone())),
+        Box::new(NarrateStage::new(spawner.clone(), Remote::new())),
         Box::new(SlidesStage::new()),
         Box::new(AssembleStage::new(spawner)),
         Box::new(OutboxStage::new()),

@@ -209,7 +209,6 @@ pub struct RunState {
     pub(super) finished_at: Option<Timestamp>,
     pub(super) invocation: u32,
     pub(super) last_seq: u64,
-    pub(super) usage: Usage,
     pub(super) ready: BTreeSet<(Reverse<i64>, TaskId)>,
     /// Fanned-out nodes that are open and whose list must be read.
     pub(super) unresolved: BTreeSet<usize>,
@@ -306,7 +305,6 @@ impl RunState {
             finished_at: None,
             invocation: 0,
             last_seq: 0,
-            usage: Usage::default(),
             ready: BTreeSet::new(),
             unresolved: BTreeSet::new(),
             to_gather: BTreeSet::new(),
@@ -408,12 +406,6 @@ impl RunState {
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.last_seq
-    }
-
-    /// What the calls of all attempts used, those of nodes that are gone included.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        self.usage
     }
 
     /// The name of a task.
