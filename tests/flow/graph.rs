@@ -88,7 +88,7 @@ fn mermaid_and_graphviz_have_ports_and_groups() {
         n1 -.-> n3
         n2 -.-> n3
     "#);
-    assert_snapshot!(place.flow(&["graph", "flow.toml", "--format", "dot"]), @r#"
+    assert_snapshot!(place.flow(&["graph", "flow.toml", "--format", "dot"]), @r##"
     exit: 0
     --- stdout
     digraph "test" {
@@ -105,7 +105,7 @@ fn mermaid_and_graphviz_have_ports_and_groups() {
       n1 -> n3 [style=dashed];
       n2 -> n3 [style=dashed];
     }
-    "#);
+    "##);
 }
 
 #[test]
