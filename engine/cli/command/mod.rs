@@ -6,10 +6,13 @@ mod cancel;
 mod completions;
 mod doctor;
 mod drive;
+mod explain;
 mod export;
 mod gc;
+mod graph;
 mod init;
 mod logs;
+mod man;
 mod output;
 mod rerun;
 mod resolve;
@@ -17,6 +20,7 @@ mod resume;
 mod run;
 mod runs;
 mod schema;
+mod shell;
 mod show;
 mod signals;
 mod stages;
@@ -24,6 +28,8 @@ mod update;
 mod validate;
 mod verify;
 mod word;
+
+pub(crate) use explain::PAGES as EXPLAINED;
 
 use crate::args::{Color, Command};
 use crate::failure::{Exit, Failure};
@@ -46,6 +52,8 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Runs(args) => runs::run(args, env),
         Command::Output(args) => output::run(args, env),
         Command::Logs(args) => logs::run(args, env),
+        Command::Shell(args) => shell::run(args, env),
+        Command::Graph(args) => graph::run(args, env),
         Command::Stages(args) => stages::run(args, env),
         Command::Init(args) => init::run(args, env),
         Command::Schema => schema::run(env),
@@ -54,6 +62,8 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Export(args) => export::export(args, env),
         Command::Import(args) => export::import(args, env),
         Command::Doctor(args) => doctor::run(args, env),
+        Command::Explain(args) => explain::run(args, env),
+        Command::Man(args) => man::run(args, env),
         Command::Completions(args) => completions::run(args, env),
     }
 }

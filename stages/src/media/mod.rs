@@ -20,6 +20,7 @@ mod mashup;
 mod narrate;
 mod outbox;
 mod ports;
+mod publish;
 mod settings;
 mod shown;
 mod slate;
@@ -46,8 +47,9 @@ pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> 
         .with(calendar::CalendarStage::new())
         .with(ideas::IdeasStage::new(remote.clone()))
         .with(narrate::NarrateStage::new(spawner.clone(), remote.clone()))
-        .with(slides::SlidesStage::new())
+        .with(slides::SlidesStage::new(remote.clone()))
         .with(assemble::AssembleStage::new(spawner.clone()))
         .with(mashup::MashupStage::new(spawner.clone()))
         .with(outbox::OutboxStage::new())
+        .with(publish::PublishStage::new(remote.clone()))
 }
