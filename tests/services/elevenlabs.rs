@@ -38,7 +38,7 @@ pub struct ElevenLabs {
     pub quota: Option<u32>,
     /// So many requests find too many others before them.
     pub crowded: AtomicU32,
-    spoken: AtomicU32,
+    pub spoken: AtomicU32,
 }
 
 impl Api for ElevenLabs {

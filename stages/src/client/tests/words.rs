@@ -309,8 +309,8 @@ async fn models_that_refuse_or_ramble_end_in_their_classes() {
     };
     for (reason, class, calls) in [
         ("refusal", ErrorClass::Moderated, 1),
-        ("max_tokens", ErrorClass::Malformed, 2),
-        ("end_turn", ErrorClass::Malformed, 2),
+        ("max_tokens", ErrorClass::Malformed, 3),
+        ("end_turn", ErrorClass::Malformed, 3),
     ] {
         let (answer, server) = ask_anthropic(&TestContext::new(), stopped(reason)).await;
         let error = answer.expect_err(reason);
@@ -332,10 +332,10 @@ async fn models_that_refuse_or_ramble_end_in_their_classes() {
         (finished("SAFETY"), ErrorClass::Moderated, 1),
         (finished("SPII"), ErrorClass::Moderated, 1),
         (blocked, ErrorClass::Moderated, 1),
-        (finished("MAX_TOKENS"), ErrorClass::Malformed, 2),
-        (finished("OTHER"), ErrorClass::Malformed, 2),
-        (finished("STOP"), ErrorClass::Malformed, 2),
-        (said(200, json!({"candidates": []})), ErrorClass::Malformed, 2),
+        (finished("MAX_TOKENS"), ErrorClass::Malformed, 3),
+        (finished("OTHER"), ErrorClass::Malformed, 3),
+        (finished("STOP"), ErrorClass::Malformed, 3),
+        (said(200, json!({"candidates": []})), ErrorClass::Malformed, 3),
     ] {
         let (answer, server) = ask_gemini(&TestContext::new(), reply.clone()).await;
         let error = answer.expect_err("no answer");
