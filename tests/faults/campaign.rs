@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::check::{self, Calm};
 use crate::disk::Disk;
 use crate::engine::CLASSES;
-use crate::point::{Action, Dice, Fault, Plant, Point};
+use crate::point::{Action, Cut, Dice, Fault, Loss, Plant, Point};
+use crate::replay::Recording;
 use crate::shape::{self, Shape};
 use crate::story::{self, Story};
 use crate::tools::{Tools, memory};
@@ -37,6 +40,9 @@ pub(crate) enum Mode {
     Short,
     /// Killed at a durable call, and the power is cut; every other time again while it resumes.
     Power,
+    /// The power is cut between any two writes of a recorded run, and of what was not flushed any
+    /// part is lost.
+    Replay,
 }
 
 /// What is to be tried.
@@ -56,6 +62,8 @@ pub(crate) struct Report {
     missed: BTreeMap<Mode, usize>,
     /// Points that need a power that can be cut, where there is none.
     skipped: usize,
+    /// Power cuts that the file system itself did not survive.
+    gone: usize,
 }
 
 /// A workflow with what is known of it without faults.
@@ -64,6 +72,8 @@ struct Known {
     calm: Calm,
     calls: u64,
     took: Duration,
+    /// Made when it is first needed; `None` where no disk can be recorded.
+    recording: OnceLock<Option<Recording>>,
 }
 
 impl Campaign {
@@ -111,8 +121,14 @@ impl Campaign {
                 let calls = known[shape].calls;
                 let (from, to) = (calls * (number / known.len()) as u64 / steps, calls / steps);
                 let call = 1 + from + dice.below(to);
-                let faults = faults(mode, call, &known[shape], &mut dice);
-                let power = mode == Mode::Power;
+                let mut faults = faults(mode, call, &known[shape], &mut dice);
+                if mode == Mode::Replay {
+                    let step = u64::MAX / steps;
+                    let place = step * (number / known.len()) as u64 + dice.below(step);
+                    let loss = Loss::ALL[dice.below(4) as usize];
+                    faults = vec![Fault::Cut(Cut { place, loss, seed: dice.any() })];
+                }
+                let power = matches!(mode, Mode::Power | Mode::Replay);
                 points.push((mode, Point { shape, faults, power, plant: self.plant }));
             }
         }
@@ -133,7 +149,7 @@ fn faults(mode: Mode, call: u64, known: &Known, dice: &mut Dice) -> Vec<Fault> {
         faults.extend((0..more).map(|_| next(dice)));
     };
     match mode {
-        Mode::None => Vec::new(),
+        Mode::None | Mode::Replay => Vec::new(),
         Mode::Kill => at(Action::Kill),
         Mode::Torn => at(Action::Torn),
         Mode::Io => at(Action::Io),
@@ -166,11 +182,16 @@ fn known(tools: &Tools, shape: Shape) -> Known {
     let found = check::violations(&story, &calm, &shape, &point);
     assert!(found.is_empty(), "{} without faults: {found:#?}", shape.name);
     let first = &story.chapters[0].done;
-    Known { calls: first.calls, took: first.took, shape, calm }
+    Known { calls: first.calls, took: first.took, shape, calm, recording: OnceLock::new() }
+}
+
+/// Where the witnesses of a point are.
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("rig-point-").tempdir_in(memory()).unwrap()
 }
 
 fn live(tools: &Tools, shape: &Shape, point: &Point, disk: &Disk) -> Story {
-    let folder = tempfile::Builder::new().prefix("rig-point-").tempdir_in(memory()).unwrap();
+    let folder = folder();
     story::live(tools, shape, point, disk, folder.path())
 }
 
@@ -195,7 +216,25 @@ fn work(
             report.lock().unwrap().skipped += 1;
             continue;
         };
-        let story = live(tools, shape, &point, disk);
+        let story = match mode {
+            Mode::Replay => {
+                let make = || Recording::make(tools, shape, point.plant);
+                let Some(recording) = known[point.shape].recording.get_or_init(make) else {
+                    report.lock().unwrap().skipped += 1;
+                    continue;
+                };
+                let folder = folder();
+                let path = folder.path();
+                match story::live_on(tools, shape, &point, disk, path, recording) {
+                    Some(story) => story,
+                    None => {
+                        report.lock().unwrap().gone += 1;
+                        continue;
+                    }
+                }
+            }
+            _ => live(tools, shape, &point, disk),
+        };
         let found = check::violations(&story, calm, shape, &point);
         report.lock().unwrap().add(mode, shape, &point, &story, &found);
     }
@@ -205,7 +244,11 @@ impl Report {
     fn add(&mut self, mode: Mode, shape: &Shape, point: &Point, story: &Story, found: &[String]) {
         let mut was_hit = false;
         for chapter in story.chapters.iter().filter(|chapter| chapter.was_hit()) {
-            let class = chapter.done.hit.map_or("any instant", |class| CLASSES[class]);
+            let class = match (chapter.fault, chapter.done.hit) {
+                (Fault::Cut(cut), _) => cut.loss.name(),
+                (_, Some(class)) => CLASSES[class],
+                (_, None) => "any instant",
+            };
             *self.hits.entry((mode, class)).or_default() += 1;
             was_hit = true;
         }
@@ -282,6 +325,9 @@ impl fmt::Display for Report {
         }
         if self.skipped > 0 {
             writeln!(f, "{} power cuts were skipped: no ext4 can be mounted here", self.skipped)?;
+        }
+        if self.gone > 0 {
+            writeln!(f, "{} power cuts left no file system that can be mounted", self.gone)?;
         }
         writeln!(
             f,

@@ -14,8 +14,11 @@ mod campaign;
 mod check;
 mod disk;
 mod engine;
+mod image;
 mod ledger;
 mod point;
+mod record;
+mod replay;
 mod sees;
 mod shape;
 mod story;
@@ -53,6 +56,13 @@ fn a_power_cut_at_any_durable_call_loses_nothing_that_was_told() {
     Campaign::new(SEED).with(Mode::Power, 32).run().assert_clean();
 }
 
+/// Every write and flush that reached the disk is known here, so that what was written after the
+/// last flush can be lost in any part.
+#[test]
+fn whatever_a_power_cut_leaves_of_what_was_not_flushed_nothing_that_was_told_is_lost() {
+    Campaign::new(SEED).with(Mode::Replay, 45).run().assert_clean();
+}
+
 /// The rig must see: a record that is written after it was told of, here by a write that arrives
 /// late, is what kills at durable calls are for.
 #[test]
@@ -64,6 +74,11 @@ fn a_record_that_is_written_after_it_was_told_is_found_by_kills() {
 #[test]
 fn a_store_that_does_not_sync_is_found_by_power_cuts() {
     Campaign::new(SEED).with(Mode::Power, 16).planted(Plant::NoSync).run().assert_found();
+}
+
+#[test]
+fn a_store_that_does_not_sync_is_found_by_what_is_lost_of_a_recorded_run() {
+    Campaign::new(SEED).with(Mode::Replay, 27).planted(Plant::NoSync).run().assert_found();
 }
 
 /// Planted bugs do no harm by themselves, so it is the crashes that show them.
