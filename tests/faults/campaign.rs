@@ -10,10 +10,11 @@ use tempfile::TempDir;
 use crate::check::{self, Calm};
 use crate::disk::Disk;
 use crate::engine::CLASSES;
+use crate::keep;
 use crate::point::{Action, Cut, Dice, Fault, Loss, Plant, Point};
 use crate::replay::Recording;
 use crate::shape::{self, Shape};
-use crate::story::{self, Story};
+use crate::story::{self, Chapter, Story};
 use crate::tools::{Tools, memory};
 
 /// So many points are lived through at once.
@@ -43,6 +44,15 @@ pub(crate) enum Mode {
     /// The power is cut between any two writes of a recorded run, and of what was not flushed any
     /// part is lost.
     Replay,
+    /// Killed, or a call fails, or the power is cut, while a store is kept, a run is changed, or two
+    /// processes share a store.
+    Keep,
+}
+
+/// What is lived through.
+enum Try {
+    Run(Point),
+    Keep(keep::Point),
 }
 
 /// What is to be tried.
@@ -99,21 +109,27 @@ impl Campaign {
         let tools = Tools::new();
         let shapes = shape::all(&tools.stage()).into_iter();
         let known: Vec<Known> = shapes.map(|shape| known(&tools, shape)).collect();
-        let mut points = self.points(&known);
+        let keeping = self.parts.iter().any(|(mode, _)| *mode == Mode::Keep);
+        let scenes = keeping.then(|| keep::known(&tools));
+        let mut points = self.points(&known, scenes.as_ref());
         points.reverse();
         let (points, report) = (Mutex::new(points), Mutex::new(Report::default()));
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
-                scope.spawn(|| work(&tools, &known, &points, &report));
+                scope.spawn(|| work(&tools, &known, scenes.as_ref(), &points, &report));
             }
         });
         report.into_inner().unwrap()
     }
 
-    fn points(&self, known: &[Known]) -> Vec<(Mode, Point)> {
+    fn points(&self, known: &[Known], scenes: Option<&keep::Known>) -> Vec<(Mode, Try)> {
         let mut points = Vec::new();
         for (part, &(mode, count)) in self.parts.iter().enumerate() {
             let mut dice = Dice(self.seed ^ (part as u64) << 32);
+            if let (Mode::Keep, Some(scenes)) = (mode, scenes) {
+                points.extend((0..count).map(|number| (mode, keeping(scenes, number, &mut dice))));
+                continue;
+            }
             for number in 0..count {
                 let shape = number % known.len();
                 // Within a workflow the calls are taken in equal steps, from a random one on.
@@ -129,11 +145,22 @@ impl Campaign {
                     faults = vec![Fault::Cut(Cut { place, loss, seed: dice.any() })];
                 }
                 let power = matches!(mode, Mode::Power | Mode::Replay);
-                points.push((mode, Point { shape, faults, power, plant: self.plant }));
+                points.push((mode, Try::Run(Point { shape, faults, power, plant: self.plant })));
             }
         }
         points
     }
+}
+
+/// A point of keeping a store: every third one ends with a power cut.
+fn keeping(scenes: &keep::Known, number: usize, dice: &mut Dice) -> Try {
+    let scene = number % scenes.calls.len();
+    let power = dice.below(3) == 0;
+    let deadly = [Action::Kill, Action::Kill, Action::Torn];
+    let all = [deadly[0], deadly[1], deadly[2], Action::Io, Action::Full, Action::Short];
+    let actions = if power { &deadly[..] } else { &all };
+    let action = actions[dice.below(actions.len() as u64) as usize];
+    Try::Keep(keep::Point { scene, action, call: 1 + dice.below(scenes.calls[scene]), power })
 }
 
 /// What a point is called, such as `chain: kill at call 117`.
@@ -149,7 +176,7 @@ fn faults(mode: Mode, call: u64, known: &Known, dice: &mut Dice) -> Vec<Fault> {
         faults.extend((0..more).map(|_| next(dice)));
     };
     match mode {
-        Mode::None | Mode::Replay => Vec::new(),
+        Mode::None | Mode::Replay | Mode::Keep => Vec::new(),
         Mode::Kill => at(Action::Kill),
         Mode::Torn => at(Action::Torn),
         Mode::Io => at(Action::Io),
@@ -198,7 +225,8 @@ fn live(tools: &Tools, shape: &Shape, point: &Point, disk: &Disk) -> Story {
 fn work(
     tools: &Tools,
     known: &[Known],
-    points: &Mutex<Vec<(Mode, Point)>>,
+    scenes: Option<&keep::Known>,
+    points: &Mutex<Vec<(Mode, Try)>>,
     report: &Mutex<Report>,
 ) {
     let plain = Disk::folder();
@@ -206,8 +234,11 @@ fn work(
     loop {
         let next = points.lock().unwrap().pop();
         let Some((mode, point)) = next else { return };
-        let Known { shape, calm, .. } = &known[point.shape];
-        let disk = if point.power {
+        let power = match &point {
+            Try::Run(point) => point.power,
+            Try::Keep(point) => point.power,
+        };
+        let disk = if power {
             powered.get_or_insert_with(Disk::with_power).as_ref()
         } else {
             Some(&plain)
@@ -216,39 +247,67 @@ fn work(
             report.lock().unwrap().skipped += 1;
             continue;
         };
-        let story = match mode {
-            Mode::Replay => {
-                let make = || Recording::make(tools, shape, point.plant);
-                let Some(recording) = known[point.shape].recording.get_or_init(make) else {
-                    report.lock().unwrap().skipped += 1;
-                    continue;
-                };
-                let folder = folder();
-                let path = folder.path();
-                match story::live_on(tools, shape, &point, disk, path, recording) {
-                    Some(story) => story,
-                    None => {
-                        report.lock().unwrap().gone += 1;
-                        continue;
-                    }
-                }
+        match (&point, scenes) {
+            (Try::Run(point), _) => try_run(tools, &known[point.shape], mode, point, disk, report),
+            (Try::Keep(point), Some(scenes)) => {
+                let kept = keep::live(tools, scenes, point, disk, folder().path());
+                let class = kept.hit.map(|class| CLASSES[class]);
+                report.lock().unwrap().add(mode, class, point, &kept.found);
             }
-            _ => live(tools, shape, &point, disk),
-        };
-        let found = check::violations(&story, calm, shape, &point);
-        report.lock().unwrap().add(mode, shape, &point, &story, &found);
+            (Try::Keep(_), None) => panic!("nothing is known of the scenes"),
+        }
+    }
+}
+
+fn try_run(
+    tools: &Tools,
+    known: &Known,
+    mode: Mode,
+    point: &Point,
+    disk: &Disk,
+    report: &Mutex<Report>,
+) {
+    let Known { shape, calm, .. } = known;
+    let story = match mode {
+        Mode::Replay => {
+            let make = || Recording::make(tools, shape, point.plant);
+            let Some(recording) = known.recording.get_or_init(make) else {
+                report.lock().unwrap().skipped += 1;
+                return;
+            };
+            story::live_on(tools, shape, point, disk, folder().path(), recording)
+        }
+        _ => Some(live(tools, shape, point, disk)),
+    };
+    let mut report = report.lock().unwrap();
+    let Some(story) = story else {
+        report.gone += 1;
+        return;
+    };
+    let found = check::violations(&story, calm, shape, point);
+    let hit = story.chapters.iter().filter(|chapter| chapter.was_hit()).map(class);
+    report.add(mode, hit, &name(shape, point), &found);
+}
+
+/// What was hit.
+fn class(chapter: &Chapter) -> &'static str {
+    match (chapter.fault, chapter.done.hit) {
+        (Fault::Cut(cut), _) => cut.loss.name(),
+        (_, Some(class)) => CLASSES[class],
+        (_, None) => "any instant",
     }
 }
 
 impl Report {
-    fn add(&mut self, mode: Mode, shape: &Shape, point: &Point, story: &Story, found: &[String]) {
+    fn add(
+        &mut self,
+        mode: Mode,
+        hits: impl IntoIterator<Item = &'static str>,
+        point: &impl fmt::Display,
+        found: &[String],
+    ) {
         let mut was_hit = false;
-        for chapter in story.chapters.iter().filter(|chapter| chapter.was_hit()) {
-            let class = match (chapter.fault, chapter.done.hit) {
-                (Fault::Cut(cut), _) => cut.loss.name(),
-                (_, Some(class)) => CLASSES[class],
-                (_, None) => "any instant",
-            };
+        for class in hits {
             *self.hits.entry((mode, class)).or_default() += 1;
             was_hit = true;
         }
@@ -258,7 +317,7 @@ impl Report {
         if !found.is_empty() {
             let short = |what: &String| what.chars().take(400).collect::<String>();
             let list = found.iter().take(6).map(short).collect::<Vec<_>>().join("\n    ");
-            self.violations.push(format!("{}\n    {list}", name(shape, point)));
+            self.violations.push(format!("{point}\n    {list}"));
         }
     }
 

@@ -9,6 +9,7 @@ mod check;
 mod disk;
 mod engine;
 mod image;
+mod keep;
 mod ledger;
 mod point;
 mod record;
@@ -23,17 +24,18 @@ use campaign::{Campaign, Mode};
 use point::Plant;
 
 /// Shares of the kinds of points, in percent.
-const MIX: [(Mode, usize); 10] = [
+const MIX: [(Mode, usize); 11] = [
     (Mode::None, 1),
-    (Mode::Kill, 18),
+    (Mode::Kill, 16),
     (Mode::Torn, 7),
-    (Mode::KillAgain, 11),
-    (Mode::Random, 12),
+    (Mode::KillAgain, 9),
+    (Mode::Random, 10),
     (Mode::Io, 10),
     (Mode::Full, 5),
     (Mode::Short, 3),
-    (Mode::Power, 18),
+    (Mode::Power, 16),
     (Mode::Replay, 15),
+    (Mode::Keep, 8),
 ];
 
 fn main() {
@@ -58,7 +60,10 @@ fn main() {
     }
     planted("records late", Campaign::new(seed).with(Mode::Kill, 200).planted(Plant::Late));
     planted("no syncs", Campaign::new(seed).with(Mode::Power, 50).planted(Plant::NoSync));
-    planted("no syncs, replayed", Campaign::new(seed).with(Mode::Replay, 50).planted(Plant::NoSync));
+    planted(
+        "no syncs, replayed",
+        Campaign::new(seed).with(Mode::Replay, 50).planted(Plant::NoSync),
+    );
     report.assert_clean();
 }
 

@@ -59,7 +59,8 @@ impl Disk {
         let device = self.device.as_deref().unwrap();
         // What could not be mounted the last time is not.
         let root = self.root();
-        let is_mounted = fs::metadata(&root).unwrap().dev() != fs::metadata(self.folder.path()).unwrap().dev();
+        let is_mounted =
+            fs::metadata(&root).unwrap().dev() != fs::metadata(self.folder.path()).unwrap().dev();
         assert!(!is_mounted || unmount(&root), "{} is busy", root.display());
         let image = fs::File::options().write(true).open(self.folder.path().join("image"));
         content.put(&image.unwrap());
@@ -72,7 +73,9 @@ impl Disk {
         fs::create_dir_all(&root).unwrap();
         for entry in fs::read_dir(root).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("lost+found") {
+            if path.is_file() {
+                fs::remove_file(path).unwrap();
+            } else if !path.ends_with("lost+found") {
                 fs::remove_dir_all(path).unwrap();
             }
         }

@@ -115,12 +115,12 @@ impl Bench<'_> {
         };
         let plant = self.plant.map_or(String::new(), |plant| format!("+{}", plant.name()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_flow"));
-        command.arg("--store").arg(&self.store).args(args).current_dir(&self.folder);
+        command.args(args).current_dir(&self.folder).env("FLOW_STORE", &self.store);
         command.stdin(Stdio::null());
-        command.env("LD_PRELOAD", self.tools.shim()).env("RIG_STORE", &self.store);
+        command.env("LD_PRELOAD", self.tools.shim()).env("RIG_STORE", self.store.parent().unwrap());
         command.env("RIG_ACTION", format!("{action}{plant}")).env("RIG_AT", call.to_string());
         command.env("RIG_COUNTS", counts).env("RIG_LEDGER", self.ledger());
-        command.env("RIG_LOCKS", self.folder.join("locks")).env_remove("FLOW_STORE");
+        command.env("RIG_LOCKS", self.folder.join("locks"));
         command
     }
 

@@ -15,6 +15,7 @@ mod check;
 mod disk;
 mod engine;
 mod image;
+mod keep;
 mod ledger;
 mod point;
 mod record;
@@ -61,6 +62,12 @@ fn a_power_cut_at_any_durable_call_loses_nothing_that_was_told() {
 #[test]
 fn whatever_a_power_cut_leaves_of_what_was_not_flushed_nothing_that_was_told_is_lost() {
     Campaign::new(SEED).with(Mode::Replay, 45).run().assert_clean();
+}
+
+/// Collecting, repairing, exporting, importing, changing a run, and one of two processes on a store.
+#[test]
+fn whatever_is_done_with_a_store_can_be_crashed_and_done_again() {
+    Campaign::new(SEED).with(Mode::Keep, 49).run().assert_clean();
 }
 
 /// The rig must see: a record that is written after it was told of, here by a write that arrives

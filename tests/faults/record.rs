@@ -19,7 +19,11 @@ use crate::tools::memory;
 
 /// What the disk was told, at a time of the monotonic clock in nanoseconds.
 pub(crate) enum Op {
-    Write { time: u64, offset: u64, bytes: Vec<u8> },
+    Write {
+        time: u64,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
     /// What was written before is durable from here on.
     Flush,
 }

@@ -99,7 +99,8 @@ pub(crate) fn live_on(
     let Some(Fault::Cut(cut)) = point.faults.first() else { panic!("a point of another kind") };
     let before = recording.before(cut);
     disk.load(&before.image).then_some(())?;
-    let bench = Bench { tools, folder: folder.to_owned(), store: disk.root().join("store"), plant: None };
+    let bench =
+        Bench { tools, folder: folder.to_owned(), store: disk.root().join("store"), plant: None };
     fs::create_dir_all(folder.join("locks")).unwrap();
     fs::write(folder.join("flow.toml"), &shape.text).unwrap();
     fs::write(bench.ledger(), before.ledger).unwrap();
