@@ -11,6 +11,7 @@ mod failures;
 mod harness;
 mod house;
 mod http;
+mod limits;
 mod media;
 mod ports;
 mod rerun;

@@ -24,7 +24,7 @@ pub(super) fn begun(
     intent: Option<Arc<str>>,
     cache_missed: bool,
 ) -> Decision {
-    if !state.is_handed_out(task) {
+    if !state.is_handed_out(task, attempt) {
         return Decision::default();
     }
     let name = state.task_ref(task);
@@ -46,7 +46,7 @@ pub(super) fn ended(
     now: Now,
 ) -> Decision {
     // A late result of an attempt that was given up is refused.
-    if !state.is_handed_out(task) {
+    if !state.is_handed_out(task, attempt) {
         return Decision::default();
     }
     let name = state.task_ref(task);
