@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub(crate) use upkeep::{CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, VerifyArgs};
+pub(crate) use upkeep::{
+    CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, ManArgs, VerifyArgs,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Stages(StagesArgs),
     /// Make a starter project
     Init(InitArgs),
+    /// Say what a code means, with an example and the way out
+    Explain(ExplainArgs),
     /// Print the JSON Schema of workflow files, for editors
     Schema,
     /// Read every byte of the store and name what is damaged or lost
@@ -103,6 +107,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print what a shell needs to complete command lines
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(ManArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -130,6 +136,12 @@ pub(crate) struct RunArgs {
     /// Leave with exit code 7 when only waiting is left
     #[arg(long)]
     pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// A code such as W012 or E0201, or a class such as `timeout`; default: list all codes
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -8,6 +8,7 @@
 mod args;
 mod bug;
 mod command;
+mod complete;
 mod failure;
 mod history;
 mod lost;
@@ -26,6 +27,7 @@ use session::Session;
 
 fn main() -> ExitCode {
     flow_stages::process::serve_if_spawner();
+    complete::serve();
     outlive_size_limits();
     bug::guard(|| match Args::try_parse() {
         Ok(args) => run(&args),

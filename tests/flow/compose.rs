@@ -438,7 +438,7 @@ fn faults_of_a_nested_file_are_told_in_that_file() {
       |
       = help: did you mean `noop`?
 
-    error[W126]: `gone` cannot be used: it does not exist
+    error[W150]: `gone` cannot be used: it does not exist
      --> lib/p.toml:8:9
       |
     8 | uses = ["gone"]
@@ -451,4 +451,16 @@ fn faults_of_a_nested_file_are_told_in_that_file() {
     let json = place.flow(&["validate", "flow.toml", "--json"]).exits(3).json();
     let first = &json["faults"][0];
     assert_eq!((&first["file"], &first["line"]), (&json!("lib/p.toml"), &json!(3)));
+}
+
+#[test]
+fn a_setting_of_the_run_that_a_nested_file_repeats_is_no_fault() {
+    let place = Place::new();
+    place.write("flow.toml", &file("outer", "timezone = \"Asia/Tokyo\"\n[nodes.p]\nstage = \"workflow\"\nwith = { file = \"p.toml\" }\n"));
+    place.write("p.toml", &file("p", "timezone = \"Asia/Tokyo\"\n[nodes.a]\nstage = \"noop\"\n"));
+    let done = place.flow(&["validate", "flow.toml"]).exits(0);
+    assert!(!done.stderr.contains("W031"), "{done}");
+    place.write("p.toml", &file("p", "timezone = \"UTC\"\n[nodes.a]\nstage = \"noop\"\n"));
+    let done = place.flow(&["validate", "flow.toml"]).exits(0);
+    assert!(done.stderr.contains("W031"), "{done}");
 }

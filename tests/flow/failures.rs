@@ -237,7 +237,7 @@ with = { argv = ["no-such-program-anywhere"] }
     assert_snapshot!(place.flow(&["validate", "flow.toml"]), @r#"
     exit: 0
     --- stderr
-    warning[W127]: this machine lacks no-such-program-anywhere
+    warning[W151]: this machine lacks no-such-program-anywhere
      --> flow.toml:7:9
       |
     7 | stage = "command"

@@ -6,10 +6,12 @@ mod cancel;
 mod completions;
 mod doctor;
 mod drive;
+mod explain;
 mod export;
 mod gc;
 mod init;
 mod logs;
+mod man;
 mod output;
 mod rerun;
 mod resolve;
@@ -24,6 +26,8 @@ mod update;
 mod validate;
 mod verify;
 mod word;
+
+pub(crate) use explain::PAGES as EXPLAINED;
 
 use crate::args::{Color, Command};
 use crate::failure::{Exit, Failure};
@@ -54,6 +58,8 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Export(args) => export::export(args, env),
         Command::Import(args) => export::import(args, env),
         Command::Doctor(args) => doctor::run(args, env),
+        Command::Explain(args) => explain::run(args, env),
+        Command::Man(args) => man::run(args, env),
         Command::Completions(args) => completions::run(args, env),
     }
 }

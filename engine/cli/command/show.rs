@@ -13,7 +13,7 @@ use crate::history::History;
 use crate::report::human::{in_short, name};
 use crate::report::style::Paint;
 use crate::report::table::{self, Cell};
-use crate::report::text::{ago, bytes, clean, count, duration, millis_between};
+use crate::report::text::{ago, bytes, clean, count, duration, millis_between, used};
 use crate::report::view::{NodeSummary, node_summary, of_task, part, skip_reason, value_of};
 use crate::report::{failure_block, summary, view};
 use crate::session::{Session, find_run};
@@ -91,6 +91,9 @@ fn head(history: &History, paint: Paint) -> String {
     if hits + misses > 0 {
         row("cache", hit_rate(hits, misses));
     }
+    if !outline.usage.is_nothing() {
+        row("used", used(outline.usage));
+    }
     if let Value::Object(params) = &outline.params {
         for (name, value) in params {
             row("param", format!("{name} = {}", short_value(value)));
@@ -132,7 +135,8 @@ fn node_row(history: &History, id: NodeId, paint: Paint) -> Vec<Cell> {
         }
         _ => String::new(),
     };
-    let note = [items, note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    let used = used(state.node(id).usage);
+    let note = [items, used, note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
     row(&state.graph().node(id).name, &summary, &note.join(", "), paint)
 }
 
@@ -209,6 +213,8 @@ fn task_row(history: &History, id: TaskId, task: &Task, paint: Paint) -> Vec<Cel
         Phase::Skipped(reason) => clean(reason),
         _ => waiting_note(Some(task)),
     };
+    let note = [used(task.usage), note].into_iter().filter(|part| !part.is_empty());
+    let note = note.collect::<Vec<_>>().join(", ");
     row(&name(&history.state.task_ref(id)), &summary, &note, paint)
 }
 

@@ -34,6 +34,8 @@ pub(crate) use secrets::{
     SecretState, check_recorded, read as read_secrets, states as secret_states,
 };
 pub(crate) use update::{Update, gone, shown};
+#[cfg(test)]
+pub(crate) use uses::UNUSABLE;
 
 /// A workflow file that can run.
 pub(crate) struct Workflow {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use flow_core::call::Usage;
 use jiff::Timestamp;
 
 /// Text of unknown origin with every control character written out, so that it cannot steer a
@@ -70,6 +71,25 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{s}")
 }
 
+/// What calls used, such as `$0.012, 812 tokens, 3 calls`; nothing for nothing.
+pub(crate) fn used(usage: Usage) -> String {
+    let counted = |number: u64, noun| {
+        (number > 0).then(|| count(usize::try_from(number).unwrap_or(usize::MAX), noun))
+    };
+    let money = (usage.usd > 0.0).then(|| dollars(usage.usd));
+    let parts = [money, counted(usage.tokens, "token"), counted(usage.calls, "call")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Money to the cent, and to three digits where it is less than a dollar.
+fn dollars(usd: f64) -> String {
+    match usd {
+        1.0.. => format!("${usd:.2}"),
+        0.0005.. => format!("${usd:.3}"),
+        _ => "under $0.001".to_owned(),
+    }
+}
+
 /// A command as it can be typed into a shell.
 pub(crate) fn command_line<S: AsRef<str>>(argv: &[S]) -> String {
     let words: Vec<String> = argv.iter().map(|word| quote(word.as_ref())).collect();
@@ -112,6 +132,16 @@ mod tests {
             "a\tb\\x1b[31m\\r\\n\\x7f\\u{202e}é"
         );
         assert_eq!(clean("plain"), "plain");
+    }
+
+    #[test]
+    fn what_was_used_is_told_in_the_unit_that_fits() {
+        let usage = |usd, tokens, calls| used(Usage { usd, tokens, calls });
+        assert_eq!(usage(0.0, 0, 0), "");
+        assert_eq!(usage(0.0, 0, 1), "1 call");
+        assert_eq!(usage(0.012, 812, 3), "$0.012, 812 tokens, 3 calls");
+        assert_eq!(usage(1.5, 0, 0), "$1.50");
+        assert_eq!(usage(0.000_04, 1, 0), "under $0.001, 1 token");
     }
 
     #[test]

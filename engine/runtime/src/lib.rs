@@ -9,6 +9,7 @@ mod dispatcher;
 mod executor;
 mod generation;
 pub mod inbox;
+mod journal_sync;
 mod leftovers;
 mod losses;
 pub mod runner;

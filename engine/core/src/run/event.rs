@@ -5,16 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::memory::Kept;
+use crate::call::{CallRetry, Fallback, Usage};
 use crate::digest::Digest;
 use crate::error::StageError;
-use crate::id::RunId;
 use crate::payload::PayloadRef;
 use crate::stage::ProcessId;
-
-/// Payloads of at most this many bytes of JSON are shown in full where a run is shown.
-pub const SHOWN_VALUE_MAX: u64 = 4096;
 
 /// A task by name, as events and checkpoints know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -161,6 +159,35 @@ pub enum Event {
         /// The process.
         process: ProcessId,
     },
+    /// A call of a remote service failed and is made again within its attempt.
+    CallRetried {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt.
+        attempt: u32,
+        /// The call.
+        retry: Box<CallRetry>,
+    },
+    /// A provider of a chain was passed over within an attempt.
+    PassedOver {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt.
+        attempt: u32,
+        /// From which provider to which, and why.
+        fallback: Box<Fallback>,
+    },
+    /// An attempt left something to later ones with the same key. Internal.
+    Remembered {
+        /// The task.
+        task: TaskRef,
+        /// The key of its result.
+        key: Digest,
+        /// The name by which it is asked for.
+        name: String,
+        /// What is kept.
+        kept: Kept,
+    },
     /// An attempt failed.
     AttemptFailed {
         /// The task.
@@ -169,6 +196,9 @@ pub enum Event {
         attempt: u32,
         /// Why.
         error: Box<StageError>,
+        /// What its calls used.
+        #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+        usage: Usage,
     },
     /// Another attempt will follow.
     RetryScheduled {
@@ -258,6 +288,12 @@ pub enum Event {
         /// What was odd about it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<Warning>,
+        /// What its calls used.
+        #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+        usage: Usage,
+        /// Whether it is second best, so that no other run takes it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        provisional: bool,
     },
     /// A task's result was taken from an earlier checkpoint with the same key.
     Reused {
@@ -340,10 +376,12 @@ impl Event {
             Self::RunFinished { .. } => "run_finished",
             Self::ItemsResolved { .. }
             | Self::ProcessStarted { .. }
+            | Self::Remembered { .. }
             | Self::OutputsLost { .. }
             | Self::EffectSettled { .. }
             | Self::Invalidated { .. } => return None,
-            Self::FellBack { .. } => "provider_fallback",
+            Self::CallRetried { .. } => "call_retried",
+            Self::FellBack { .. } | Self::PassedOver { .. } => "provider_fallback",
             Self::Waiting { .. } => "waiting",
             Self::Unknown { task, .. } => task.pick("node_unknown", "item_unknown"),
             Self::CacheHit { .. } => "cache_hit",
@@ -362,6 +400,12 @@ impl Event {
         })
     }
 
+    /// Whether it is a result that other runs may take: one that was made, and not second best.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        matches!(self, Self::Succeeded { provisional: false, .. })
+    }
+
     /// The task it is about, if it is about one.
     #[must_use]
     pub fn task(&self) -> Option<&TaskRef> {
@@ -369,6 +413,9 @@ impl Event {
             Self::AttemptStarted { task, .. }
             | Self::OutputsLost { task, .. }
             | Self::ProcessStarted { task, .. }
+            | Self::CallRetried { task, .. }
+            | Self::PassedOver { task, .. }
+            | Self::Remembered { task, .. }
             | Self::AttemptFailed { task, .. }
             | Self::RetryScheduled { task, .. }
             | Self::Succeeded { task, .. }
@@ -383,6 +430,15 @@ impl Event {
             | Self::CacheMiss { task, .. }
             | Self::Cancelled { task, .. } => Some(task),
             _ => None,
+        }
+    }
+
+    /// What it says that calls used.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Succeeded { usage, .. } | Self::AttemptFailed { usage, .. } => *usage,
+            _ => Usage::default(),
         }
     }
 
@@ -417,127 +473,4 @@ impl std::fmt::Display for TaskRef {
             Some(item) => write!(f, "{}[{}]", self.node, item.key),
         }
     }
-}
-
-impl Recorded {
-    /// The line of the event stream; `None` for internal events. `value_of` gives the JSON of a
-    /// small payload, where it is at hand.
-    #[must_use]
-    pub fn to_public_json(
-        &self,
-        run: &RunId,
-        value_of: &dyn Fn(&PayloadRef) -> Option<Value>,
-    ) -> Option<Value> {
-        let mut line = Map::new();
-        line.insert("seq".into(), json!(self.seq?));
-        line.insert("ts".into(), json!(self.ts.to_string()));
-        line.insert("run".into(), json!(run));
-        line.insert("event".into(), json!(self.event.name()?));
-        if let Some(node) = self.event.node() {
-            line.insert("node".into(), json!(node));
-            let item = self.event.task().and_then(|t| t.item.as_ref()).map(|i| i.key.clone());
-            line.insert("item".into(), json!(item));
-        }
-        let mut put = |name: &str, value: Value| {
-            line.insert(name.to_owned(), value);
-        };
-        match &self.event {
-            Event::RunStarted { workflow, params, max_parallel, .. } => {
-                put("workflow", json!(workflow));
-                put("params", params.clone());
-                put("max_parallel", json!(max_parallel));
-            }
-            Event::RunResumed { notes, .. } => put("notes", json!(notes)),
-            Event::RunInterrupted { signal } => put("signal", json!(signal)),
-            Event::RunFinished { status } => put("status", json!(status)),
-            Event::AttemptStarted { attempt, key, intent, .. } => {
-                put("attempt", json!(attempt));
-                put("key", json!(key));
-                if let Some(intent) = intent {
-                    put("idempotency_key", json!(intent));
-                }
-            }
-            Event::FellBack { from, to, error, .. } => {
-                put("from", json!(from));
-                put("to", json!(to));
-                put("error", json!(error));
-            }
-            Event::Waiting { wait, .. } => {
-                put("attempt", json!(wait.attempt));
-                put("until", json!(wait.until.map(|t| t.to_string())));
-                if let Some(question) = &wait.question {
-                    put("message", json!(question.message));
-                    put("choices", json!(question.choices));
-                }
-            }
-            Event::CacheHit { key, from, made_at, .. } => {
-                put("key", json!(key));
-                put("from", json!(from));
-                put("made_at", json!(made_at.to_string()));
-            }
-            Event::CacheMiss { key, .. } => put("key", json!(key)),
-            Event::AttemptFailed { attempt, error, .. }
-            | Event::Unknown { attempt, error, .. }
-            | Event::Failed { attempt, error, .. } => {
-                put("attempt", json!(attempt));
-                put("error", json!(error));
-            }
-            Event::RetryScheduled { attempt, delay_ms, at, .. } => {
-                put("attempt", json!(attempt));
-                put("delay_ms", json!(delay_ms));
-                put("at", json!(at.to_string()));
-            }
-            Event::Succeeded { attempt, key, outputs, duration_ms, warnings, .. } => {
-                put("attempt", json!(attempt));
-                put("key", json!(key));
-                put("duration_ms", json!(duration_ms));
-                put("outputs", outputs_json(outputs, value_of));
-                if !warnings.is_empty() {
-                    put("warnings", json!(warnings));
-                }
-            }
-            Event::Reused { key, outputs, from, .. } => {
-                put("key", json!(key));
-                put("from", json!(from));
-                put("outputs", outputs_json(outputs, value_of));
-            }
-            Event::Skipped { reason, .. } | Event::NodeSkipped { reason, .. } => {
-                put("reason", json!(reason));
-            }
-            Event::Cancelled { attempt, .. } => put("attempt", json!(attempt)),
-            Event::NodeGathered { succeeded, left_out, .. } => {
-                put("succeeded", json!(succeeded));
-                put("left_out", json!(left_out));
-            }
-            Event::NodeFailed { error, .. } => put("error", json!(error)),
-            Event::ItemsResolved { .. }
-            | Event::ProcessStarted { .. }
-            | Event::EffectSettled { .. }
-            | Event::Invalidated { .. }
-            | Event::OutputsLost { .. } => return None,
-        }
-        Some(Value::Object(line))
-    }
-}
-
-/// Outputs as events and `show` print them: type, digest, size, and the value where it is small.
-#[must_use]
-pub fn outputs_json(outputs: &Outputs, value_of: &dyn Fn(&PayloadRef) -> Option<Value>) -> Value {
-    let one = |payload: &PayloadRef| {
-        let mut map = Map::new();
-        map.insert("type".into(), json!(payload.ty));
-        map.insert("digest".into(), json!(payload.digest));
-        map.insert("size".into(), json!(payload.size));
-        let value = match &payload.artifact {
-            None if payload.size <= SHOWN_VALUE_MAX => value_of(payload),
-            _ => None,
-        };
-        map.insert("value".into(), value.unwrap_or(Value::Null));
-        if let Some(artifact) = &payload.artifact {
-            map.insert("name".into(), json!(artifact.name));
-            map.insert("media_type".into(), json!(artifact.media_type));
-        }
-        Value::Object(map)
-    };
-    Value::Object(outputs.iter().map(|(port, payload)| (port.clone(), one(payload))).collect())
 }

@@ -16,6 +16,7 @@ impl RunState {
     pub fn apply(&mut self, recorded: &Recorded) {
         self.last_seq = recorded.seq.unwrap_or(self.last_seq);
         let ts = recorded.ts;
+        self.count(&recorded.event);
         match &recorded.event {
             Event::RunStarted { .. } => {
                 self.started_at = Some(ts);
@@ -44,7 +45,17 @@ impl RunState {
                 }
             }
             Event::OutputsLost { task, .. } => self.lose(task),
-            Event::ProcessStarted { .. } | Event::CacheHit { .. } | Event::CacheMiss { .. } => {}
+            Event::ProcessStarted { .. }
+            | Event::CallRetried { .. }
+            | Event::PassedOver { .. }
+            | Event::CacheHit { .. }
+            | Event::CacheMiss { .. } => {}
+            Event::Remembered { task, key, name, kept } => {
+                self.change(task, |t| {
+                    let memories = t.memories.get_or_insert_default();
+                    Arc::make_mut(memories).keep(*key, name.clone(), kept.clone());
+                });
+            }
             Event::AttemptFailed { task, error, .. } => {
                 self.change(task, |t| {
                     t.last_error = Some(Arc::new(error.as_ref().clone()));
@@ -128,6 +139,16 @@ impl RunState {
         }
     }
 
+    /// Counts what the calls of an attempt used.
+    fn count(&mut self, event: &Event) {
+        let usage = event.usage();
+        let Some(task) = event.task().filter(|_| !usage.is_nothing()) else { return };
+        self.change(task, |t| t.usage.add(usage));
+        if let Some(id) = self.graph.find(&task.node) {
+            self.nodes[id.index()].usage.add(usage);
+        }
+    }
+
     fn end(&mut self, task: &TaskRef, phase: Phase, ts: Timestamp, reused: bool) {
         let Some(id) = self.find(task) else { return };
         let invocation = self.invocation;
@@ -142,6 +163,7 @@ impl RunState {
         task.reused = reused;
         if done {
             task.intent = None;
+            task.memories = None;
         }
         self.unready(id);
         for set in [&mut self.waiting, &mut self.awaiting, &mut self.unknown, &mut self.to_probe] {

@@ -7,8 +7,10 @@
 pub mod decide;
 pub mod event;
 mod fold;
+pub mod line;
 pub mod manifest;
 mod marks;
+pub mod memory;
 mod nested;
 pub mod state;
 mod take_up;

@@ -14,15 +14,17 @@ mod folder;
 mod items;
 mod load;
 mod media_type;
+mod memory;
 mod once;
 mod probe;
 mod scope;
+mod stopping;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use flow_core::digest::Digest;
@@ -33,11 +35,13 @@ use flow_core::key::{KeyParts, idempotency_key};
 use flow_core::policy::CachePolicy;
 use flow_core::render::{compose_symbolic, render};
 use flow_core::run::Outcome;
+use flow_core::run::decide::News;
 use flow_core::run::event::{Question, RunEnd, TaskRef};
 use flow_core::run::manifest::Manifest;
+use flow_core::run::memory::Memories;
 use flow_core::run::state::Before;
 use flow_core::schema::{Severity, Type, validate};
-use flow_core::stage::{CancelReason, Job, OutputFrom, Stream, Wait};
+use flow_core::stage::{CancelReason, Job, OutputFrom, Stream, Usage, Wait};
 use flow_core::store::{Hold, Store, StoreError};
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
@@ -46,9 +50,12 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::secrets::Secrets;
 use crate::wiring::Wire;
-use context::AttemptContext;
+use context::{AttemptContext, Lines};
 use folder::Folder;
+use memory::AttemptMemory;
 use scope::Scopes;
+use stopping::run_stage;
+use tracing::Instrument as _;
 
 pub(crate) use answer::answer_outputs;
 pub use answer::{Answer, admit_outputs};
@@ -59,13 +66,11 @@ pub(crate) use items::resolve_items;
 pub(crate) use load::Parsed;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
+pub use memory::Recollection;
+pub(crate) use memory::{Keeper, Memo};
 pub(crate) use once::assignment;
 pub use once::{Trial, TrialPlan, TrialResult, input_values, try_once};
 pub(crate) use probe::probe_node;
-
-/// How long a stage may take to return after it was told to stop, over the grace period that it
-/// gives its own children.
-const RETURN_GRACE: Duration = Duration::from_secs(8);
 
 /// What all attempts of a run share.
 pub(crate) struct Surroundings {
@@ -109,6 +114,8 @@ pub(crate) struct Assignment {
     pub(crate) reuse: bool,
     /// What came of it before its node was opened again.
     pub(crate) before: Option<Arc<Before>>,
+    /// What earlier attempts left.
+    pub(crate) memories: Option<Arc<Memories>>,
     /// Whether its scratch folder stays after success too, and where it is noted.
     pub(crate) keep: Option<Arc<std::sync::OnceLock<PathBuf>>>,
     /// How the run ends, for a node that always runs.
@@ -126,12 +133,31 @@ pub(crate) struct Beginning {
     pub(crate) flight: Option<Box<dyn Hold>>,
 }
 
+/// Takes news of an attempt.
+pub(crate) type Tell = Box<dyn Fn(News) + Send + Sync>;
+
+/// What the calls of an attempt used so far.
+#[derive(Clone, Default)]
+pub(crate) struct Spent(Arc<Mutex<Usage>>);
+
+impl Spent {
+    fn add(&self, usage: Usage) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(usage);
+    }
+
+    fn sum(&self) -> Usage {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The two-way line between an attempt and its driver.
 pub(crate) struct Line {
     /// Tells that the attempt would begin, and waits for the word.
     pub(crate) begin: Box<dyn FnOnce(Beginning) -> oneshot::Receiver<()> + Send>,
-    /// Tells a started process.
-    pub(crate) process: Box<dyn Fn(flow_core::stage::ProcessId) + Send + Sync>,
+    /// Tells what is recorded without being waited for.
+    pub(crate) tell: Tell,
+    /// Where it goes what the attempt remembers.
+    pub(crate) keeper: Keeper,
     /// Resolves to the reason when the attempt must stop.
     pub(crate) cancel: watch::Receiver<Option<CancelReason>>,
 }
@@ -176,11 +202,15 @@ pub(crate) async fn execute_node(
     line: Line,
 ) -> Outcome {
     let started = Instant::now();
-    let mut begun = false;
-    let work = attempt(around, assignment, line, started, &mut begun);
+    let (mut begun, spent) = (false, Spent::default());
+    let work = attempt(around, assignment, line, started, &mut begun, &spent);
+    let work = work.instrument(span(assignment));
     match guarded(work).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Failed { error: around.secrets.mask_error(error), begun },
+        Ok(Err(error)) => {
+            let error = around.secrets.mask_error(error);
+            Outcome::Failed { error, begun, usage: spent.sum() }
+        }
         Err(panic) => {
             let node = around.graph.node(assignment.node);
             let stage = node.variant(assignment.variant).stage.spec().name;
@@ -190,9 +220,21 @@ pub(crate) async fn execute_node(
                 format!("the stage panicked: {panic}"),
             )
             .hint("this is a bug of the stage; please report it with this message");
-            Outcome::Failed { error: around.secrets.mask_error(Box::new(error)), begun: true }
+            let error = around.secrets.mask_error(Box::new(error));
+            Outcome::Failed { error, begun: true, usage: spent.sum() }
         }
     }
+}
+
+/// What the engine's own words are about while an attempt goes on.
+fn span(assignment: &Assignment) -> tracing::Span {
+    let item = assignment.task.item.as_ref().map(|item| &*item.key);
+    tracing::info_span!(
+        "attempt",
+        node = &*assignment.task.node,
+        item = item,
+        attempt = assignment.attempt
+    )
 }
 
 /// Lets a panic of a stage become a failure of its attempt.
@@ -221,6 +263,7 @@ async fn attempt(
     line: Line,
     started: Instant,
     begun: &mut bool,
+    spent: &Spent,
 ) -> Result<Outcome, Box<StageError>> {
     let node = around.graph.node(assignment.node);
     let work = node.variant(assignment.variant);
@@ -280,8 +323,9 @@ async fn attempt(
     if work.stage.waits() {
         return waits(around, node, work, assignment, &job, key);
     }
-    let context =
-        AttemptContext::new(around, assignment, &folder, idempotency, line.process, cancel);
+    let memory = AttemptMemory::open(around, assignment, key, line.keeper);
+    let lines = Lines { tell: line.tell, memory, spent: spent.clone(), cancel };
+    let context = AttemptContext::new(around, assignment, &folder, idempotency, lines);
     let made = make(around, node, work, &folder, &context, job, assignment).await;
     let mut admitted = match made {
         Ok(admitted) => admitted,
@@ -297,6 +341,8 @@ async fn attempt(
         payloads: admitted.payloads,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         warnings: admitted.warnings,
+        usage: spent.sum(),
+        provisional: context.is_provisional(),
     })
 }
 
@@ -350,91 +396,6 @@ fn waits(
         }
     };
     Ok(Outcome::Waits { key, delay, question })
-}
-
-/// Runs the stage under its timeout. A stage that is told to stop gets time to clean up; one that
-/// does not return is dropped.
-async fn run_stage(
-    work: &Work,
-    context: &AttemptContext,
-    job: Job,
-    assignment: &Assignment,
-) -> Result<flow_core::stage::Drafts, Box<StageError>> {
-    let operation = format!("run stage {}", work.stage.spec().name);
-    let mut work = work.stage.run(context, job);
-    let timer = async {
-        match assignment.timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(timer);
-    let reason = tokio::select! {
-        biased;
-        result = &mut work => return result.map_err(Box::new),
-        reason = context.stop() => reason,
-        () = &mut timer => {
-            let reason = if assignment.by_deadline { CancelReason::Deadline } else { CancelReason::Timeout };
-            context.tell_stop(reason);
-            reason
-        }
-    };
-    let late = tokio::select! {
-        biased;
-        result = &mut work => Some(result),
-        () = tokio::time::sleep(RETURN_GRACE) => None,
-        // A second signal does not wait for anyone's manners.
-        () = context.killed() => tokio::time::timeout(Duration::from_secs(2), &mut work).await.ok(),
-    };
-    match late {
-        // It ended just in time: one outcome only, and the work is not thrown away.
-        Some(Ok(drafts)) => Ok(drafts),
-        Some(Err(error)) => Err(Box::new(stopped(reason, assignment, &operation, Some(error)))),
-        None => Err(Box::new(stopped(reason, assignment, &operation, None))),
-    }
-}
-
-/// The failure of an attempt that was stopped, with what the stage still had to say.
-fn stopped(
-    reason: CancelReason,
-    assignment: &Assignment,
-    operation: &str,
-    detail: Option<StageError>,
-) -> StageError {
-    let limit = assignment.timeout.map(flow_core::policy::format_duration).unwrap_or_default();
-    let (class, message, hint) = match reason {
-        CancelReason::Timeout => (
-            ErrorClass::Timeout,
-            format!("it did not end within its timeout of {limit}"),
-            Some("raise `timeout` of the node, or make its work smaller"),
-        ),
-        CancelReason::Deadline => (
-            ErrorClass::Timeout,
-            "its deadline has passed".to_owned(),
-            Some("raise `deadline`, or resume the run: every invocation has the whole span"),
-        ),
-        CancelReason::Interrupted | CancelReason::Killed => {
-            (ErrorClass::Cancelled, "the run was interrupted".to_owned(), None)
-        }
-        CancelReason::Cancelled => {
-            (ErrorClass::Cancelled, "the run is ending after a failure".to_owned(), None)
-        }
-    };
-    let mut error = match detail {
-        Some(detail) => StageError {
-            kind: detail.kind,
-            argv: detail.argv,
-            stderr_tail: detail.stderr_tail,
-            exit_code: detail.exit_code,
-            signal: detail.signal,
-            provider: detail.provider,
-            unsent: detail.unsent,
-            ..StageError::new(class, detail.operation, message)
-        },
-        None => StageError::new(class, operation, message),
-    };
-    error.hint = hint.map(str::to_owned);
-    error
 }
 
 fn cancelled(message: &str) -> Box<StageError> {

@@ -16,12 +16,12 @@ use flow_core::run::state::{Phase, Tasks};
 use flow_core::run::{Ending, Event, Now, Recorded};
 use flow_core::schema::Type;
 use flow_core::stage::{
-    BoxFuture, Context, Draft, Drafts, Job, PortSpec, Ports, Stage, StageSpec, Wait,
+    BoxFuture, Context, Draft, Drafts, Job, PortSpec, Ports, Stage, StageSpec, Usage, Wait,
 };
 use flow_core::store::Store;
 use flow_runtime::{
-    Clock, Observer, RunError, Runner, SystemClock, Word, open, record_generation,
-    recorded_generation, start,
+    Clock, Observer, RunError, Runner, SystemClock, Trial, TrialPlan, Word, open,
+    record_generation, recorded_generation, start, try_once,
 };
 use flow_store::MemoryStore;
 use jiff::SignedDuration;
@@ -42,6 +42,18 @@ pub(crate) enum Step {
     Panic,
 }
 
+/// What attempts have bought, and what they were told is remembered.
+#[derive(Debug, Default)]
+pub(crate) struct Purchases {
+    /// Names of tasks, each time that one bought something.
+    pub(crate) bought: Vec<String>,
+    /// How many steps of a purchase were on record when an attempt went on, by task and
+    /// idempotency key.
+    kept: HashMap<(String, String), usize>,
+    /// Tasks that did not find what was on record.
+    pub(crate) lost: Vec<String>,
+}
+
 #[derive(Default)]
 struct Script {
     steps: Mutex<HashMap<String, Vec<Step>>>,
@@ -49,6 +61,7 @@ struct Script {
     /// Idempotency keys, beside `executed`.
     keys: Mutex<Vec<String>>,
     inputs: Mutex<HashMap<(String, String), serde_json::Value>>,
+    purchases: Mutex<Purchases>,
 }
 
 struct Scripted {
@@ -71,6 +84,7 @@ impl Stage for Scripted {
             .map_or_else(|| context.node().to_owned(), |i| format!("{}[{i}]", context.node()));
         let name = match self.spec.name {
             "script" => name,
+            "buy" => name,
             other => format!("{name}:{other}"),
         };
         self.script.executed.lock().unwrap().push(name.clone());
@@ -87,6 +101,9 @@ impl Stage for Scripted {
         };
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if self.spec.name == "buy" {
+                self.script.buy_once(context, &name).await?;
+            }
             let fail = |class| Err(StageError::new(class, "play a script", "as scripted"));
             let value = match step {
                 Step::Value(n) => json!(n),
@@ -104,6 +121,45 @@ impl Stage for Scripted {
             };
             Ok(job.outputs.iter().map(|o| (o.name.clone(), Draft::Value(value.clone()))).collect())
         })
+    }
+}
+
+impl Script {
+    /// Buys something that must not be bought twice, in the way of a stage that orders work from a
+    /// service: the number of the order is remembered before anything else is done, then the
+    /// address that it is asked for at, then what came of it so far.
+    async fn buy_once(&self, context: &dyn Context, name: &str) -> Result<(), StageError> {
+        let key = context.idempotency_key().to_owned();
+        let place = (name.to_owned(), key.clone());
+        let half = context.scratch().join("half");
+        let found = [
+            context.remembered("order").is_some(),
+            context.remembered_secret("address") == Some(format!("https://there/{key}")),
+            context.remembered_file("half", &half).await?,
+        ];
+        let found = found.into_iter().take_while(|found| *found).count();
+        let kept = self.purchases.lock().unwrap().kept.get(&place).copied().unwrap_or(0);
+        if found < kept {
+            self.purchases.lock().unwrap().lost.push(name.to_owned());
+        }
+        let now_kept = |count| self.purchases.lock().unwrap().kept.insert(place.clone(), count);
+        if found < 1 {
+            self.purchases.lock().unwrap().bought.push(name.to_owned());
+            context.used(Usage { usd: 0.5, tokens: 0, calls: 1 });
+            context.remember("order", json!(name)).await?;
+            now_kept(1);
+        }
+        if found < 2 {
+            context.remember_secret("address", &format!("https://there/{key}")).await?;
+            now_kept(2);
+        }
+        if found < 3 {
+            std::fs::write(&half, &key).unwrap();
+            context.remember_file("half", &half).await?;
+            now_kept(3);
+        }
+        assert_eq!(std::fs::read(&half).unwrap(), key.as_bytes());
+        Ok(())
     }
 }
 
@@ -164,6 +220,10 @@ fn catalog(script: &Arc<Script>) -> Catalog {
         .with(scripted("script", Ports::Declared))
         .with(scripted("spare", Ports::Declared))
         .with(scripted("probe", Ports::Declared))
+        .with(Scripted {
+            spec: StageSpec { needs_scratch: true, ..spec("buy", Ports::Declared) },
+            script: Arc::clone(script),
+        })
         .with(Waiting {
             spec: spec("nap", Ports::Fixed(Vec::new())),
             wait: Wait::For(Duration::from_secs(3_600)),
@@ -344,10 +404,8 @@ impl Harness {
 
     /// Where a node that is not fanned out is, as its journal tells.
     pub(crate) fn phase_of(&self, node: &str) -> flow_core::run::state::Phase {
-        let records = self.store.read_run(&self.run).unwrap();
-        let state = flow_runtime::replay(&self.graph, &self.manifest(), &records);
         let id = self.graph.find(node).unwrap();
-        state.task(flow_core::id::TaskId::whole(id)).unwrap().phase.clone()
+        self.replayed().task(flow_core::id::TaskId::whole(id)).unwrap().phase.clone()
     }
 
     /// Where each task is, and what it made, as its journal tells.
@@ -413,6 +471,23 @@ impl Harness {
         self.drive(store, opened).unwrap()
     }
 
+    /// Runs a node that is not fanned out again, beside the run.
+    pub(crate) fn try_beside(&self, node: &str) -> Trial {
+        let store: Arc<dyn Store> = self.store.clone();
+        let (state, manifest) = (self.replayed(), self.manifest());
+        let task = flow_core::id::TaskId::whole(self.graph.find(node).unwrap());
+        let plan = TrialPlan::default();
+        let (_keep, cancel) = tokio::sync::watch::channel(None);
+        let trial = try_once(store, &self.run, &manifest, &state, task, &plan, cancel);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(trial).outcome
+    }
+
+    /// All records of the run.
+    pub(crate) fn records(&self) -> Vec<Recorded> {
+        self.store.read_run(&self.run).unwrap()
+    }
+
     /// Records a word while nobody drives the run; false if nothing waits for it.
     pub(crate) fn record(&self, word: Word) -> bool {
         let store: Arc<dyn Store> = self.store.clone();
@@ -433,6 +508,22 @@ impl Harness {
     /// Another run of the same workflow in the same store.
     pub(crate) fn another_run(self, run: &str) -> Self {
         Self { run: RunId::new(run).unwrap(), notes: Notes::default(), ..self }
+    }
+
+    /// What was bought so far.
+    pub(crate) fn purchases(&self) -> std::sync::MutexGuard<'_, Purchases> {
+        self.script.purchases.lock().unwrap()
+    }
+
+    /// The state that the journal folds into.
+    pub(crate) fn replayed(&self) -> flow_core::run::RunState {
+        let records = self.store.read_run(&self.run).unwrap();
+        flow_runtime::replay(&self.graph, &self.manifest(), &records)
+    }
+
+    /// Names of the private files of the run.
+    pub(crate) fn private_files(&self) -> Vec<String> {
+        self.store.private_files(&self.run)
     }
 
     pub(crate) fn executed(&self) -> Vec<String> {
