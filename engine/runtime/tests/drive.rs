@@ -280,6 +280,8 @@ fn a_late_result_of_an_attempt_that_was_given_up_is_refused() {
             payloads: vec![(Digest::of(b"1"), b"1"[..].into())],
             duration_ms: 1,
             warnings: Vec::new(),
+            usage: Usage::default(),
+            provisional: false,
         },
     };
     let error = Box::new(StageError::new(ErrorClass::Timeout, "fetch", "no answer"));

@@ -151,7 +151,7 @@ fn assert_order(dag: &Dag, told: &[String]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(200))]
 
     /// Fan-outs with dropped items, optional nodes, fallbacks, effects and their probes, waits,
     /// conditions and cached results: a store that fails at any commits changes no result.

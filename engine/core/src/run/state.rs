@@ -647,6 +647,11 @@ impl RunState {
         self.task(task).map_or(0, |task| task.attempts)
     }
 
+    /// Whether any attempt of a task is being worked at.
+    pub(super) fn is_worked_at(&self, task: TaskId) -> bool {
+        self.handed_out.contains_key(&task)
+    }
+
     /// Whether this attempt of a task is the one that is being worked at.
     pub(super) fn is_handed_out(&self, task: TaskId, attempt: u32) -> bool {
         self.handed_out.get(&task) == Some(&attempt)

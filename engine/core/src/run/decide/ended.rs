@@ -59,7 +59,7 @@ pub(super) fn remembers(
     name: String,
     kept: Kept,
 ) -> Decision {
-    if !state.is_handed_out(task) {
+    if !state.is_worked_at(task) {
         return Decision::default();
     }
     let event = Event::Remembered { task: state.task_ref(task), key, name, kept };
