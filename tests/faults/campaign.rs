@@ -232,8 +232,12 @@ fn work(
     let plain = Disk::folder();
     let mut powered = None;
     loop {
-        let next = points.lock().unwrap().pop();
+        let (next, left) = {
+            let mut points = points.lock().unwrap();
+            (points.pop(), points.len())
+        };
         let Some((mode, point)) = next else { return };
+        tell_progress(left, report);
         let power = match &point {
             Try::Run(point) => point.power,
             Try::Keep(point) => point.power,
@@ -256,6 +260,16 @@ fn work(
             }
             (Try::Keep(_), None) => panic!("nothing is known of the scenes"),
         }
+    }
+}
+
+/// A long campaign says now and then how far it is.
+#[allow(clippy::print_stderr, reason = "for whoever waits")]
+fn tell_progress(left: usize, report: &Mutex<Report>) {
+    if left > 0 && left.is_multiple_of(500) {
+        let report = report.lock().unwrap();
+        let (crashes, violations) = (report.crashes(), report.violations.len());
+        eprintln!("{left} points are left; {crashes} crashes, {violations} points with violations");
     }
 }
 

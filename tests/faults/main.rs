@@ -70,6 +70,22 @@ fn whatever_is_done_with_a_store_can_be_crashed_and_done_again() {
     Campaign::new(SEED).with(Mode::Keep, 49).run().assert_clean();
 }
 
+#[test]
+fn a_file_system_without_locks_is_refused_before_anything_begins() {
+    let (tools, disk) = (tools::Tools::new(), disk::Disk::folder());
+    let folder = tempfile::tempdir().unwrap();
+    disk.clear();
+    let (path, store) = (folder.path().to_owned(), disk.root().join("store"));
+    let plant = Some(Plant::NoLock);
+    let bench = engine::Bench { tools: &tools, folder: path, store, plant };
+    let shape = &shape::all(&tools.stage())[0];
+    std::fs::write(folder.path().join("flow.toml"), &shape.text).unwrap();
+    let done = bench.flow(&["run", "flow.toml"], point::Fault::None);
+    assert_eq!(done.code, Some(4), "{}", done.stderr);
+    assert!(done.stderr.contains("lock"), "{}", done.stderr);
+    assert!(!bench.ledger().exists(), "a program was started");
+}
+
 /// The rig must see: a record that is written after it was told of, here by a write that arrives
 /// late, is what kills at durable calls are for.
 #[test]

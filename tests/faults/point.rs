@@ -88,6 +88,8 @@ pub(crate) enum Plant {
     Late,
     /// No sync does anything.
     NoSync,
+    /// The file system has no locks, as some network file systems: no bug, but nothing to work on.
+    NoLock,
 }
 
 impl Plant {
@@ -96,6 +98,7 @@ impl Plant {
         match self {
             Self::Late => "late",
             Self::NoSync => "nosync",
+            Self::NoLock => "nolock",
         }
     }
 }

@@ -6,6 +6,7 @@ mod harness;
 use std::time::Duration;
 
 use flow_core::call::Usage;
+use flow_core::call::Usage;
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::id::TaskId;
