@@ -14,6 +14,7 @@ mod ledger;
 mod point;
 mod record;
 mod replay;
+mod report;
 mod shape;
 mod story;
 mod tools;

@@ -20,6 +20,7 @@ mod ledger;
 mod point;
 mod record;
 mod replay;
+mod report;
 mod sees;
 mod shape;
 mod story;

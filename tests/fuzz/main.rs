@@ -10,13 +10,13 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use flow_core::catalog::Catalog;
 use flow_core::digest::Digest;
 use flow_core::graph::check;
 use flow_core::id::RunId;
 use flow_core::run::event::{Event, Recorded, TaskRef};
 use flow_core::schema::{Type, validate};
 use flow_core::store::Store;
+use flow_stages::process::Spawner;
 use flow_store::DiskStore;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -77,7 +77,7 @@ fn changed(corpus: &'static [Vec<u8>]) -> impl Strategy<Value = Vec<u8>> {
 fn apply(bytes: &mut Vec<u8>, change: &Change, corpus: &[Vec<u8>]) {
     let place = |at: &Index, bytes: &[u8]| at.index(bytes.len() + 1);
     match change {
-        Change::Flip(at, _) | Change::Set(at, _) if bytes.is_empty() => drop(at),
+        Change::Flip(..) | Change::Set(..) if bytes.is_empty() => {}
         Change::Flip(at, bit) => *at.get_mut(bytes) ^= 1 << bit,
         Change::Set(at, byte) => *at.get_mut(bytes) = *byte,
         Change::Cut(at, size) => {
@@ -144,7 +144,7 @@ with = { argv = ["true"] }
 outputs = { a = "Prop", b = "list<Each>", c = "file", d = "json", e = "integer", f = "map<number>", g = "list<list<number>>", h = "dir" }
 "#;
     let loaded = flow_workflows::parse("types.toml", text, "/".into());
-    let graph = check(&loaded.definition.unwrap(), &flow_stages::catalog()).unwrap();
+    let graph = check(&loaded.definition.unwrap(), &flow_stages::catalog(Spawner::new())).unwrap();
     graph.nodes()[0].outputs.iter().map(|port| port.ty.clone()).collect()
 });
 
@@ -180,7 +180,7 @@ proptest! {
         prop_assert!(loaded.definition.is_some() || !loaded.diagnostics.is_empty());
         if let (Some(definition), true) = (&loaded.definition, loaded.is_valid()) {
             // Faults or a graph: nothing else is asked of it.
-            drop(check(definition, &flow_stages::catalog()));
+            drop(check(definition, &flow_stages::catalog(Spawner::new())));
         }
     }
 
