@@ -164,7 +164,7 @@ fn all(env: &Session) -> String {
         return format!("{}\n", Value::Array(all));
     }
     let row = |(code, page): &Page| {
-        vec![Cell::painted(*code, |text| env.stdout.strong(text)), Cell::plain(title(page))]
+        vec![Cell::painted(code, |text| env.stdout.strong(text)), Cell::plain(title(page))]
     };
     table::render(&PAGES.iter().map(row).collect::<Vec<_>>(), 0)
 }

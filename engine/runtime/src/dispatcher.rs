@@ -30,6 +30,7 @@ use crate::executor::{
 };
 use crate::inbox::{self, Word};
 use crate::journal_sync::SyncThread;
+use crate::queues::Queues;
 use crate::runner::{Control, RunError};
 
 /// What reaches the dispatcher.
@@ -108,8 +109,11 @@ pub(crate) struct Dispatcher {
     /// Flights and messages to let go with the batch that is being put together.
     landed: Vec<Box<dyn Hold>>,
     messages: Vec<String>,
+    /// Messages whose words are on record with the end of the run.
+    last_messages: Vec<String>,
     words: Vec<oneshot::Sender<()>>,
     inbox_poll: tokio::time::Interval,
+    queues: Queues,
     cancel: watch::Sender<Option<CancelReason>>,
     interrupted: bool,
     ending: Option<Ending>,
@@ -153,12 +157,14 @@ impl Dispatcher {
             flights: HashMap::new(),
             landed: Vec::new(),
             messages: Vec::new(),
+            last_messages: Vec::new(),
             words: Vec::new(),
             inbox_poll: {
                 let mut interval = tokio::time::interval(INBOX_POLL);
                 interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 interval
             },
+            queues: Queues::default(),
             cancel: watch::Sender::new(None),
             interrupted: false,
             ending: None,
@@ -201,7 +207,10 @@ impl Dispatcher {
                     }
                 }
                 () = at(self.lazy_sync) => self.urgent = true,
-                _ = self.inbox_poll.tick() => self.read_inbox()?,
+                _ = self.inbox_poll.tick() => {
+                    self.queues.tell(&self.state, &self.bus);
+                    self.read_inbox()?;
+                }
                 _ = self.inputs.recv_many(&mut burst, BURST) => {
                     for input in burst.drain(..) {
                         self.take(input)?;
@@ -251,19 +260,21 @@ impl Dispatcher {
     fn read_inbox(&mut self) -> Result<(), RunError> {
         for (name, bytes) in self.around.store.inbox(&self.around.run)? {
             if self.messages.contains(&name)
+                || self.last_messages.contains(&name)
                 || self.batches.iter().any(|batch| batch.messages.contains(&name))
             {
                 continue;
             }
-            let signal = match inbox::read(&bytes) {
-                Some(word) => self.word(word),
+            let word = inbox::read(&bytes);
+            match word {
+                Some(Word::Cancel) => self.last_messages.push(name),
+                Some(_) => self.messages.push(name),
                 None => {
                     tracing::warn!(message = name, "a message in the inbox cannot be read");
-                    None
+                    self.messages.push(name);
                 }
-            };
-            self.messages.push(name);
-            if let Some(signal) = signal {
+            }
+            if let Some(signal) = word.and_then(|word| self.word(word)) {
                 self.step(signal);
             }
         }
@@ -323,14 +334,7 @@ impl Dispatcher {
         self.urgent |= !self.then.is_empty() || !self.state.is_busy();
         if !self.events.is_empty() {
             self.urgent |= self.events.iter().any(|event| self.is_awaited(event));
-            if self
-                .events
-                .iter()
-                .any(|event| matches!(event, Event::RunFinished { status: RunEnd::Succeeded }))
-            {
-                // Whatever could ask for what is in them has ended, and that is durable.
-                self.around.store.remove_private(&self.around.run)?;
-            }
+            self.before_the_end()?;
             let ts = self.clock.now().wall;
             let records: Vec<Recorded> = std::mem::take(&mut self.events)
                 .into_iter()
@@ -351,6 +355,22 @@ impl Dispatcher {
         self.act(actions);
         if self.durable >= self.written && !self.batches.is_empty() {
             self.synced(self.durable)?;
+        }
+        Ok(())
+    }
+
+    /// What has to be done before the end of the run is written, if it is among the events.
+    fn before_the_end(&mut self) -> Result<(), RunError> {
+        let end = self.events.iter().find_map(|event| match event {
+            Event::RunFinished { status } => Some(*status),
+            _ => None,
+        });
+        if end == Some(RunEnd::Succeeded) {
+            // Whatever could ask for what is in them has ended, and that is durable.
+            self.around.store.remove_private(&self.around.run)?;
+        }
+        if end.is_some() {
+            self.messages.append(&mut self.last_messages);
         }
         Ok(())
     }
