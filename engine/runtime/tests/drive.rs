@@ -6,7 +6,6 @@ mod harness;
 use std::time::Duration;
 
 use flow_core::call::Usage;
-use flow_core::call::Usage;
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::id::TaskId;
@@ -286,8 +285,11 @@ fn a_late_result_of_an_attempt_that_was_given_up_is_refused() {
         },
     };
     let error = Box::new(StageError::new(ErrorClass::Timeout, "fetch", "no answer"));
-    let failed =
-        Signal::Ended { task, attempt: 1, outcome: Outcome::Failed { begun: true, error } };
+    let failed = Signal::Ended {
+        task,
+        attempt: 1,
+        outcome: Outcome::Failed { begun: true, error, usage: Usage::default() },
+    };
     names(&mut state, Signal::Applied);
     assert_eq!(names(&mut state, begun(1)), ["attempt_started"]);
     assert_eq!(names(&mut state, failed), ["attempt_failed", "retry_scheduled"]);

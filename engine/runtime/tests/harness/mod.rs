@@ -20,7 +20,7 @@ use flow_core::stage::{
 };
 use flow_core::store::Store;
 use flow_runtime::{
-    Clock, Observer, RunError, Runner, SystemClock, Trial, TrialPlan, Word, open,
+    Case, Clock, Observer, RunError, Runner, SystemClock, Trial, TrialPlan, Word, open,
     record_generation, recorded_generation, start, try_once,
 };
 use flow_store::MemoryStore;
@@ -478,9 +478,11 @@ impl Harness {
         let task = flow_core::id::TaskId::whole(self.graph.find(node).unwrap());
         let plan = TrialPlan::default();
         let (_keep, cancel) = tokio::sync::watch::channel(None);
-        let trial = try_once(store, &self.run, &manifest, &state, task, &plan, cancel);
+        let (store, run) = (&store, &self.run);
+        let case = Case { store, run, manifest: &manifest, state: &state, task, plan: &plan };
+        let trial = try_once(case, cancel, Vec::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(trial).outcome
+        runtime.block_on(trial).unwrap().outcome
     }
 
     /// All records of the run.
