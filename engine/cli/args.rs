@@ -1,11 +1,13 @@
 //! What was typed.
 
+mod seeing;
 mod upkeep;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub(crate) use seeing::{GraphArgs, GraphFormat, LogLevel, LogsArgs, ShellArgs};
 pub(crate) use upkeep::{
     CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, ManArgs, VerifyArgs,
 };
@@ -87,6 +89,10 @@ pub(crate) enum Command {
     Output(OutputArgs),
     /// Show the events and the captured output of a run
     Logs(LogsArgs),
+    /// Open a shell in the place of an attempt: its folder, inputs, environment and command
+    Shell(ShellArgs),
+    /// Draw the DAG of a workflow file, or of a run with its states and times
+    Graph(GraphArgs),
     /// List the stages, or explain one; or print the JSON Schema of a record
     Stages(StagesArgs),
     /// Make a starter project
@@ -319,17 +325,6 @@ pub(crate) struct OutputArgs {
     /// Write to this path instead of stdout
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct LogsArgs {
-    /// The run: an id, a unique prefix, or `latest`
-    pub(crate) run: String,
-    /// Only this node, or 'NODE[KEY]' for one item
-    pub(crate) node: Option<String>,
-    /// Go on until the run ends
-    #[arg(short, long)]
-    pub(crate) follow: bool,
 }
 
 #[derive(Debug, ClapArgs)]

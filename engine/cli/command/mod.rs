@@ -9,6 +9,7 @@ mod drive;
 mod explain;
 mod export;
 mod gc;
+mod graph;
 mod init;
 mod logs;
 mod man;
@@ -19,6 +20,7 @@ mod resume;
 mod run;
 mod runs;
 mod schema;
+mod shell;
 mod show;
 mod signals;
 mod stages;
@@ -50,6 +52,8 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Runs(args) => runs::run(args, env),
         Command::Output(args) => output::run(args, env),
         Command::Logs(args) => logs::run(args, env),
+        Command::Shell(args) => shell::run(args, env),
+        Command::Graph(args) => graph::run(args, env),
         Command::Stages(args) => stages::run(args, env),
         Command::Init(args) => init::run(args, env),
         Command::Schema => schema::run(env),

@@ -4,6 +4,32 @@ use std::fmt::Write as _;
 
 use flow_core::call::Usage;
 use jiff::Timestamp;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Columns that a text takes on a terminal.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// A text in at most so many columns; what is left out shows as `…`.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    // A long text need not be measured whole.
+    if text.len() <= columns || (text.len() <= columns * 4 && width(text) <= columns) {
+        return text.to_owned();
+    }
+    let (mut out, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used >= columns {
+            break;
+        }
+        out.push(c);
+    }
+    if columns > 0 {
+        out.push('…');
+    }
+    out
+}
 
 /// Text of unknown origin with every control character written out, so that it cannot steer a
 /// terminal. Tabs stay; line ends stay only with [`clean_lines`].
@@ -48,6 +74,11 @@ pub(crate) fn duration(ms: u64) -> String {
         60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
         _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
     }
+}
+
+/// A span that grows while it is looked at, in whole seconds: `0 s`, `12 s`, `2 min 5 s`.
+pub(crate) fn seconds(ms: u64) -> String {
+    if ms < 60_000 { format!("{} s", ms / 1_000) } else { duration(ms) }
 }
 
 /// The milliseconds from one point in time to another; 0 if the clock went back.
@@ -158,6 +189,24 @@ mod tests {
         for (size, text) in [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (2_000_000, "2.0 MB")] {
             assert_eq!(bytes(size), text);
         }
+    }
+
+    #[test]
+    fn a_text_is_cut_by_the_columns_it_takes() {
+        for (text, columns, cut_to) in [
+            ("plain", 5, "plain"),
+            ("plain", 4, "pla…"),
+            ("日本語", 6, "日本語"),
+            ("日本語", 5, "日本…"),
+            ("日本語", 4, "日…"),
+            ("e\u{301}e\u{301}e\u{301}", 3, "e\u{301}e\u{301}e\u{301}"),
+            ("ab", 1, "…"),
+            ("ab", 0, ""),
+        ] {
+            assert_eq!(cut(text, columns), cut_to, "{text} in {columns}");
+            assert!(width(&cut(text, columns)) <= columns);
+        }
+        assert_eq!(cut(&"x".repeat(1 << 20), 3), "xx…");
     }
 
     #[test]

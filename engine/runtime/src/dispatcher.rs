@@ -30,6 +30,7 @@ use crate::executor::{
 };
 use crate::inbox::{self, Word};
 use crate::journal_sync::SyncThread;
+use crate::queues::Queues;
 use crate::runner::{Control, RunError};
 
 /// What reaches the dispatcher.
@@ -112,6 +113,7 @@ pub(crate) struct Dispatcher {
     last_messages: Vec<String>,
     words: Vec<oneshot::Sender<()>>,
     inbox_poll: tokio::time::Interval,
+    queues: Queues,
     cancel: watch::Sender<Option<CancelReason>>,
     interrupted: bool,
     ending: Option<Ending>,
@@ -162,6 +164,7 @@ impl Dispatcher {
                 interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 interval
             },
+            queues: Queues::default(),
             cancel: watch::Sender::new(None),
             interrupted: false,
             ending: None,
@@ -204,7 +207,10 @@ impl Dispatcher {
                     }
                 }
                 () = at(self.lazy_sync) => self.urgent = true,
-                _ = self.inbox_poll.tick() => self.read_inbox()?,
+                _ = self.inbox_poll.tick() => {
+                    self.queues.tell(&self.state, &self.bus);
+                    self.read_inbox()?;
+                }
                 _ = self.inputs.recv_many(&mut burst, BURST) => {
                     for input in burst.drain(..) {
                         self.take(input)?;

@@ -627,6 +627,11 @@ impl RunState {
         gate.is_some_and(|gate| gate.asking == Some(task))
     }
 
+    /// How many ready tasks stand in front of each gate.
+    pub fn queue_lengths(&self) -> impl Iterator<Item = usize> + '_ {
+        self.gates.iter().map(|gate| gate.queue.len())
+    }
+
     /// Ready tasks in front of gates.
     pub(super) fn queued(&self) -> impl Iterator<Item = TaskId> + '_ {
         self.gates.iter().flat_map(|gate| gate.queue.iter().map(|(_, task)| *task))

@@ -12,6 +12,7 @@ mod context;
 mod earlier;
 mod folder;
 mod items;
+mod lay_out;
 mod load;
 mod media_type;
 mod memory;
@@ -63,13 +64,14 @@ pub(crate) use cache::check_outputs;
 pub(crate) use earlier::Earlier;
 pub(crate) use folder::SpareFolders;
 pub(crate) use items::resolve_items;
+pub use lay_out::{LaidOut, lay_out};
 pub(crate) use load::Parsed;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
 pub use memory::Recollection;
 pub(crate) use memory::{Keeper, Memo};
 pub(crate) use once::assignment;
-pub use once::{Trial, TrialPlan, TrialResult, input_values, try_once};
+pub use once::{Case, Trial, TrialPlan, TrialResult, input_values, try_once};
 pub(crate) use probe::probe_node;
 
 /// What all attempts of a run share.
