@@ -13,6 +13,7 @@ mod graph;
 mod harness;
 mod house;
 mod http;
+mod limits;
 mod live;
 mod logfiles;
 mod logs;
