@@ -62,7 +62,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Words {
         if level <= Level::WARN && !spans.is_empty() {
             line.insert("spans".into(), json!(spans));
         }
-        write_line(&self.log, Value::Object(line), level == Level::ERROR);
+        write_line(&self.log, &Value::Object(line), level == Level::ERROR);
         // A panic is told once, by whoever handles it.
         if level == Level::WARN {
             let rest: Vec<String> =

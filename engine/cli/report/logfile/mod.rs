@@ -75,12 +75,26 @@ fn bound(line: &mut Value) {
     }
 }
 
+/// A line with its texts cut. It is masked before: half a secret would not be found.
+fn bounded(line: String) -> String {
+    if line.len() <= LONGEST_TEXT {
+        return line;
+    }
+    match serde_json::from_str(&line) {
+        Ok(mut value) => {
+            bound(&mut value);
+            value.to_string()
+        }
+        Err(_) => line,
+    }
+}
+
 /// Writes one line at once.
-pub(crate) fn write_line(log: &SharedLog, mut line: Value, is_error: bool) {
-    bound(&mut line);
+pub(crate) fn write_line(log: &SharedLog, line: &Value, is_error: bool) {
     let mut files = log.lock().unwrap_or_else(PoisonError::into_inner);
     // The engine's own words may quote anything; events were masked before they were recorded.
-    let line = format!("{}\n", files.secrets.mask(&line.to_string()));
+    let masked = files.secrets.mask(&line.to_string()).to_string();
+    let line = format!("{}\n", bounded(masked));
     let errors = if is_error { line.as_bytes() } else { &[] };
     files.write(line.as_bytes(), errors);
 }
