@@ -29,6 +29,11 @@ after = ["bad"]
     [time] ✘ bad  process: `sh` ended with exit code 3
     [time] ✘ run  failed
 
+       NODE  STATUS  ATTEMPTS  TIME
+    ✔  first  succeeded  1  [took]
+    ✘  bad  failed  1  [took]  process: `sh` ended with exit code 3
+    ·  after  pending  blocked by bad
+
     ✘ bad attempt 1 failed: process [E0204]
       run sh: `sh` ended with exit code 3
       command  sh -c 'echo '\''first line'\'' >&2; echo "it'\''s broken" >&2; exit 3'

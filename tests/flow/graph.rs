@@ -30,14 +30,50 @@ outputs = { n = "integer" }
 #[test]
 fn a_file_is_drawn_with_rails() {
     let place = Place::with(DIAMOND);
-    assert_snapshot!(place.flow(&["graph", "flow.toml"]), @"");
+    assert_snapshot!(place.flow(&["graph", "flow.toml"]), @r"
+    exit: 0
+    --- stdout
+    test
+
+    ○  list value
+    ├─┬─╮
+    ○ │ │  each command · for each
+    ├───╯
+    │ ○  side noop · when
+    ├─╯
+    ○  end jq
+    ");
 }
 
 #[test]
 fn a_run_is_drawn_with_its_states() {
     let place = Place::with(DIAMOND);
     place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
-    assert_snapshot!(place.flow(&["graph", "one"]), @"");
+    assert_snapshot!(place.flow(&["graph", "one"]), @r"
+    exit: 0
+    --- stdout
+    test · run one succeeded
+
+    ✔  list value · [took]
+    ├─┬─╮
+    ✔ │ │  each command · [took] · 1/2 items
+    ├───╯
+    │ ↷  side noop · skipped · when
+    ├─╯
+    ✔  end jq · [took]
+    "ffffff", fontname="Helvetica"];
+      edge [fontname="Helvetica", fontsize=10];
+      n0 [label="list\nvalue"];
+      n1 [label="each\ncommand · for each", peripheries=2];
+      n2 [label="side\nnoop · when"];
+      n3 [label="end\njq"];
+      n0 -> n1 [label="item"];
+      n0 -> n2 [style=dashed];
+      n0 -> n3 [label="items"];
+      n1 -> n3 [style=dashed];
+      n2 -> n3 [style=dashed];
+    }
+    "#);
     let picture = place.flow(&["graph", "latest", "--json"]).json();
     assert_eq!(picture["nodes"][1]["items"], json!([1, 2]));
     let edge = json!({ "from": "list", "to": "end", "ports": ["items"], "same_item": false });
@@ -47,8 +83,41 @@ fn a_run_is_drawn_with_its_states() {
 #[test]
 fn mermaid_and_graphviz_have_ports_and_groups() {
     let place = Place::with(DIAMOND);
-    assert_snapshot!(place.flow(&["graph", "flow.toml", "--format", "mermaid"]), @"");
-    assert_snapshot!(place.flow(&["graph", "flow.toml", "--format", "dot"]), @"");
+    assert_snapshot!(place.flow(&["graph", "flow.toml", "--format", "mermaid"]), @r#"
+    exit: 0
+    --- stdout
+    ---
+    title: "test"
+    ---
+    flowchart TD
+        n0["list<br/><small>value</small>"]
+        n1[["each<br/><small>command · for each</small>"]]
+        n2["side<br/><small>noop · when</small>"]
+        n3["end<br/><small>jq</small>"]
+        n0 -->|"item"| n1
+        n0 -.-> n2
+        n0 -->|"items"| n3
+        n1 -.-> n3
+        n2 -.-> n3
+    "#);
+    assert_snapshot!(place.flow(&["graph", "flow.toml", "--format", "dot"]), @r#"
+    exit: 0
+    --- stdout
+    digraph "test" {
+      rankdir=TB;
+      node [shape=box, style="rounded,filled", fillcolor="#ffffff", fontname="Helvetica"];
+      edge [fontname="Helvetica", fontsize=10];
+      n0 [label="list\nvalue"];
+      n1 [label="each\ncommand · for each", peripheries=2];
+      n2 [label="side\nnoop · when"];
+      n3 [label="end\njq"];
+      n0 -> n1 [label="item"];
+      n0 -> n2 [style=dashed];
+      n0 -> n3 [label="items"];
+      n1 -> n3 [style=dashed];
+      n2 -> n3 [style=dashed];
+    }
+    "#);
 }
 
 #[test]

@@ -33,7 +33,15 @@ fn what_goes_on_is_pinned_below_the_lines_and_gone_at_the_end() {
     place.write("go", "");
     assert_eq!(terminal.end(), 0);
     assert!(terminal.has_cursor());
-    assert_snapshot!(shown(&terminal, &place), @"");
+    assert_snapshot!(shown(&terminal, &place), @r"
+    [time] ▶ run  [run] of workflow test
+
+       NODE  STATUS  ATTEMPTS  TIME
+    ✔  first  succeeded  1  [took]
+    ✔  held  succeeded  1  [took]
+    ✔  last  succeeded  1  [took]
+    run [run] succeeded: 3 succeeded in [took]
+    ");
 }
 
 #[test]
@@ -50,7 +58,7 @@ fn failures_and_retries_scroll_by_with_the_last_words() {
     assert_eq!(terminal.end(), 1);
     let text = shown(&terminal, &place);
     for line in
-        ["attempt 1: process: `sh` ended with exit code 3", "│ no \\x1b[2Jway", "flow resume [run]"]
+        ["attempt 1: process: `sh` ended with exit code 3", "│ no \\u{1b}[2Jway", "flow resume [run]"]
     {
         assert!(text.contains(line), "{line} in\n{text}");
     }

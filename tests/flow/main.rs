@@ -29,6 +29,7 @@ mod services;
 mod services_calls;
 mod services_data;
 mod services_publish;
+mod services_pictures;
 mod services_words;
 mod shell;
 mod show;

@@ -55,7 +55,27 @@ fn what_an_attempt_ran_is_printed_without_secrets() {
     let place = place();
     let done = shell(&place, &["call[a b]", "--print"], Some("s3cret-value"), "");
     let text = regex::Regex::new("[0-9a-f]{12}\\.1\\.\\d+").unwrap();
-    assert_snapshot!(text.replace_all(&done.to_string(), "[attempt]"), @"");
+    assert_snapshot!(text.replace_all(&done.to_string(), "[attempt]"), @r"
+    exit: 0
+    --- stdout
+    # call[a b] of run one, attempt 1, stage command
+    # the folder is not kept: add --keep to look at it
+    cd [dir]/.flow/scratch/one/call@0-c95e5a48e784.1.[pid]/work
+    unset TEST_API_KEY
+    unset TEST_OTHER_KEY
+    # TOKEN has the secret api: set it yourself
+    export PLAIN='x y'
+    export FLOW_RUN_ID=one
+    export FLOW_NODE=call
+    export FLOW_ATTEMPT=1
+    export FLOW_IDEMPOTENCY_KEY=[digest]
+    export FLOW_WORKFLOW_DIR=[dir]
+    export FLOW_INPUTS=[dir]/.flow/scratch/one/call@0-[attempt]/side/inputs.json
+    export FLOW_OUTPUTS=[dir]/.flow/scratch/one/call@0-[attempt]/side/outputs
+    export FLOW_ITEM='a b'
+    export FLOW_INDEX=0
+    sh tool.sh 'a b' # reads 9 bytes from standard input
+    ");
     let done = shell(&place, &["call[c]", "--json"], Some("s3cret-value"), "").json();
     assert_eq!(done["stdin"], "hello c");
     assert_eq!(done["env"]["FLOW_ATTEMPT"], "1");

@@ -14,6 +14,8 @@
 pub mod anthropic;
 pub mod balldontlie;
 pub mod elevenlabs;
+pub mod fal;
+pub mod flux;
 pub mod games;
 pub mod gemini;
 pub mod goatedbets;
@@ -22,6 +24,9 @@ pub mod instagram;
 pub mod odds_api;
 pub mod openai;
 pub mod s3;
+pub mod openai_images;
+pub mod pictures;
+pub mod replicate;
 pub mod server;
 pub mod sound;
 pub mod tiktok;

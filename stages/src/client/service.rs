@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use super::{Pace, Remote};
+use crate::transport::exchange::is_allowed;
 use crate::transport::request::parse_url;
 
 /// What an API is when nothing else is said.
@@ -175,6 +176,14 @@ impl Service {
         value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
     }
 
+    /// A span among them, such as `2s`.
+    ///
+    /// # Errors
+    /// `config` when it is none.
+    pub(crate) fn option_span(&self, name: &str) -> Result<Option<Duration>, StageError> {
+        span(self.api, &mut self.options.clone(), name)
+    }
+
     /// A URL below the place of the service: `path` begins with a slash.
     ///
     /// # Errors
@@ -203,6 +212,19 @@ impl Service {
     /// # Errors
     /// `config` when it leads elsewhere, `malformed` when it is no URL.
     pub(crate) fn named_url(&self, operation: &str, text: &str) -> Result<Url, StageError> {
+        self.named_url_among(operation, text, &[])
+    }
+
+    /// The same, where the service documents that its answers also lead to these hosts.
+    ///
+    /// # Errors
+    /// Those of [`Service::named_url`].
+    pub(crate) fn named_url_among(
+        &self,
+        operation: &str,
+        text: &str,
+        documented: &[&str],
+    ) -> Result<Url, StageError> {
         let url = parse_url(text).map_err(|fault| {
             self.failure(
                 ErrorClass::Malformed,
@@ -211,7 +233,8 @@ impl Service {
             )
         })?;
         let host = url.host_str().unwrap_or_default();
-        if url.origin() == self.base_url.origin() || self.allows(host) {
+        let is_documented = documented.iter().any(|pattern| is_allowed(pattern, host));
+        if url.origin() == self.base_url.origin() || is_documented || self.allows(host) {
             return Ok(url);
         }
         let name = self.api.name;
@@ -222,7 +245,6 @@ impl Service {
     }
 
     fn allows(&self, host: &str) -> bool {
-        let is_allowed = crate::transport::exchange::is_allowed;
         self.allowed_hosts.iter().any(|pattern| is_allowed(pattern, host))
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> 
         .with(calendar::CalendarStage::new())
         .with(ideas::IdeasStage::new(remote.clone()))
         .with(narrate::NarrateStage::new(spawner.clone(), remote.clone()))
-        .with(slides::SlidesStage::new())
+        .with(slides::SlidesStage::new(remote.clone()))
         .with(assemble::AssembleStage::new(spawner.clone()))
         .with(mashup::MashupStage::new(spawner.clone()))
         .with(outbox::OutboxStage::new())
