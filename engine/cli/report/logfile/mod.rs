@@ -93,7 +93,7 @@ fn bounded(line: String) -> String {
 pub(crate) fn write_line(log: &SharedLog, line: &Value, is_error: bool) {
     let mut files = log.lock().unwrap_or_else(PoisonError::into_inner);
     // The engine's own words may quote anything; events were masked before they were recorded.
-    let masked = files.secrets.mask(&line.to_string()).to_string();
+    let masked = files.secrets.mask(&line.to_string()).into_owned();
     let line = format!("{}\n", bounded(masked));
     let errors = if is_error { line.as_bytes() } else { &[] };
     files.write(line.as_bytes(), errors);
