@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use regex::Regex;
-use serde_json::Value;
 
 use super::harness::Place;
 
@@ -142,18 +141,4 @@ fn the_page_of_codes_is_up_to_date() {
         write!(made, "\n{}\n", lower.collect::<Vec<_>>().join("\n").trim_end()).unwrap();
     }
     is_up_to_date("reference/codes.md", &made);
-}
-
-#[test]
-fn the_page_of_stages_is_up_to_date() {
-    let place = Place::new();
-    let stages = place.flow(&["stages", "--json"]).exits(0).json();
-    let mut made = String::from("# Stages\n\n`flow stages NAME` prints each of these.\n");
-    for stage in stages.as_array().unwrap() {
-        let name = stage["name"].as_str().unwrap();
-        let said = place.flow(&["stages", name]).exits(0).stdout;
-        write!(made, "\n## `{name}`\n\n```text\n{}\n```\n", said.trim_end()).unwrap();
-    }
-    assert!(made.len() > 1000, "{}", Value::from(made));
-    is_up_to_date("reference/stages.md", &made);
 }

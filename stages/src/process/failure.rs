@@ -152,7 +152,6 @@ impl Failures<'_> {
             End::Code(code) => {
                 let mut error = self.error(ErrorClass::Process, code_message(&self.name(), code));
                 error.exit_code = Some(code);
-                error.hint = shell_hint(&error.argv);
                 error
             }
             End::Signal(signal) => {
@@ -202,15 +201,6 @@ impl Failures<'_> {
         self.error(ErrorClass::Timeout, message)
             .hint("raise `idle_timeout`, or make the program report its progress")
     }
-}
-
-/// The way out where the arguments look like the language of a shell.
-fn shell_hint(argv: &[String]) -> Option<String> {
-    const WORDS: [&str; 8] = ["|", "||", "&&", "&", ">", ">>", "<", "2>&1"];
-    let word = argv.iter().find(|word| WORDS.contains(&word.as_str()))?;
-    Some(format!(
-        "`{word}` in `argv` is an argument like any other: for pipes and redirection write `shell` instead"
-    ))
 }
 
 fn code_message(name: &str, code: i32) -> String {
