@@ -281,10 +281,10 @@ pub(crate) fn objects_are_read_only_and_placed_as_links(store: &dyn Store, work:
     assert_eq!((meta.permissions().mode() & 0o777, meta.len()), (0o444, 4));
     let object = fs::metadata(store.object(&artifact.digest).expect("it")).expect("a file");
     assert_eq!((meta.dev(), meta.ino()), (object.dev(), object.ino()));
-    store.check_placed(&artifact).expect("it is as it was");
+    store.check_artifact(&artifact).expect("it is as it was");
     assert!(store.place(&artifact, &target).is_err(), "the target exists");
     fs::remove_file(&target).expect("a link can be removed");
-    store.check_placed(&artifact).expect("it is as it was");
+    store.check_artifact(&artifact).expect("it is as it was");
 }
 
 pub(crate) fn a_folder_comes_back_as_it_was(store: &dyn Store, work: &Path) {
@@ -313,7 +313,7 @@ pub(crate) fn a_folder_comes_back_as_it_was(store: &dyn Store, work: &Path) {
         assert_eq!(found, mode, "{name}");
     }
     assert_eq!(artifact(store, &target).digest, first.digest);
-    store.check_placed(&first).expect("it is as it was");
+    store.check_artifact(&first).expect("it is as it was");
 }
 
 pub(crate) fn an_empty_folder_comes_back_empty(store: &dyn Store, work: &Path) {
@@ -365,7 +365,7 @@ pub(crate) fn a_changed_object_is_found_out_and_put_aside(store: &dyn Store, wor
     let target = work.join("placed");
     store.place(&artifact, &target).expect("it can be placed");
     tamper(&target, b"wrong");
-    let damaged = store.check_placed(&artifact).expect_err("it was changed");
+    let damaged = store.check_artifact(&artifact).expect_err("it was changed");
     let path = store.run_dir(&run_id("x")).ancestors().nth(2).expect("the root").to_owned();
     assert!(matches!(&damaged, StoreError::Damaged { path: p, .. } if p.starts_with(&path)));
     let missing = store.object(&artifact.digest).expect_err("it was put aside");
@@ -379,9 +379,9 @@ pub(crate) fn a_changed_file_of_a_placed_folder_is_found_out(store: &dyn Store, 
     let artifact = artifact(store, &folder);
     let target = work.join("placed");
     store.place(&artifact, &target).expect("it can be placed");
-    store.check_placed(&artifact).expect("it is as it was");
+    store.check_artifact(&artifact).expect("it is as it was");
     tamper(&target.join("sub/file"), b"wrong");
-    let damaged = store.check_placed(&artifact).expect_err("it was changed");
+    let damaged = store.check_artifact(&artifact).expect_err("it was changed");
     assert!(matches!(damaged, StoreError::Damaged { .. }));
 }
 

@@ -315,7 +315,7 @@ impl Store for DiskStore {
         self.objects.place(artifact, target)
     }
 
-    fn check_placed(&self, artifact: &Artifact) -> Result<(), StoreError> {
+    fn check_artifact(&self, artifact: &Artifact) -> Result<(), StoreError> {
         self.objects.check(artifact)
     }
 

@@ -29,13 +29,14 @@ impl Layout {
         let root = std::path::absolute(dir).map_err(StoreError::io("find", dir))?;
         let layout = Self { root };
         let path = layout.format();
-        let text = if_there(fs::read_to_string(&path)).map_err(StoreError::io("read", &path))?;
+        let text = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
         let text = text.ok_or_else(|| StoreError::NoStore(layout.root.clone()))?;
-        let found = text.trim().parse::<u32>().or(Err(StoreError::Damaged {
-            path: path.clone(),
-            offset: 0,
-            reason: "this is not the number of a store format".into(),
-        }))?;
+        let found =
+            String::from_utf8_lossy(&text).trim().parse::<u32>().or(Err(StoreError::Damaged {
+                path: path.clone(),
+                offset: 0,
+                reason: "this is not the number of a store format".into(),
+            }))?;
         if found > FORMAT {
             return Err(StoreError::TooNew { path, found, known: FORMAT });
         }

@@ -389,7 +389,7 @@ impl Store for MemoryStore {
         self.objects.place(artifact, target)
     }
 
-    fn check_placed(&self, artifact: &Artifact) -> Result<(), StoreError> {
+    fn check_artifact(&self, artifact: &Artifact) -> Result<(), StoreError> {
         self.objects.check(artifact)
     }
 

@@ -1,16 +1,19 @@
 //! Many points, spread evenly over workflows and durable calls, and what came of them.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::check::{self, Calm};
 use crate::disk::Disk;
 use crate::engine::CLASSES;
-use crate::point::{Action, Dice, Fault, Plant, Point};
+use crate::keep;
+use crate::point::{Action, Cut, Dice, Fault, Loss, Plant, Point};
+use crate::replay::Recording;
+use crate::report::Report;
 use crate::shape::{self, Shape};
-use crate::story::{self, Story};
+use crate::story::{self, Chapter, Story};
 use crate::tools::{Tools, memory};
 
 /// So many points are lived through at once.
@@ -37,6 +40,18 @@ pub(crate) enum Mode {
     Short,
     /// Killed at a durable call, and the power is cut; every other time again while it resumes.
     Power,
+    /// The power is cut between any two writes of a recorded run, and of what was not flushed any
+    /// part is lost.
+    Replay,
+    /// Killed, or a call fails, or the power is cut, while a store is kept, a run is changed, or two
+    /// processes share a store.
+    Keep,
+}
+
+/// What is lived through.
+enum Try {
+    Run(Point),
+    Keep(keep::Point),
 }
 
 /// What is to be tried.
@@ -46,24 +61,14 @@ pub(crate) struct Campaign {
     plant: Option<Plant>,
 }
 
-/// What came of it.
-#[derive(Default)]
-pub(crate) struct Report {
-    /// Points by mode and by what was hit.
-    hits: BTreeMap<(Mode, &'static str), usize>,
-    violations: Vec<String>,
-    /// Points whose fault was never reached.
-    missed: BTreeMap<Mode, usize>,
-    /// Points that need a power that can be cut, where there is none.
-    skipped: usize,
-}
-
 /// A workflow with what is known of it without faults.
 struct Known {
     shape: Shape,
     calm: Calm,
     calls: u64,
     took: Duration,
+    /// Made when it is first needed; `None` where no disk can be recorded.
+    recording: OnceLock<Option<Recording>>,
 }
 
 impl Campaign {
@@ -89,21 +94,27 @@ impl Campaign {
         let tools = Tools::new();
         let shapes = shape::all(&tools.stage()).into_iter();
         let known: Vec<Known> = shapes.map(|shape| known(&tools, shape)).collect();
-        let mut points = self.points(&known);
+        let keeping = self.parts.iter().any(|(mode, _)| *mode == Mode::Keep);
+        let scenes = keeping.then(|| keep::known(&tools));
+        let mut points = self.points(&known, scenes.as_ref());
         points.reverse();
         let (points, report) = (Mutex::new(points), Mutex::new(Report::default()));
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
-                scope.spawn(|| work(&tools, &known, &points, &report));
+                scope.spawn(|| work(&tools, &known, scenes.as_ref(), &points, &report));
             }
         });
         report.into_inner().unwrap()
     }
 
-    fn points(&self, known: &[Known]) -> Vec<(Mode, Point)> {
+    fn points(&self, known: &[Known], scenes: Option<&keep::Known>) -> Vec<(Mode, Try)> {
         let mut points = Vec::new();
         for (part, &(mode, count)) in self.parts.iter().enumerate() {
             let mut dice = Dice(self.seed ^ (part as u64) << 32);
+            if let (Mode::Keep, Some(scenes)) = (mode, scenes) {
+                points.extend((0..count).map(|number| (mode, keeping(scenes, number, &mut dice))));
+                continue;
+            }
             for number in 0..count {
                 let shape = number % known.len();
                 // Within a workflow the calls are taken in equal steps, from a random one on.
@@ -111,13 +122,30 @@ impl Campaign {
                 let calls = known[shape].calls;
                 let (from, to) = (calls * (number / known.len()) as u64 / steps, calls / steps);
                 let call = 1 + from + dice.below(to);
-                let faults = faults(mode, call, &known[shape], &mut dice);
-                let power = mode == Mode::Power;
-                points.push((mode, Point { shape, faults, power, plant: self.plant }));
+                let mut faults = faults(mode, call, &known[shape], &mut dice);
+                if mode == Mode::Replay {
+                    let step = u64::MAX / steps;
+                    let place = step * (number / known.len()) as u64 + dice.below(step);
+                    let loss = Loss::ALL[dice.below(4) as usize];
+                    faults = vec![Fault::Cut(Cut { place, loss, seed: dice.any() })];
+                }
+                let power = matches!(mode, Mode::Power | Mode::Replay);
+                points.push((mode, Try::Run(Point { shape, faults, power, plant: self.plant })));
             }
         }
         points
     }
+}
+
+/// A point of keeping a store: every third one ends with a power cut.
+fn keeping(scenes: &keep::Known, number: usize, dice: &mut Dice) -> Try {
+    let scene = number % scenes.calls.len();
+    let power = dice.below(3) == 0;
+    let deadly = [Action::Kill, Action::Kill, Action::Torn];
+    let all = [deadly[0], deadly[1], deadly[2], Action::Io, Action::Full, Action::Short];
+    let actions = if power { &deadly[..] } else { &all };
+    let action = actions[dice.below(actions.len() as u64) as usize];
+    Try::Keep(keep::Point { scene, action, call: 1 + dice.below(scenes.calls[scene]), power })
 }
 
 /// What a point is called, such as `chain: kill at call 117`.
@@ -133,7 +161,7 @@ fn faults(mode: Mode, call: u64, known: &Known, dice: &mut Dice) -> Vec<Fault> {
         faults.extend((0..more).map(|_| next(dice)));
     };
     match mode {
-        Mode::None => Vec::new(),
+        Mode::None | Mode::Replay | Mode::Keep => Vec::new(),
         Mode::Kill => at(Action::Kill),
         Mode::Torn => at(Action::Torn),
         Mode::Io => at(Action::Io),
@@ -166,27 +194,40 @@ fn known(tools: &Tools, shape: Shape) -> Known {
     let found = check::violations(&story, &calm, &shape, &point);
     assert!(found.is_empty(), "{} without faults: {found:#?}", shape.name);
     let first = &story.chapters[0].done;
-    Known { calls: first.calls, took: first.took, shape, calm }
+    Known { calls: first.calls, took: first.took, shape, calm, recording: OnceLock::new() }
+}
+
+/// Where the witnesses of a point are.
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("rig-point-").tempdir_in(memory()).unwrap()
 }
 
 fn live(tools: &Tools, shape: &Shape, point: &Point, disk: &Disk) -> Story {
-    let folder = tempfile::Builder::new().prefix("rig-point-").tempdir_in(memory()).unwrap();
+    let folder = folder();
     story::live(tools, shape, point, disk, folder.path())
 }
 
 fn work(
     tools: &Tools,
     known: &[Known],
-    points: &Mutex<Vec<(Mode, Point)>>,
+    scenes: Option<&keep::Known>,
+    points: &Mutex<Vec<(Mode, Try)>>,
     report: &Mutex<Report>,
 ) {
     let plain = Disk::folder();
     let mut powered = None;
     loop {
-        let next = points.lock().unwrap().pop();
+        let (next, left) = {
+            let mut points = points.lock().unwrap();
+            (points.pop(), points.len())
+        };
         let Some((mode, point)) = next else { return };
-        let Known { shape, calm, .. } = &known[point.shape];
-        let disk = if point.power {
+        tell_progress(left, report);
+        let power = match &point {
+            Try::Run(point) => point.power,
+            Try::Keep(point) => point.power,
+        };
+        let disk = if power {
             powered.get_or_insert_with(Disk::with_power).as_ref()
         } else {
             Some(&plain)
@@ -195,100 +236,63 @@ fn work(
             report.lock().unwrap().skipped += 1;
             continue;
         };
-        let story = live(tools, shape, &point, disk);
-        let found = check::violations(&story, calm, shape, &point);
-        report.lock().unwrap().add(mode, shape, &point, &story, &found);
-    }
-}
-
-impl Report {
-    fn add(&mut self, mode: Mode, shape: &Shape, point: &Point, story: &Story, found: &[String]) {
-        let mut was_hit = false;
-        for chapter in story.chapters.iter().filter(|chapter| chapter.was_hit()) {
-            let class = chapter.done.hit.map_or("any instant", |class| CLASSES[class]);
-            *self.hits.entry((mode, class)).or_default() += 1;
-            was_hit = true;
-        }
-        if !was_hit {
-            *self.missed.entry(mode).or_default() += 1;
-        }
-        if !found.is_empty() {
-            let short = |what: &String| what.chars().take(400).collect::<String>();
-            let list = found.iter().take(6).map(short).collect::<Vec<_>>().join("\n    ");
-            self.violations.push(format!("{}\n    {list}", name(shape, point)));
-        }
-    }
-
-    /// Number of crash points at which something happened.
-    pub(crate) fn crashes(&self) -> usize {
-        self.hits.values().sum()
-    }
-
-    /// Asserts that every invariant held at every point, and that there were points.
-    #[track_caller]
-    pub(crate) fn assert_clean(&self) {
-        self.tell_skipped();
-        let points = self.crashes() + self.skipped + self.missed.values().sum::<usize>();
-        assert!(points > 0, "a rig that tries nothing shows nothing");
-        assert!(self.violations.is_empty(), "{self}");
-        let is_calm = self.missed.keys().all(|mode| *mode == Mode::None) && !self.missed.is_empty();
-        assert!(
-            self.crashes() > 0 || self.skipped > 0 || is_calm,
-            "no fault was ever reached\n{self}"
-        );
-    }
-
-    /// Asserts that a planted bug was found, and says where.
-    #[track_caller]
-    pub(crate) fn assert_found(&self) -> String {
-        self.tell_skipped();
-        assert!(
-            self.skipped > 0 || !self.violations.is_empty(),
-            "a planted bug was not found\n{self}"
-        );
-        let first = self.violations.first().map_or("", String::as_str);
-        format!(
-            "found at {} of {} crashes, such as\n  {first}\n",
-            self.violations.len(),
-            self.crashes()
-        )
-    }
-
-    #[allow(clippy::print_stderr, reason = "what was not tried must be seen")]
-    fn tell_skipped(&self) {
-        if self.skipped > 0 {
-            let reason = "no ext4 can be mounted here: it takes root and loop devices";
-            eprintln!("SKIPPED: {} power cuts: {reason}", self.skipped);
+        match (&point, scenes) {
+            (Try::Run(point), _) => try_run(tools, &known[point.shape], mode, point, disk, report),
+            (Try::Keep(point), Some(scenes)) => {
+                let kept = keep::live(tools, scenes, point, disk, folder().path());
+                let class = kept.hit.map(|class| CLASSES[class]);
+                report.lock().unwrap().add(mode, class, point, &kept.found);
+            }
+            (Try::Keep(_), None) => panic!("nothing is known of the scenes"),
         }
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut modes = BTreeMap::<Mode, Vec<String>>::new();
-        for ((mode, class), count) in &self.hits {
-            modes.entry(*mode).or_default().push(format!("{class} {count}"));
+/// A long campaign says now and then how far it is.
+#[allow(clippy::print_stderr, reason = "for whoever waits")]
+fn tell_progress(left: usize, report: &Mutex<Report>) {
+    if left > 0 && left.is_multiple_of(500) {
+        let report = report.lock().unwrap();
+        let (crashes, violations) = (report.crashes(), report.violations.len());
+        eprintln!("{left} points are left; {crashes} crashes, {violations} points with violations");
+    }
+}
+
+fn try_run(
+    tools: &Tools,
+    known: &Known,
+    mode: Mode,
+    point: &Point,
+    disk: &Disk,
+    report: &Mutex<Report>,
+) {
+    let Known { shape, calm, .. } = known;
+    let story = match mode {
+        Mode::Replay => {
+            let make = || Recording::make(tools, shape, point.plant);
+            let Some(recording) = known.recording.get_or_init(make) else {
+                report.lock().unwrap().skipped += 1;
+                return;
+            };
+            story::live_on(tools, shape, point, disk, folder().path(), recording)
         }
-        for (mode, classes) in &modes {
-            let all: usize = self.hits.iter().filter(|((m, _), _)| m == mode).map(|(_, n)| n).sum();
-            writeln!(f, "{:<10} {all:>6} crashes: {}", format!("{mode:?}"), classes.join(", "))?;
-        }
-        for (mode, count) in &self.missed {
-            writeln!(
-                f,
-                "{:<10} {count:>6} points whose fault was not reached",
-                format!("{mode:?}")
-            )?;
-        }
-        if self.skipped > 0 {
-            writeln!(f, "{} power cuts were skipped: no ext4 can be mounted here", self.skipped)?;
-        }
-        writeln!(
-            f,
-            "{} crashes, {} points with violations",
-            self.crashes(),
-            self.violations.len()
-        )?;
-        self.violations.iter().take(20).try_for_each(|violation| writeln!(f, "{violation}"))
+        _ => Some(live(tools, shape, point, disk)),
+    };
+    let mut report = report.lock().unwrap();
+    let Some(story) = story else {
+        report.gone += 1;
+        return;
+    };
+    let found = check::violations(&story, calm, shape, point);
+    let hit = story.chapters.iter().filter(|chapter| chapter.was_hit()).map(class);
+    report.add(mode, hit, &name(shape, point), &found);
+}
+
+/// What was hit.
+fn class(chapter: &Chapter) -> &'static str {
+    match (chapter.fault, chapter.done.hit) {
+        (Fault::Cut(cut), _) => cut.loss.name(),
+        (_, Some(class)) => CLASSES[class],
+        (_, None) => "any instant",
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn violations(story: &Story, calm: &Calm, shape: &Shape, point: &Poin
     found.extend(hangs(story).map(|what| format!("I6 not brought to its end: {what}")));
     found.extend(story.survivors.iter().map(|what| format!("I6 survived: {what}")));
     found.extend(story.partial.iter().map(|what| format!("I7 partial object: {what}")));
+    found.extend(story.damaged.iter().map(|what| format!("I7 damaged: {what}")));
     found.extend(story.chapters.iter().filter_map(panicked).map(|what| format!("I8 {what}")));
     found.extend(acts(story).map(|what| format!("I9 act on the world: {what}")));
     if shape.cached {

@@ -1,12 +1,17 @@
 //! Where stores live: a folder, or a file system of its own whose power can be cut.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::image::Image;
 use crate::tools::{Tools, memory};
+
+/// Bytes of a file system whose power can be cut.
+pub(crate) const SIZE: u64 = 192 << 20;
 
 /// A place for stores.
 pub(crate) struct Disk {
@@ -28,13 +33,8 @@ impl Disk {
         let folder = fresh();
         let image = folder.path().join("image");
         fs::create_dir(folder.path().join("mount")).unwrap();
-        fs::File::create(&image).and_then(|file| file.set_len(192 << 20)).unwrap();
-        let mut format = Command::new("mkfs.ext4");
-        format.args(["-q", "-F", "-E", "lazy_itable_init=1"]).arg(&image);
         let mut disk = Self { folder, device: None };
-        if !run(&mut format) {
-            return None;
-        }
+        format(&image).then_some(())?;
         disk.device = attach(&image);
         mount(disk.device.as_deref()?, &disk.root()).then_some(disk)
     }
@@ -54,13 +54,28 @@ impl Disk {
         assert!(mount(device, &root), "{} is mounted again", root.display());
     }
 
+    /// Becomes a disk with this content; false if its file system cannot be mounted.
+    pub(crate) fn load(&self, content: &Image) -> bool {
+        let device = self.device.as_deref().unwrap();
+        // What could not be mounted the last time is not.
+        let root = self.root();
+        let is_mounted =
+            fs::metadata(&root).unwrap().dev() != fs::metadata(self.folder.path()).unwrap().dev();
+        assert!(!is_mounted || unmount(&root), "{} is busy", root.display());
+        let image = fs::File::options().write(true).open(self.folder.path().join("image"));
+        content.put(&image.unwrap());
+        mount(device, &root)
+    }
+
     /// Removes everything, for good: no power cut brings back what an earlier point has left.
     pub(crate) fn clear(&self) {
         let root = self.root();
         fs::create_dir_all(&root).unwrap();
         for entry in fs::read_dir(root).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("lost+found") {
+            if path.is_file() {
+                fs::remove_file(path).unwrap();
+            } else if !path.ends_with("lost+found") {
                 fs::remove_dir_all(path).unwrap();
             }
         }
@@ -74,7 +89,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         if let Some(device) = &self.device {
             unmount(&self.root());
-            run(Command::new("losetup").arg("-d").arg(device));
+            detach(device);
         }
     }
 }
@@ -83,7 +98,15 @@ fn fresh() -> TempDir {
     tempfile::Builder::new().prefix("rig-disk-").tempdir_in(memory()).unwrap()
 }
 
-fn attach(image: &Path) -> Option<PathBuf> {
+/// Makes a file with an empty ext4 file system.
+pub(crate) fn format(image: &Path) -> bool {
+    fs::File::create(image).and_then(|file| file.set_len(SIZE)).unwrap();
+    let mut format = Command::new("mkfs.ext4");
+    run(format.args(["-q", "-F", "-E", "lazy_itable_init=1"]).arg(image))
+}
+
+/// Makes a file a disk.
+pub(crate) fn attach(image: &Path) -> Option<PathBuf> {
     // Another process may take the same free device at the same time.
     (0..10).find_map(|_| {
         let output = Command::new("losetup").args(["-f", "--show"]).arg(image).output().ok()?;
@@ -92,12 +115,18 @@ fn attach(image: &Path) -> Option<PathBuf> {
     })
 }
 
-fn mount(device: &Path, root: &Path) -> bool {
-    run(Command::new("mount").arg(device).arg(root))
+/// Gives a disk back.
+pub(crate) fn detach(device: &Path) {
+    run(Command::new("losetup").arg("-d").arg(device));
+}
+
+/// The kernel is not to write tables of its own accord, which would only be noise.
+pub(crate) fn mount(device: &Path, root: &Path) -> bool {
+    run(Command::new("mount").args(["-o", "noinit_itable"]).arg(device).arg(root))
 }
 
 /// The last process that died may hold the file system for an instant.
-fn unmount(root: &Path) -> bool {
+pub(crate) fn unmount(root: &Path) -> bool {
     (0..200).any(|attempt| {
         if attempt > 0 {
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -106,7 +135,8 @@ fn unmount(root: &Path) -> bool {
     })
 }
 
-fn run(command: &mut Command) -> bool {
+/// Whether a program ends well.
+pub(crate) fn run(command: &mut Command) -> bool {
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -1,12 +1,14 @@
 //! One invocation of the built binary under a fault.
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::point::{Fault, Plant};
+use crate::record::now;
 use crate::tools::Tools;
 
 /// An invocation that takes longer hangs.
@@ -51,6 +53,15 @@ pub(crate) struct Done {
     pub(crate) took: Duration,
 }
 
+impl Done {
+    /// An invocation, of which nothing more is known, that ended with the power.
+    pub(crate) fn cut() -> Self {
+        let (stdout, stderr) = (String::new(), String::new());
+        let (code, hit, took) = (None, None, Duration::ZERO);
+        Self { code, stdout, stderr, calls: 0, hit, killed: true, hung: false, took }
+    }
+}
+
 impl Bench<'_> {
     /// The ledger of the programs.
     pub(crate) fn ledger(&self) -> PathBuf {
@@ -79,20 +90,38 @@ impl Bench<'_> {
     }
 
     fn start(&self, args: &[&str], fault: Fault, counts: &Path) -> Child {
+        let file = |name: &str| File::create(self.folder.join(name)).unwrap();
+        let mut command = self.command(args, fault, counts);
+        command.stdout(file("stdout")).stderr(file("stderr"));
+        command.spawn().unwrap()
+    }
+
+    /// Runs `flow ARGS` without a fault; gives its exit code, and each line that it tells with the
+    /// time at which it was read.
+    pub(crate) fn lines(&self, args: &[&str]) -> (Option<i32>, Vec<(u64, String)>) {
+        let counts = self.folder.join("counts");
+        fs::write(&counts, [0; 8 * (2 + CLASSES.len())]).unwrap();
+        let mut command = self.command(args, Fault::None, &counts);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let lines = output.lines().map(|line| (now(), line.unwrap())).collect();
+        (child.wait().unwrap().code(), lines)
+    }
+
+    fn command(&self, args: &[&str], fault: Fault, counts: &Path) -> Command {
         let (action, call) = match fault {
             Fault::At(action, call) => (action.name(), call),
-            Fault::None | Fault::After(_) => ("none", 0),
+            Fault::None | Fault::After(_) | Fault::Cut(_) => ("none", 0),
         };
         let plant = self.plant.map_or(String::new(), |plant| format!("+{}", plant.name()));
-        let file = |name: &str| File::create(self.folder.join(name)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_flow"));
-        command.arg("--store").arg(&self.store).args(args).current_dir(&self.folder);
-        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
-        command.env("LD_PRELOAD", self.tools.shim()).env("RIG_STORE", &self.store);
+        command.args(args).current_dir(&self.folder).env("FLOW_STORE", &self.store);
+        command.stdin(Stdio::null());
+        command.env("LD_PRELOAD", self.tools.shim()).env("RIG_STORE", self.store.parent().unwrap());
         command.env("RIG_ACTION", format!("{action}{plant}")).env("RIG_AT", call.to_string());
         command.env("RIG_COUNTS", counts).env("RIG_LEDGER", self.ledger());
-        command.env("RIG_LOCKS", self.folder.join("locks")).env_remove("FLOW_STORE");
-        command.spawn().unwrap()
+        command.env("RIG_LOCKS", self.folder.join("locks"));
+        command
     }
 
     /// Waits until no process that an engine has started is left; those that are, after some

@@ -36,6 +36,14 @@ pub(crate) fn read(path: &Path) -> Vec<Note> {
         .collect()
 }
 
+/// The lines of a ledger that were written before a time.
+pub(crate) fn before(text: &str, time: u64) -> String {
+    let is_before = |line: &&str| {
+        line.split(' ').nth(4).and_then(|word| word.parse().ok()).is_some_and(|at: u64| at < time)
+    };
+    text.lines().filter(is_before).map(|line| format!("{line}\n")).collect()
+}
+
 fn note(line: &str) -> Option<Note> {
     let words: Vec<&str> = line.split(' ').collect();
     let [kind, task, attempt, _pid, _time, key] = words[..] else { return None };
@@ -62,11 +70,15 @@ pub(crate) struct Told {
     pub(crate) outputs: Outputs,
 }
 
+/// The result that a line tells of.
+pub(crate) fn told_in(line: &str) -> Option<Told> {
+    told_by(&serde_json::from_str(line).ok()?)
+}
+
 /// The results in the complete lines that an invocation has printed.
 pub(crate) fn told(stdout: &str) -> Vec<Told> {
     let complete = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
-    let lines = complete.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter_map(|event| told_by(&event)).collect()
+    complete.lines().filter_map(told_in).collect()
 }
 
 fn told_by(event: &Value) -> Option<Told> {

@@ -12,6 +12,45 @@ pub(crate) enum Fault {
     At(Action, u64),
     /// SIGKILL from outside after a while.
     After(Duration),
+    /// The power is cut, and what was not flushed is lost in part.
+    Cut(Cut),
+}
+
+/// A place in a recording at which the power is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Share of the recording before it, of 2^64.
+    pub(crate) place: u64,
+    pub(crate) loss: Loss,
+    pub(crate) seed: u64,
+}
+
+/// What a power cut may lose of what was written after the last flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Nothing: the disk writes in order.
+    None,
+    /// Any writes, each as a whole.
+    Writes,
+    /// Any pages of 4 KiB of any write.
+    Pages,
+    /// Any sectors of 512 bytes.
+    Sectors,
+}
+
+impl Loss {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::None, Self::Writes, Self::Pages, Self::Sectors];
+
+    /// How it is told of.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "in order",
+            Self::Writes => "writes lost",
+            Self::Pages => "pages lost",
+            Self::Sectors => "sectors lost",
+        }
+    }
 }
 
 /// What happens at a durable call.
@@ -49,6 +88,8 @@ pub(crate) enum Plant {
     Late,
     /// No sync does anything.
     NoSync,
+    /// The file system has no locks, as some network file systems: no bug, but nothing to work on.
+    NoLock,
 }
 
 impl Plant {
@@ -57,6 +98,7 @@ impl Plant {
         match self {
             Self::Late => "late",
             Self::NoSync => "nosync",
+            Self::NoLock => "nolock",
         }
     }
 }
@@ -80,6 +122,10 @@ impl fmt::Display for Fault {
             Self::None => write!(f, "nothing"),
             Self::At(action, call) => write!(f, "{} at call {call}", action.name()),
             Self::After(span) => write!(f, "kill after {} µs", span.as_micros()),
+            Self::Cut(cut) => {
+                let percent = cut.place as f64 / u64::MAX as f64 * 100.0;
+                write!(f, "cut at {percent:.3} %, {} ({:#x})", cut.loss.name(), cut.seed)
+            }
         }
     }
 }
@@ -88,6 +134,11 @@ impl fmt::Display for Fault {
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
+    /// Any number.
+    pub(crate) fn any(&mut self) -> u64 {
+        self.below(u64::MAX)
+    }
+
     /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -62,6 +62,7 @@ fn in_order() -> Story {
         ],
         survivors: Vec::new(),
         partial: Vec::new(),
+        damaged: Vec::new(),
     }
 }
 
@@ -125,6 +126,7 @@ fn a_run_that_does_not_end_and_what_outlives_it_is_seen() {
 #[test]
 fn partial_objects_panics_and_repeated_acts_are_seen() {
     assert_eq!(found(|story| story.partial.push("abc".to_owned())), ["I7"]);
+    assert_eq!(found(|story| story.damaged.push("an object".to_owned())), ["I7"]);
     assert_eq!(found(|story| story.chapters[0].done.code = Some(70)), ["I8"]);
     assert_eq!(found(|story| story.chapters[0].done.stderr = "panicked at x".to_owned()), ["I8"]);
     assert_eq!(found(|story| story.notes.push(note(Kind::Act, "once", 2))), ["I9"]);

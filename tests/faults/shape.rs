@@ -34,6 +34,18 @@ pub(crate) fn all(stage: &Path) -> Vec<Shape> {
     ]
 }
 
+/// Four nodes in a row, of which the second has a size of its own.
+pub(crate) fn kept(stage: &str, size: &str, rest: &str) -> String {
+    let kinds = [("40", TEXT), (size, FILE), ("70000", TEXT), ("30", FILE)];
+    let mut text = String::new();
+    for (i, (size, kind)) in kinds.into_iter().enumerate() {
+        let inputs = if i == 0 { String::new() } else { format!("a = \"n{}.o\"", i - 1) };
+        let rest = format!("{rest}\n{kind}");
+        text += &node(stage, &format!("n{i}"), &["work", size, "1"], &inputs, &rest);
+    }
+    shape("kept", 2, text + &outputs("n3.o")).text
+}
+
 fn shape(name: &'static str, parallel: usize, nodes: String) -> Shape {
     let text = format!(
         "[workflow]\nname = \"{name}\"\nmax_parallel = {parallel}\n\

@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::engine::{Bench, Done};
 use crate::ledger::{self, Note, Told};
 use crate::point::{Fault, Point};
+use crate::replay::Recording;
 use crate::shape::Shape;
 use crate::tools::Tools;
 
@@ -25,6 +26,8 @@ pub(crate) struct Story {
     pub(crate) survivors: Vec<String>,
     /// Objects whose bytes are not what their names say.
     pub(crate) partial: Vec<String>,
+    /// What `flow verify` finds of the run at the end, where it is asked.
+    pub(crate) damaged: Vec<String>,
 }
 
 /// One invocation.
@@ -49,7 +52,8 @@ impl Chapter {
 
     /// Whether something happened to it.
     pub(crate) fn was_hit(&self) -> bool {
-        self.done.hit.is_some() || (matches!(self.fault, Fault::After(_)) && self.done.killed)
+        let from_outside = matches!(self.fault, Fault::After(_) | Fault::Cut(_));
+        self.done.hit.is_some() || (from_outside && self.done.killed)
     }
 }
 
@@ -72,21 +76,69 @@ pub(crate) fn live(
         fs::remove_file(bench.ledger()).unwrap();
     }
     let mut told = Telling { bench: &bench, disk, point, chapters: Vec::new() };
-    told.go_on(shape);
+    told.go_on(shape, "run");
     if point.power && point.plant.is_none() {
         // What a run that is done has told outlives a power cut as well.
         told.cut();
         told.invoke("resume");
     }
-    let show = bench.flow(&["show", "r", "--json"], Fault::None);
     let chapters = told.chapters;
+    end(&bench, chapters)
+}
+
+/// Lives on from what a power cut within a recording has left; `None` where the file system itself
+/// did not survive it.
+pub(crate) fn live_on(
+    tools: &Tools,
+    shape: &Shape,
+    point: &Point,
+    disk: &Disk,
+    folder: &Path,
+    recording: &Recording,
+) -> Option<Story> {
+    let Some(Fault::Cut(cut)) = point.faults.first() else { panic!("a point of another kind") };
+    let before = recording.before(cut);
+    disk.load(&before.image).then_some(())?;
+    let bench =
+        Bench { tools, folder: folder.to_owned(), store: disk.root().join("store"), plant: None };
+    fs::create_dir_all(folder.join("locks")).unwrap();
+    fs::write(folder.join("flow.toml"), &shape.text).unwrap();
+    fs::write(bench.ledger(), before.ledger).unwrap();
+    let fault = Fault::Cut(*cut);
+    let first = Chapter { command: "run", fault, done: Done::cut(), before: 0, told: before.told };
+    let mut told = Telling { bench: &bench, disk, point, chapters: vec![first] };
+    let command = if bench.store.join("format").exists() { "resume" } else { "run" };
+    told.go_on(shape, command);
+    let chapters = told.chapters;
+    let verify = bench.flow(&["verify", "--json"], Fault::None);
+    Some(Story { damaged: damaged(&verify), ..end(&bench, chapters) })
+}
+
+/// What is to be seen at the end.
+fn end(bench: &Bench, chapters: Vec<Chapter>) -> Story {
+    let show = bench.flow(&["show", "r", "--json"], Fault::None);
     Story {
         chapters,
         show: serde_json::from_str(&show.stdout).unwrap_or(Value::Null),
         survivors: bench.survivors(),
         partial: partial(&bench.store.join("objects")),
         notes: ledger::read(&bench.ledger()),
+        damaged: Vec::new(),
     }
+}
+
+/// What a check of the store says, but for what it may: that an older run, which nobody has taken up
+/// again, has a torn end.
+fn damaged(verify: &Done) -> Vec<String> {
+    let Ok(found) = serde_json::from_str::<Value>(&verify.stdout) else {
+        return vec![format!("verify ended with {:?}: {}", verify.code, verify.stderr)];
+    };
+    let findings = found["findings"].as_array().cloned().unwrap_or_default();
+    let is_damage = |finding: &&Value| {
+        let torn_end = finding["kind"] == "torn_end" && finding["run"] == "first";
+        finding["note"] != true && !torn_end
+    };
+    findings.iter().filter(is_damage).map(Value::to_string).collect()
 }
 
 struct Telling<'a> {
@@ -98,8 +150,8 @@ struct Telling<'a> {
 
 impl Telling<'_> {
     /// Goes on until the run is done, or nothing leads further.
-    fn go_on(&mut self, shape: &Shape) {
-        let mut command = "run";
+    fn go_on(&mut self, shape: &Shape, first: &'static str) {
+        let mut command = first;
         while self.chapters.len() < LIMIT {
             let code = self.invoke(command);
             let calm = !self.chapters.last().is_some_and(Chapter::was_hit);

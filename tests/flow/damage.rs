@@ -118,6 +118,30 @@ fn an_open_run_makes_again_what_it_still_needs() {
     assert!(done.stderr.contains("make runs again"), "{done}");
 }
 
+/// The object of a folder is only its list: each file in it is an object of its own.
+#[test]
+fn a_folder_that_has_lost_a_file_is_made_again() {
+    let folder = "[nodes.make]\nstage = \"command\"\nwith = { shell = \"mkdir d; echo precious > d/f\" }\n\
+                  outputs.folder = { type = \"dir\", path = \"d\" }\n\
+                  [nodes.gate]\nstage = \"command\"\ninputs = { folder = \"make.folder\" }\n\
+                  with = { shell = \"test -e $DIR/open && cat inputs/folder/*/f\", env = { DIR = \"{{ workflow.dir }}\" } }\n\
+                  outputs.text = \"string\"\n[outputs]\ntext = \"gate.text\"\n";
+    for is_gone in [false, true] {
+        let place = Place::with(folder);
+        place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(1);
+        let file = object(&place, "precious");
+        if is_gone {
+            std::fs::remove_file(file).unwrap();
+        } else {
+            flip(&file, 3);
+        }
+        place.write("open", "");
+        let done = place.flow(&["resume", "one"]).exits(0);
+        assert!(done.stderr.contains("make runs again"), "{done}");
+        assert_eq!(place.show("one")["outputs"]["text"], "precious");
+    }
+}
+
 #[test]
 fn a_flipped_bit_in_a_journal_is_told_with_its_place_by_every_command() {
     let place = made();

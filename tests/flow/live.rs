@@ -57,9 +57,11 @@ fn failures_and_retries_scroll_by_with_the_last_words() {
     let mut terminal = Terminal::start(&place, &["run", "flow.toml"], 100, 30);
     assert_eq!(terminal.end(), 1);
     let text = shown(&terminal, &place);
-    for line in
-        ["attempt 1: process: `sh` ended with exit code 3", "│ no \\u{1b}[2Jway", "flow resume [run]"]
-    {
+    for line in [
+        "attempt 1: process: `sh` ended with exit code 3",
+        "│ no \\u{1b}[2Jway",
+        "flow resume [run]",
+    ] {
         assert!(text.contains(line), "{line} in\n{text}");
     }
 }

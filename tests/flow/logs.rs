@@ -24,7 +24,7 @@ with  = { shell = "echo $FLOW_ITEM in attempt $FLOW_ATTEMPT; [ $FLOW_ITEM$FLOW_A
 fn a_node_an_item_an_attempt_and_a_level_can_be_picked() {
     let place = Place::with(TALK);
     place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
-    assert_snapshot!(place.flow(&["logs", "one", "talk[a]"]), @r"
+    assert_snapshot!(place.flow(&["logs", "one", "talk[a]"]), @"
     exit: 0
     --- stdout
     [time] ● talk[a]
@@ -35,7 +35,7 @@ fn a_node_an_item_an_attempt_and_a_level_can_be_picked() {
              │ talk[a]  a in attempt 2
     [time] ✔ talk[a]  [took]
     ");
-    assert_snapshot!(place.flow(&["logs", "one", "talk", "--attempt", "2"]), @r"
+    assert_snapshot!(place.flow(&["logs", "one", "talk", "--attempt", "2"]), @"
     exit: 0
     --- stdout
     [time] ↻ talk[a]  attempt 2 in [took]

@@ -55,7 +55,7 @@ fn what_an_attempt_ran_is_printed_without_secrets() {
     let place = place();
     let done = shell(&place, &["call[a b]", "--print"], Some("s3cret-value"), "");
     let text = regex::Regex::new("[0-9a-f]{12}\\.1\\.\\d+").unwrap();
-    assert_snapshot!(text.replace_all(&done.to_string(), "[attempt]"), @r"
+    assert_snapshot!(text.replace_all(&done.to_string(), "[attempt]"), @"
     exit: 0
     --- stdout
     # call[a b] of run one, attempt 1, stage command

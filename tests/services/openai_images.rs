@@ -101,7 +101,7 @@ fn takes(model: &str, width: u32, height: u32) -> bool {
         "gpt-image-1" | "gpt-image-1-mini" | "gpt-image-1.5" => {
             matches!((width, height), (1024, 1024) | (1536, 1024) | (1024, 1536))
         }
-        _ => width % 16 == 0 && height % 16 == 0,
+        _ => width.is_multiple_of(16) && height.is_multiple_of(16),
     }
 }
 

@@ -26,12 +26,15 @@ pub struct S3 {
 pub struct State {
     objects: BTreeMap<String, Object>,
     /// Open uploads: their object and their parts.
-    uploads: BTreeMap<String, (String, String, BTreeMap<u64, Vec<u8>>)>,
+    uploads: BTreeMap<String, Upload>,
     begun: u64,
     conflicts: usize,
     writes: Vec<String>,
     given_up: u64,
 }
+
+/// The object of an upload in parts, its digest, and its parts so far.
+type Upload = (String, String, BTreeMap<u64, Vec<u8>>);
 
 /// What is under a name.
 #[derive(Clone)]

@@ -148,7 +148,10 @@ impl YouTube {
             let (from, to): (u64, u64) = (from.parse().unwrap_or(0), to.parse().unwrap_or(0));
             let length = asked.body.len() as u64;
             let last = to + 1 == session.total;
-            if from != session.bytes || to + 1 - from != length || (!last && length % UNIT != 0) {
+            if from != session.bytes
+                || to + 1 - from != length
+                || (!last && !length.is_multiple_of(UNIT))
+            {
                 return error(400, "badContent", "The range does not follow.");
             }
             if shortened && length > UNIT {

@@ -357,12 +357,13 @@ pub trait Store: Send + Sync {
     /// As [`Store::object`], or failure to write.
     fn place(&self, artifact: &Artifact, target: &Path) -> Result<(), StoreError>;
 
-    /// Whether the objects of an artifact that was placed still have their bytes; a changed one is
-    /// put aside.
+    /// Whether all objects of an artifact, those of a folder's files as well, have their bytes (once
+    /// per process and inode state, as [`Store::object`]); a changed one is put aside.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] naming the changed object.
-    fn check_placed(&self, artifact: &Artifact) -> Result<(), StoreError>;
+    /// [`StoreError::Missing`], [`StoreError::Damaged`] naming the changed object, or failure to
+    /// read.
+    fn check_artifact(&self, artifact: &Artifact) -> Result<(), StoreError>;
 
     /// A fresh folder for one attempt of a run.
     ///

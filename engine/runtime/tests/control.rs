@@ -13,6 +13,7 @@ use flow_core::run::event::RunEnd;
 use flow_core::run::state::Phase;
 use flow_runtime::{Answer, Word};
 use harness::{Harness, Step};
+use jiff::SignedDuration;
 use serde_json::json;
 
 const SUCCEEDED: Ending = Ending::Finished(RunEnd::Succeeded);
@@ -341,13 +342,32 @@ fn a_wait_ends_by_itself_and_a_question_by_an_answer() {
 fn who_does_not_wait_takes_up_waits_that_are_over_and_answers_that_are_there() {
     let harness = workflow(WAITS);
     assert_eq!(harness.run_without_waiting(), Ending::Waiting);
-    assert_eq!(harness.resume_without_waiting(Duration::from_secs(60)), Ending::Waiting);
+    assert_eq!(harness.resume_without_waiting(SignedDuration::from_secs(60)), Ending::Waiting);
     assert_eq!(harness.executed(), Vec::<String>::new());
-    assert_eq!(harness.resume_without_waiting(Duration::from_secs(3_601)), Ending::Waiting);
+    assert_eq!(harness.resume_without_waiting(SignedDuration::from_secs(3_601)), Ending::Waiting);
     assert_eq!(harness.executed(), ["b"]);
     harness.post(&approve("ask", true));
-    assert_eq!(harness.resume_without_waiting(Duration::from_secs(3_602)), SUCCEEDED);
+    assert_eq!(harness.resume_without_waiting(SignedDuration::from_secs(3_602)), SUCCEEDED);
     assert_eq!(harness.executed(), ["b", "c"]);
+}
+
+/// The end of a wait is on record as a time of day. A clock that was set back meanwhile makes it seem
+/// far away; the wait is over after its span all the same, and one that is over stays so.
+#[test]
+fn a_clock_that_is_set_back_makes_no_wait_longer() {
+    let hour = SignedDuration::from_hours(1);
+    for off in [-hour, -24 * 365 * 10 * hour] {
+        let harness = workflow("[nodes.nap]\nstage = \"nap\"\n");
+        assert_eq!(harness.run_without_waiting(), Ending::Waiting);
+        let (ended, took) = harness.resume_at(off);
+        assert_eq!(ended, SUCCEEDED);
+        // The machine is slow, and its time passes as well.
+        assert!(took < Duration::from_secs(2 * 3_600), "{took:?}");
+    }
+    let ahead = workflow("[nodes.nap]\nstage = \"nap\"\n");
+    assert_eq!(ahead.run_without_waiting(), Ending::Waiting);
+    let (ended, took) = ahead.resume_at(24 * 365 * 10 * hour);
+    assert!(ended == SUCCEEDED && took < Duration::from_secs(600), "{took:?}");
 }
 
 #[test]

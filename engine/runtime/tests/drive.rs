@@ -8,9 +8,11 @@ use std::time::Duration;
 use flow_core::call::Usage;
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
+use flow_core::id::TaskId;
+use flow_core::payload::PayloadRef;
 use flow_core::run::Event::{AttemptFailed, AttemptStarted, Failed, RetryScheduled};
 use flow_core::run::event::{RunEnd, TaskRef};
-use flow_core::run::{Ending, Now, Recorded, Signal, decide};
+use flow_core::run::{Ending, Now, Outcome, Recorded, RunState, Signal, decide};
 use harness::{Harness, Step};
 
 const CHAIN: &str = r#"
@@ -240,6 +242,68 @@ fn the_deadline_of_a_run_fails_what_still_waits_for_a_retry() {
     let [Failed { task: late, error, .. }] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((late, error.class), (&task, ErrorClass::Timeout));
     assert_eq!(error.causes, ["fetch: no answer"]);
+}
+
+/// Whatever becomes of an attempt that was given up, of two ends of one, or of one that comes twice:
+/// a result is taken once, and only of the attempt that is being worked at.
+#[test]
+fn a_late_result_of_an_attempt_that_was_given_up_is_refused() {
+    let harness = Harness::new(CHAIN);
+    let mut state = harness.state();
+    let task = TaskId::whole(state.graph().find("a").unwrap());
+    let now = Now { wall: jiff::Timestamp::UNIX_EPOCH, elapsed: Duration::ZERO };
+    let mut seq = 0;
+    let mut names = |state: &mut RunState, signal| {
+        let decision = decide(state, signal, now);
+        decision.marks.iter().for_each(|mark| state.mark(mark));
+        let mut names = Vec::new();
+        for event in decision.events {
+            seq += 1;
+            names.extend(event.name());
+            state.apply(&Recorded { seq: Some(seq), ts: now.wall, event });
+        }
+        names
+    };
+    let begun = |attempt| Signal::Begun {
+        task,
+        attempt,
+        key: Digest::of(b""),
+        intent: None,
+        cache_missed: false,
+    };
+    let succeeded = |attempt| Signal::Ended {
+        task,
+        attempt,
+        outcome: Outcome::Succeeded {
+            key: Digest::of(b""),
+            outputs: [("out".to_owned(), PayloadRef::of_json("integer".into(), b"1"))].into(),
+            payloads: vec![(Digest::of(b"1"), b"1"[..].into())],
+            duration_ms: 1,
+            warnings: Vec::new(),
+            usage: Usage::default(),
+            provisional: false,
+        },
+    };
+    let error = Box::new(StageError::new(ErrorClass::Timeout, "fetch", "no answer"));
+    let failed = Signal::Ended {
+        task,
+        attempt: 1,
+        outcome: Outcome::Failed { begun: true, error, usage: Usage::default() },
+    };
+    names(&mut state, Signal::Applied);
+    assert_eq!(names(&mut state, begun(1)), ["attempt_started"]);
+    assert_eq!(names(&mut state, failed), ["attempt_failed", "retry_scheduled"]);
+    // Given up, and nothing is being worked at.
+    assert_eq!(names(&mut state, succeeded(1)), Vec::<&str>::new());
+    names(&mut state, Signal::Due(task));
+    names(&mut state, Signal::Applied);
+    // The second attempt is being prepared, then at work.
+    assert_eq!(names(&mut state, succeeded(1)), Vec::<&str>::new());
+    assert_eq!(names(&mut state, begun(2)), ["attempt_started"]);
+    assert_eq!(names(&mut state, begun(1)), Vec::<&str>::new());
+    assert_eq!(names(&mut state, succeeded(1)), Vec::<&str>::new());
+    assert_eq!(names(&mut state, succeeded(2)), ["node_succeeded"]);
+    assert_eq!(names(&mut state, succeeded(2)), Vec::<&str>::new());
 }
 
 const FIRST: &str = r#"

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use flow_core::run::Ending;
 use flow_core::run::event::RunEnd;
+use harness::dag::{Dag, dag};
 use harness::{Harness, Step};
 use proptest::prelude::*;
 
@@ -59,8 +60,14 @@ fn text(shape: &Shape) -> String {
     text
 }
 
+/// How many are tried: `PROPTEST_CASES`, if it is set.
+fn cases(default: u32) -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig { cases: wanted.unwrap_or(default), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn every_run_can_be_brought_to_its_end(shape in shape()) {
@@ -97,5 +104,69 @@ proptest! {
                 prop_assert!(at(*d) < at(i), "a node ran before what it needs");
             }
         }
+    }
+}
+
+/// Runs and resumes until it ends, with a store that fails after so many of its operations in each
+/// invocation; what was told must not run again.
+fn bring_to_its_end(harness: &Harness, fails: &[u64]) -> Result<Ending, TestCaseError> {
+    let mut told_before: HashMap<String, usize> = HashMap::new();
+    for round in 0..200 {
+        if let Some(at) = fails.get(round) {
+            harness.fail_store_after(*at);
+        }
+        let ended = if round == 0 { harness.try_run() } else { harness.try_resume() };
+        harness.heal_store();
+        let executed = harness.executed();
+        for (name, at) in &told_before {
+            prop_assert!(!executed[*at..].contains(name), "{name} was told and ran again");
+        }
+        for name in harness.succeeded().into_iter().filter(|name| name != "always") {
+            told_before.entry(name).or_insert(executed.len());
+        }
+        if let Ok(ended) = ended {
+            return Ok(ended);
+        }
+    }
+    Err(TestCaseError::fail("no end after 200 invocations"))
+}
+
+/// No attempt of a node starts before each node that it takes something from has ended.
+fn assert_order(dag: &Dag, told: &[String]) -> Result<(), TestCaseError> {
+    let first = |wanted: &dyn Fn(&str) -> bool| told.iter().position(|line| wanted(line));
+    for number in (0..dag.len()).filter(|number| dag.is_whole(*number)) {
+        let Some(start) = first(&|line| line == format!("attempt_started n{number}")) else {
+            continue;
+        };
+        for (need, _) in dag.needs(number) {
+            let name = format!(" n{need}");
+            let end = first(&|line| line.starts_with("node_") && line.ends_with(&name));
+            prop_assert!(
+                end.is_some_and(|end| end < start),
+                "n{number} began before n{need} ended"
+            );
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// Fan-outs with dropped items, optional nodes, fallbacks, effects and their probes, waits,
+    /// conditions and cached results: a store that fails at any commits changes no result.
+    #[test]
+    fn a_run_with_a_store_that_fails_at_any_commit_ends_as_one_with_a_good_store(
+        dag in dag(),
+        fails in proptest::collection::vec(1_u64..120, 0..4),
+    ) {
+        let calm = dag.harness();
+        let ended = bring_to_its_end(&calm, &[])?;
+        prop_assert!(matches!(ended, Ending::Finished(_)), "{ended:?}\n{}", dag.text());
+        assert_order(&dag, &calm.told())?;
+        let harness = dag.harness();
+        prop_assert_eq!(&bring_to_its_end(&harness, &fails)?, &ended);
+        prop_assert_eq!(harness.summary(), calm.summary());
+        assert_order(&dag, &harness.told())?;
     }
 }

@@ -147,7 +147,7 @@ fn words(alignment: &Alignment) -> Result<Vec<(u64, u64)>, String> {
 }
 
 fn ms(seconds: f64) -> Option<u64> {
-    Some(u64::try_from(Duration::try_from_secs_f64(seconds).ok()?.as_millis()).ok()?)
+    u64::try_from(Duration::try_from_secs_f64(seconds).ok()?.as_millis()).ok()
 }
 
 /// What a status that is no success means: the code in the body, in the old dialect and in the new

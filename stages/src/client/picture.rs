@@ -143,7 +143,7 @@ pub(super) fn size(service: &Service, suited: (u32, u32)) -> Result<(u32, u32), 
     })
 }
 
-/// Downloads a picture, without the key, and checks it. One that cannot be used is fetched once more.
+/// Downloads a picture, without the key, and checks it. One that cannot be used is fetched again.
 ///
 /// # Errors
 /// [`Missed::Gone`] when the server does not have it any longer.

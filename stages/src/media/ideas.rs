@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
-use flow_core::schema::Type;
 use flow_core::stage::{
     BoxFuture, ConfigFault, Context, Drafts, FieldKind, Job, NodeView, Ports, Stage, StageSpec,
 };
@@ -44,7 +43,7 @@ impl IdeasStage {
                 config: vec![
                     field(
                         "count",
-                        FieldKind::Plain(Type::Integer),
+                        FieldKind::Json,
                         "Most ideas to write; default: one for each segment.",
                     ),
                     field(

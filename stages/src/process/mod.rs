@@ -21,6 +21,7 @@ mod output;
 mod platform;
 mod program;
 mod protocol;
+mod room;
 mod run;
 mod server;
 mod spawner;
@@ -36,6 +37,7 @@ use std::io;
 pub use command::{Captured, Command, ExitRule, Finished, GRACE, Keep, LineSink, Stdin};
 pub(crate) use program::is_executable;
 pub use program::{install_hint, resolve};
+pub(crate) use room::{NO_SPACE, with_room};
 pub use spawner::Spawner;
 
 /// The hidden first argument that makes an executable the starter process.

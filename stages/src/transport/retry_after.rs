@@ -69,4 +69,16 @@ mod tests {
         assert_eq!(ask(until, Some("not a date")), Some(3_600));
         assert_eq!(ask("30", Some("Sun, 06 Nov 2094 09:49:07 GMT")), Some(30));
     }
+
+    proptest::proptest! {
+        /// Whatever a server sends, it is a wait of at most a century, or none.
+        #[test]
+        fn any_text_is_a_wait_within_bounds_or_none(
+            text in "[ -~]{0,40}|[0-9]{0,40}|(Sun|Mon|Fri), [0-9]{1,2} (Nov|Feb|Xyz) [0-9]{1,6} [0-9]{1,2}:[0-9]{2}:[0-9]{2} (GMT|EST)",
+            date in proptest::option::of("[ -~]{0,40}|Sun, 06 Nov [0-9]{4} 08:49:37 GMT"),
+        ) {
+            let wait = ask(&text, date.as_deref());
+            proptest::prop_assert!(wait.is_none_or(|seconds| seconds <= LONGEST));
+        }
+    }
 }

@@ -9,7 +9,9 @@ use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef, each_artifact};
 use flow_core::run::event::{Event, TaskRef};
-use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest};
+use flow_core::run::manifest::{
+    DEFINITION_FILE, MANIFEST_FILE, Manifest, later_definition, later_manifest,
+};
 use flow_core::run::memory::Kept;
 use flow_core::store::StoreError;
 
@@ -36,7 +38,8 @@ struct Content {
     references: Vec<Reference>,
     /// Files that attempts of a task remember, by name.
     remembered: HashMap<TaskRef, Vec<(String, Digest)>>,
-    manifest: Option<Digest>,
+    /// The manifests that the run has gone by, in this order: the last one is in force.
+    manifests: Vec<Digest>,
 }
 
 /// Checks one run.
@@ -125,10 +128,12 @@ impl Content {
     fn take(&mut self, event: Event) {
         match event {
             Event::RunStarted { manifest, params, .. } => {
-                self.manifest = Some(manifest);
+                self.manifests.push(manifest);
                 each_artifact(&params, &mut |artifact| self.add(None, artifact));
             }
-            Event::RunResumed { manifest, .. } => self.manifest = Some(manifest),
+            Event::RunResumed { manifest, .. } if self.manifests.last() != Some(&manifest) => {
+                self.manifests.push(manifest);
+            }
             // What is known to be lost is made again when something needs it.
             Event::OutputsLost { task, .. } => self.references.retain(|reference| {
                 reference.task.as_ref().is_none_or(|(known, _)| *known != task)
@@ -148,30 +153,57 @@ impl Content {
         }
     }
 
+    /// Files and folders among the parameters, and those that nodes use.
+    fn take_artifacts(&mut self, manifest: Manifest) {
+        for value in manifest.params.values() {
+            each_artifact(value, &mut |artifact| self.add(None, artifact));
+        }
+        for used in manifest.uses.into_values() {
+            self.add(None, used.artifact);
+        }
+    }
+
     fn add(&mut self, task: Option<(TaskRef, String)>, artifact: Artifact) {
         let payload = PayloadRef::of_artifact(String::new(), artifact);
         self.references.push(Reference { task, payload });
     }
 }
 
-/// Checks the manifest and the definition that were recorded with a run.
+/// Checks the manifests and the definitions that were recorded with a run, those that it goes by no
+/// more as well.
 fn check_files(
     check: &mut Check<'_>,
     run: &RunId,
     content: &mut Content,
 ) -> Result<(), StoreError> {
-    let Some(expected) = content.manifest else { return Ok(()) };
-    let Some(bytes) = recorded(check, run, MANIFEST_FILE, expected)? else { return Ok(()) };
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else { return Ok(()) };
-    recorded(check, run, DEFINITION_FILE, manifest.definition)?;
-    for value in manifest.params.values() {
-        each_artifact(value, &mut |artifact| content.add(None, artifact));
-    }
-    for used in manifest.uses.into_values() {
-        content.add(None, used.artifact);
+    let manifests = std::mem::take(&mut content.manifests);
+    let (first, in_force) = (manifests.first(), manifests.last());
+    let mut seen = HashSet::new();
+    for expected in &manifests {
+        let remedy = if Some(expected) == in_force { NEEDED } else { SUPERSEDED };
+        let names = |first_name: &str, later: String| match Some(expected) == first {
+            true => first_name.to_owned(),
+            false => later,
+        };
+        let name = names(MANIFEST_FILE, later_manifest(expected));
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let Some(bytes) = recorded(check, run, &name, *expected, remedy)? else { continue };
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else { continue };
+        let name = names(DEFINITION_FILE, later_definition(&manifest.definition));
+        if seen.insert(name.clone()) {
+            recorded(check, run, &name, manifest.definition, remedy)?;
+        }
+        content.take_artifacts(manifest);
     }
     Ok(())
 }
+
+/// What to do about a recorded file that the run goes by, and about one that it goes by no more.
+const NEEDED: &str =
+    "put back what was recorded; until then the run can be shown and not be resumed";
+const SUPERSEDED: &str = "put back what was recorded; the run goes by a later file";
 
 /// A recorded file, if it is what was recorded.
 fn recorded(
@@ -179,6 +211,7 @@ fn recorded(
     run: &RunId,
     name: &str,
     expected: Digest,
+    remedy: &str,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let path = check.store.layout.run(run).join(name);
     let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
@@ -193,7 +226,6 @@ fn recorded(
             format!("its bytes have the digest {}, recorded is {}", found.short(), expected.short())
         }
     };
-    let remedy = "put back what was recorded; until then the run can be shown and not be resumed";
     check.report(Finding::new(FindingKind::RecordedFile, path, reason, remedy).of_run(run));
     Ok(None)
 }

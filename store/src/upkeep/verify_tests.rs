@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use flow_core::digest::Digest;
 use flow_core::payload::PayloadRef;
 use flow_core::run::event::{Event, Outputs};
-use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest};
+use flow_core::run::manifest::{
+    DEFINITION_FILE, MANIFEST_FILE, Manifest, later_definition, later_manifest,
+};
 use flow_core::store::Store;
 use jiff::Timestamp;
 
@@ -194,6 +196,40 @@ fn whatever_is_removed_is_named_with_what_needs_it() {
     named.sort();
     let port = |name: &str| (Some(task(9)), Some(name.to_owned()));
     assert_eq!(named, [port("file"), port("nested")]);
+}
+
+/// A run that was resumed with a changed file goes by that, and what it went by before stays with it.
+#[test]
+fn the_files_of_a_changed_run_are_checked_under_their_own_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = small_store(folder.path());
+    let run = run_id("one");
+    let manifest = serde_json::to_vec(&Manifest { definition: Digest::of(b"#"), ..manifest() });
+    let manifest = manifest.expect("JSON");
+    let digest = Digest::of(&manifest);
+    let names = [later_manifest(&digest), later_definition(&Digest::of(b"#"))];
+    {
+        let store = DiskStore::open(&dir).expect("the store");
+        store.put_run_file(&run, &names[0], &manifest).expect("a file");
+        store.put_run_file(&run, &names[1], b"#").expect("a file");
+        let mut journal = store.open_run(&run).expect("the run");
+        let resumed = Event::RunResumed { notes: Vec::new(), manifest: digest };
+        journal.append(&[record(11, resumed), finished(12)], &[]).expect("an append");
+        journal.syncer().sync().expect("a sync");
+    }
+    assert_eq!(kinds(&dir), []);
+    let names = names.iter().map(String::as_str).chain([MANIFEST_FILE, DEFINITION_FILE]);
+    for (number, name) in names.enumerate() {
+        let path = dir.join("runs/one").join(name);
+        let bytes = fs::read(&path).expect("a file");
+        replace(&path, b"?");
+        let found = findings(&dir);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].kind, FindingKind::RecordedFile);
+        assert!(found[0].path.ends_with(name), "{found:?}");
+        assert_eq!(found[0].remedy.contains("goes by a later file"), number > 1, "{found:?}");
+        replace(&path, &bytes);
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
  *
  * RIG_STORE   folder whose files count
  * RIG_COUNTS  file that is mapped: number of calls, class of the call hit plus one, calls by class
- * RIG_ACTION  none | kill | torn | eio | enospc | short, and perhaps a planted bug: +late | +nosync
+ * RIG_ACTION  none | kill | torn | eio | enospc | short, and perhaps a planted bug: +late | +nosync,
+ *             or a file system that has no locks: +nolock
  * RIG_AT      number of the call, from 1
  */
 #define _GNU_SOURCE
@@ -36,7 +37,7 @@ static char store[PATH_MAX];
 static size_t store_len;
 static enum action action;
 static uint64_t at;
-static int plant_late, plant_nosync;
+static int plant_late, plant_nosync, plant_nolock;
 
 static void die(void) { for (;;) syscall(SYS_kill, syscall(SYS_getpid), SIGKILL); }
 
@@ -136,6 +137,7 @@ __attribute__((constructor)) static void begin(void) {
     for (int i = 0; i < 6; i++) if (!strncmp(a, names[i], strlen(names[i]))) action = (enum action)i;
     plant_late = strstr(a, "late") != NULL;
     plant_nosync = strstr(a, "nosync") != NULL;
+    plant_nolock = strstr(a, "nolock") != NULL;
     at = n ? strtoull(n, NULL, 10) : 0;
     int fd = (int)syscall(SYS_openat, AT_FDCWD, c, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || syscall(SYS_ftruncate, fd, sizeof *counts) < 0) abort();
@@ -204,6 +206,11 @@ int sync_file_range(int fd, off64_t from, off64_t size, unsigned flags) {
     REAL(int, "sync_file_range", int, off64_t, off64_t, unsigned);
     GUARD(fd_inside(fd), RANGE);
     return plant_nosync ? 0 : real(fd, from, size, flags);
+}
+int flock(int fd, int operation) {
+    REAL(int, "flock", int, int);
+    if (plant_nolock && fd_inside(fd)) { errno = ENOLCK; return -1; }
+    return real(fd, operation);
 }
 int ftruncate64(int fd, off64_t size) {
     REAL(int, "ftruncate64", int, off64_t);

@@ -313,3 +313,34 @@ fn what_is_no_video_goes_nowhere() {
     }
     assert!(server.ledger().is_empty());
 }
+
+/// The shipped daily pipeline, small and with one reel, posts it to all that `targets` names.
+#[test]
+fn the_daily_reels_go_to_all_targets_that_are_named() {
+    let place = Place::new();
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows");
+    std::fs::create_dir_all(place.path("w/data")).unwrap();
+    std::fs::copy(shipped.join("data/slate.json"), place.path("w/data/slate.json")).unwrap();
+    std::fs::copy(shipped.join("daily.toml"), place.path("w/daily.toml")).unwrap();
+    let (webhook, bucket) = (Webhook::default(), S3::default());
+    let (hook_server, s3_server) = (Server::start(webhook.clone()), Server::start(bucket.clone()));
+    let mut services = settings(&WEBHOOK, &hook_server, &json!({}));
+    services["s3"] =
+        settings(&S3_BUCKET, &s3_server, &json!({"account": "reels-bucket"}))["s3"].clone();
+    let services = format!("services={services}");
+    let params =
+        ["count=1", "size=90x160", "captions=false", r#"targets=["webhook", "s3"]"#, &services];
+    let mut args = vec!["run", "w/daily.toml", "--run-id", "one"];
+    params.iter().for_each(|param| args.extend(["--param", param]));
+    let mut command = place.command(&args);
+    command.env("WEBHOOK_SECRET", "test-key").env("S3_SECRET_ACCESS_KEY", "test-key");
+    command.env("S3_ACCESS_KEY_ID", "test-id");
+    place.finish(command).exits(0);
+    assert_eq!((webhook.posts().len(), bucket.posts().len()), (1, 1));
+    let posts = place.flow(&["output", "one", "post.receipt"]).exits(0).json();
+    let reels = place.flow(&["output", "one", "publish.receipt"]).exits(0).json();
+    for (post, target) in posts.as_array().unwrap().iter().zip(["webhook", "s3"]) {
+        assert_eq!((&post["target"], &post["sha256"]), (&json!(target), &reels[0]["sha256"]));
+        assert_eq!(post["status"], "published");
+    }
+}

@@ -20,7 +20,7 @@ impl RunState {
                 }
                 self.in_use += 1;
                 self.nodes[task.node.index()].running += 1;
-                self.handed_out.insert(*task, ());
+                self.handed_out.insert(*task, self.attempts_of(*task) + 1);
                 if let Some(deadline) = deadline {
                     self.deadlines.entry(task.node).or_insert(*deadline);
                 }
@@ -58,7 +58,7 @@ impl RunState {
             Mark::Probing(task) => {
                 self.in_use += 1;
                 self.nodes[task.node.index()].running += 1;
-                self.handed_out.insert(*task, ());
+                self.handed_out.insert(*task, self.attempts_of(*task));
             }
             Mark::Probed(task) => {
                 self.to_probe.remove(task);

@@ -230,7 +230,8 @@ pub struct RunState {
     // What this process has done since it took the run up.
     pub(super) slots: u32,
     pub(super) in_use: u32,
-    pub(super) handed_out: BTreeMap<TaskId, ()>,
+    /// Tasks that are being worked at, with the numbers of their attempts.
+    pub(super) handed_out: BTreeMap<TaskId, u32>,
     pub(super) settling: u32,
     pub(super) resolving: BTreeSet<usize>,
     pub(super) gathering: BTreeSet<NodeId>,
@@ -646,8 +647,19 @@ impl RunState {
         })
     }
 
-    pub(super) fn is_handed_out(&self, task: TaskId) -> bool {
+    /// How many attempts of a task are on record as begun.
+    pub(super) fn attempts_of(&self, task: TaskId) -> u32 {
+        self.task(task).map_or(0, |task| task.attempts)
+    }
+
+    /// Whether any attempt of a task is being worked at.
+    pub(super) fn is_worked_at(&self, task: TaskId) -> bool {
         self.handed_out.contains_key(&task)
+    }
+
+    /// Whether this attempt of a task is the one that is being worked at.
+    pub(super) fn is_handed_out(&self, task: TaskId, attempt: u32) -> bool {
+        self.handed_out.get(&task) == Some(&attempt)
     }
 
     pub(super) fn deadline_of(&self, node: NodeId) -> Option<Duration> {

@@ -108,7 +108,7 @@ pub(crate) fn check_outputs(
 ) -> Result<(), StoreError> {
     for payload in outputs.values() {
         if let Some(artifact) = &payload.artifact {
-            store.object(&artifact.digest)?;
+            store.check_artifact(artifact)?;
             continue;
         }
         let bytes = store.payload(run, payload)?;
@@ -121,7 +121,7 @@ pub(crate) fn check_outputs(
         let mut found = Ok(());
         each_artifact(&value, &mut |artifact| {
             if found.is_ok() {
-                found = store.object(&artifact.digest).map(drop);
+                found = store.check_artifact(&artifact);
             }
         });
         found?;

@@ -239,7 +239,7 @@ impl Folder {
     /// a link must not change what others read.
     pub(super) fn check_inputs(&self, around: &Surroundings) -> Result<(), Box<StageError>> {
         for (artifact, path) in self.lock().values() {
-            around.store.check_placed(artifact).map_err(|error| match error {
+            around.store.check_artifact(artifact).map_err(|error| match error {
                 StoreError::Damaged { .. } => {
                     let error = StageError::new(
                         ErrorClass::Validation,

@@ -1,6 +1,8 @@
 //! A run with scripted stages: what each task does is said beforehand, what was executed is noted.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod dag;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use flow_core::error::{ErrorClass, StageError};
 use flow_core::graph::{Graph, check};
 use flow_core::id::RunId;
 use flow_core::run::manifest::Manifest;
+use flow_core::run::state::{Phase, Tasks};
 use flow_core::run::{Ending, Event, Now, Recorded};
 use flow_core::schema::Type;
 use flow_core::stage::{
@@ -17,10 +20,11 @@ use flow_core::stage::{
 };
 use flow_core::store::Store;
 use flow_runtime::{
-    Clock, Observer, RunError, Runner, SystemClock, Trial, TrialPlan, Word, open,
+    Case, Clock, Observer, RunError, Runner, SystemClock, Trial, TrialPlan, Word, open,
     record_generation, recorded_generation, start, try_once,
 };
 use flow_store::MemoryStore;
+use jiff::SignedDuration;
 use serde_json::json;
 
 /// What a scripted attempt does.
@@ -227,10 +231,10 @@ fn catalog(script: &Arc<Script>) -> Catalog {
         .with(Waiting { spec: spec("ask", Ports::Fixed(vec![decision])), wait: question })
 }
 
-/// A clock that is ahead by a span.
-struct Later(SystemClock, Duration);
+/// A clock that is ahead, or behind, by a span.
+struct Off(SystemClock, SignedDuration);
 
-impl Clock for Later {
+impl Clock for Off {
     fn now(&self) -> Now {
         let now = self.0.now();
         Now { wall: now.wall + self.1, ..now }
@@ -252,6 +256,19 @@ fn graph(text: &str, catalog: &Catalog) -> Arc<Graph> {
     Arc::new(check(&loaded.definition.unwrap(), catalog).unwrap_or_else(|f| panic!("{f:?}")))
 }
 
+/// Where a task is, without what differs from one time to the next.
+fn short(phase: &Phase) -> String {
+    match phase {
+        Phase::Succeeded(done) => {
+            let digests = done.outputs.values().map(|payload| payload.digest.short());
+            format!("succeeded {}", digests.map(|d| d.to_string()).collect::<Vec<_>>().join(" "))
+        }
+        Phase::Failed(error) => format!("failed: {}", error.class.name()),
+        Phase::Skipped(_) => "skipped".to_owned(),
+        other => format!("{other:?}").split(['(', ' ']).next().unwrap().to_owned(),
+    }
+}
+
 /// A workflow with its script and its store.
 pub(crate) struct Harness {
     graph: Arc<Graph>,
@@ -262,6 +279,8 @@ pub(crate) struct Harness {
     script: Arc<Script>,
     notes: Notes,
     run: RunId,
+    /// How long the latest invocation took, by the time that passes at once.
+    took: Mutex<Duration>,
 }
 
 impl Harness {
@@ -276,6 +295,7 @@ impl Harness {
             script,
             notes: Notes::default(),
             run: RunId::new("r").unwrap(),
+            took: Mutex::default(),
         }
     }
 
@@ -356,14 +376,14 @@ impl Harness {
         store: Arc<dyn Store>,
         opened: flow_runtime::Opened,
     ) -> Result<Ending, RunError> {
-        self.drive_at(store, opened, Duration::ZERO)
+        self.drive_at(store, opened, SignedDuration::ZERO)
     }
 
     fn drive_at(
         &self,
         store: Arc<dyn Store>,
         opened: flow_runtime::Opened,
-        later: Duration,
+        off: SignedDuration,
     ) -> Result<Ending, RunError> {
         // Paused time passes at once when nothing else is to be done: waits cost nothing.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -372,14 +392,40 @@ impl Harness {
             .build()
             .unwrap();
         let (_keep, control) = tokio::sync::mpsc::unbounded_channel();
-        let runner = Runner { store, clock: Arc::new(Later(SystemClock::start(), later)) };
-        runtime.block_on(runner.drive(opened, vec![Box::new(self.notes.clone())], control))
+        let runner = Runner { store, clock: Arc::new(Off(SystemClock::start(), off)) };
+        runtime.block_on(async {
+            let begin = tokio::time::Instant::now();
+            let notes = vec![Box::new(self.notes.clone()) as Box<dyn Observer>];
+            let ended = runner.drive(opened, notes, control).await;
+            *self.took.lock().unwrap() = begin.elapsed();
+            ended
+        })
     }
 
     /// Where a node that is not fanned out is, as its journal tells.
     pub(crate) fn phase_of(&self, node: &str) -> flow_core::run::state::Phase {
         let id = self.graph.find(node).unwrap();
         self.replayed().task(flow_core::id::TaskId::whole(id)).unwrap().phase.clone()
+    }
+
+    /// Where each task is, and what it made, as its journal tells.
+    pub(crate) fn summary(&self) -> Vec<String> {
+        let records = self.store.read_run(&self.run).unwrap();
+        let state = flow_runtime::replay(&self.graph, &self.manifest(), &records);
+        let mut lines = Vec::new();
+        for id in self.graph.ids() {
+            let name = &self.graph.node(id).name;
+            let tasks: Vec<Phase> = match &state.node(id).tasks {
+                Tasks::One(task) => vec![task.phase.clone()],
+                Tasks::Items(items) => items.iter().map(|item| item.phase.clone()).collect(),
+                Tasks::Unresolved => Vec::new(),
+            };
+            lines.push(format!(
+                "{name}: {}",
+                tasks.iter().map(short).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        lines
     }
 
     /// Idempotency keys of what was executed, in order.
@@ -402,11 +448,19 @@ impl Harness {
     }
 
     /// Resumes as if so long had passed since, and leaves when only waiting is left.
-    pub(crate) fn resume_without_waiting(&self, later: Duration) -> Ending {
+    pub(crate) fn resume_without_waiting(&self, later: SignedDuration) -> Ending {
         let store: Arc<dyn Store> = self.store.clone();
         let mut opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest()).unwrap();
         opened.leave_waits();
         self.drive_at(store, opened, later).unwrap()
+    }
+
+    /// Resumes with a clock that is off by so much; gives how long it took.
+    pub(crate) fn resume_at(&self, off: SignedDuration) -> (Ending, Duration) {
+        let store: Arc<dyn Store> = self.store.clone();
+        let opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest()).unwrap();
+        let ended = self.drive_at(store, opened, off).unwrap();
+        (ended, *self.took.lock().unwrap())
     }
 
     /// Resumes with all results open again.
@@ -424,9 +478,11 @@ impl Harness {
         let task = flow_core::id::TaskId::whole(self.graph.find(node).unwrap());
         let plan = TrialPlan::default();
         let (_keep, cancel) = tokio::sync::watch::channel(None);
-        let trial = try_once(store, &self.run, &manifest, &state, task, &plan, cancel);
+        let (store, run) = (&store, &self.run);
+        let case = Case { store, run, manifest: &manifest, state: &state, task, plan: &plan };
+        let trial = try_once(case, cancel, Vec::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(trial).outcome
+        runtime.block_on(trial).unwrap().outcome
     }
 
     /// All records of the run.

@@ -12,7 +12,7 @@ use flow_core::stage::{
     Stage, StageSpec,
 };
 
-use crate::process::Spawner;
+use crate::process::{Spawner, with_room};
 
 pub use prepare::{command_of, environment_of};
 
@@ -99,7 +99,8 @@ impl Stage for CommandStage {
     ) -> BoxFuture<'a, Result<Drafts, StageError>> {
         Box::pin(async move {
             let command = command_of(context, &job)?;
-            let finished = self.spawner.run(context, command).await?;
+            let finished = self.spawner.run(context, command).await;
+            let finished = finished.map_err(|error| with_room(error, context.scratch()))?;
             collect::drafts(context, &job, finished)
         })
     }

@@ -56,9 +56,11 @@ impl HttpService for Connector {
         let sent = self.0.send(Ask { request, reply });
         Box::pin(async move {
             // Without an answer the driver drops its end; it keeps the failure for itself.
-            let nobody = || std::io::Error::other("there is no answer");
-            sent.map_err(|_| HttpError::new(HttpErrorKind::Unknown, nobody()))?;
-            answer.await.map_err(|_| HttpError::new(HttpErrorKind::Unknown, nobody()))
+            let nobody =
+                |error: &str| std::io::Error::other(format!("there is no answer: {error}"));
+            let none = |error: &str| HttpError::new(HttpErrorKind::Unknown, nobody(error));
+            sent.map_err(|gone| none(&gone.to_string()))?;
+            answer.await.map_err(|gone| none(&gone.to_string()))
         })
     }
 }

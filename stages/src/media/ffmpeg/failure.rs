@@ -1,9 +1,8 @@
 //! What the encoder's failures mean, and what to do about them.
 
-use std::io::Write;
-use std::path::Path;
-
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
+
+use crate::process::NO_SPACE;
 
 /// What a timed-out encode says.
 pub(super) const TOO_LONG: &str = "raise `timeout`, or shorten the video";
@@ -11,8 +10,6 @@ pub(super) const TOO_LONG: &str = "raise `timeout`, or shorten the video";
 pub(super) const FULL_FFMPEG: &str = "install a full ffmpeg: apt-get install ffmpeg (Debian, \
      Ubuntu) or brew install ffmpeg (macOS; ffmpeg-full where that lacks it), or name one in \
      `[tools]`";
-/// More than an encoder writes at once: where this does not fit, the encoder's output did not.
-const PROBE_BYTES: usize = 1 << 20;
 
 /// Adds the next step. What the encoder wrote chooses the words alone: the class stands.
 pub(super) fn with_hint(mut error: StageError) -> StageError {
@@ -45,37 +42,6 @@ fn hint(error: &StageError) -> Option<&'static str> {
         }
         _ => "read the whole output with `flow logs`; a second attempt uses safe settings",
     })
-}
-
-const NO_SPACE: &str = "free some disk space, or put the store on another disk with `--store`";
-
-/// Gives a failure the class `disk_full` where the folder that the encoder wrote to takes no more.
-/// The disk itself is asked, while the encoder's output is still there: text can be in any language.
-pub(super) fn with_disk(error: StageError, folder: &Path) -> StageError {
-    if !matches!(error.class, ErrorClass::Process | ErrorClass::Malformed | ErrorClass::Io) {
-        return error;
-    }
-    match try_writing(folder) {
-        Err(e) if StageError::from_io("", &e).class == ErrorClass::DiskFull => full(error, &e),
-        _ => error,
-    }
-}
-
-fn full(mut error: StageError, cause: &std::io::Error) -> StageError {
-    error.class = ErrorClass::DiskFull;
-    ErrorClass::DiskFull.code().clone_into(&mut error.code);
-    error.hint = Some(NO_SPACE.to_owned());
-    error.cause(cause)
-}
-
-/// Writes to a file without a name.
-fn try_writing(folder: &Path) -> std::io::Result<()> {
-    let path = folder.join(".room.part");
-    let mut file = std::fs::File::create(&path)?;
-    std::fs::remove_file(&path)?;
-    // Zeros could be stored as a hole.
-    file.write_all(&[0x5a; PROBE_BYTES])?;
-    file.flush()
 }
 
 /// A finding about a file that the encoder made.
@@ -118,22 +84,5 @@ mod tests {
             assert_eq!(error.class, ErrorClass::Process, "{stderr}");
             assert!(error.hint.as_deref().is_some_and(|h| h.contains(hint)), "{error:?}");
         }
-    }
-
-    #[test]
-    fn a_folder_with_room_leaves_the_class_and_no_trace() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let error = with_disk(said("No space left on device", 1), folder.path());
-        assert_eq!(error.class, ErrorClass::Process);
-        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
-    }
-
-    #[test]
-    fn a_full_disk_is_terminal_and_says_what_to_do() {
-        let cause = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let error = full(said("", 1), &cause);
-        assert_eq!((error.class, error.code.as_str()), (ErrorClass::DiskFull, "E0210"));
-        assert!(!error.is_transient());
-        assert!(error.hint.is_some_and(|hint| hint.contains("disk space")));
     }
 }

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use flow_core::error::{ErrorKind, StageError};
 use flow_core::stage::Context;
 
-use super::failure::with_disk;
 use super::timeline;
 use super::verify::{Expected, verify};
 use super::watch::{Work, watched};
-use crate::process::{Command, Spawner};
+use crate::process::{Command, Spawner, with_room};
 
 /// A video that was made and verified.
 pub(in crate::media) struct Made {
@@ -54,7 +53,7 @@ pub(in crate::media) async fn produce(
     let command = output(command, expected, effort, &part.0).cwd(folder);
     let argv = command.argv().iter().map(|arg| without_folder(arg)).collect();
     let seconds = timeline::seconds(expected.frames);
-    let judge = |error| with_disk(error, folder);
+    let judge = |error| with_room(error, folder);
     let begun = Instant::now();
     let work = Work { seconds, name: "encoding" };
     watched(spawner, context, command, work, stall).await.map_err(judge)?;

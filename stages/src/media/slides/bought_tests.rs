@@ -126,7 +126,7 @@ async fn each_failure_of_flux_has_its_class_and_the_local_slide_takes_its_place(
         assert!(error.hint.unwrap_or_default().contains(hint), "{shown}");
         assert_eq!(orders(&server), 1, "nothing is ordered twice: {shown}");
         let downloads = server.asked("GET", "/delivery/").len();
-        assert!(class != ErrorClass::Malformed || downloads == 2, "{downloads}: {shown}");
+        assert!(class != ErrorClass::Malformed || downloads == 3, "{downloads}: {shown}");
     }
 }
 

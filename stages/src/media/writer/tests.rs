@@ -81,7 +81,12 @@ fn each_fault_is_found_where_it_is() {
         ("/caption", json!("x".repeat(2300)), "/caption"),
         ("/hashtags", json!(vec!["#a"; 31]), "/hashtags"),
         ("/hashtags", json!("#a"), "/hashtags"),
-        ("/script/sections/0/text", json!("Short."), "/script/sections"),
+        (
+            "/script/sections",
+            json!([{"role": "body", "text": "Too short.",
+                                     "slide": {"title": "One look"}}]),
+            "/script/sections",
+        ),
         ("/script/sections/0/text", json!("word ".repeat(70)), "/script/sections"),
         ("/script/sections/0/role", json!("intro"), "/script/sections/0/role"),
         ("/script/sections/0/slide/title", json!("x".repeat(41)), "/script/sections/0/slide/title"),

@@ -26,7 +26,7 @@ pub(super) fn begun(
     intent: Option<Arc<str>>,
     cache_missed: bool,
 ) -> Decision {
-    if !state.is_handed_out(task) {
+    if !state.is_handed_out(task, attempt) {
         return Decision::default();
     }
     let name = state.task_ref(task);
@@ -59,7 +59,7 @@ pub(super) fn remembers(
     name: String,
     kept: Kept,
 ) -> Decision {
-    if !state.is_handed_out(task) {
+    if !state.is_worked_at(task) {
         return Decision::default();
     }
     let event = Event::Remembered { task: state.task_ref(task), key, name, kept };
@@ -74,7 +74,7 @@ pub(super) fn ended(
     now: Now,
 ) -> Decision {
     // A late result of an attempt that was given up is refused.
-    if !state.is_handed_out(task) {
+    if !state.is_handed_out(task, attempt) {
         return Decision::default();
     }
     let name = state.task_ref(task);

@@ -93,7 +93,7 @@ fn open_tasks(state: &RunState) -> Vec<TaskId> {
 
 fn cancel_what_waits(state: &RunState, decision: &mut Decision) {
     for task in open_tasks(state) {
-        let attempt = state.task(task).map_or(0, |t| t.attempts);
+        let attempt = state.attempts_of(task);
         decision.marks.push(Mark::Settling(task));
         decision.events.push(Event::Cancelled { task: state.task_ref(task), attempt });
     }
@@ -103,7 +103,7 @@ fn cancel_what_waits(state: &RunState, decision: &mut Decision) {
 fn settle_late(state: &RunState, decision: &mut Decision) -> bool {
     let late = open_tasks(state);
     for task in &late {
-        let attempt = state.task(*task).map_or(0, |t| t.attempts);
+        let attempt = state.attempts_of(*task);
         let message = match attempt {
             0 => "the deadline of the run passed before it began",
             _ => "the deadline of the run passed before its next attempt",
@@ -158,7 +158,7 @@ pub(super) fn resolved(
 /// Probes go first: what they find out lets work go on that was begun long ago.
 fn hand_out_probes(state: &RunState, decision: &mut Decision) {
     for task in state.to_probe().take(state.free_slots() as usize) {
-        let attempt = state.task(task).map_or(0, |t| t.attempts);
+        let attempt = state.attempts_of(task);
         decision.marks.push(Mark::Probing(task));
         decision.actions.push(Action::Probe { task, attempt });
     }
@@ -215,7 +215,7 @@ fn start(state: &RunState, task: TaskId, now: Now, decision: &mut Decision) {
         (left, _) => left.is_some(),
     };
     let timeout = if by_deadline { left } else { own_timeout };
-    let attempt = state.task(task).map_or(0, |t| t.attempts) + 1;
+    let attempt = state.attempts_of(task) + 1;
     decision.marks.push(Mark::HandedOut { task, deadline });
     decision.actions.push(Action::Start { task, attempt, timeout, by_deadline });
 }
