@@ -12,6 +12,7 @@ mod complete;
 mod failure;
 mod history;
 mod lost;
+mod nearby;
 mod prepare;
 mod report;
 mod session;
