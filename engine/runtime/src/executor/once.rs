@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
-use flow_core::graph::InputPort;
+use flow_core::graph::{Graph, InputPort};
 use flow_core::id::{RunId, TaskId};
 use flow_core::run::event::{Outputs, Warning};
 use flow_core::run::manifest::Manifest;
@@ -79,19 +79,8 @@ pub async fn try_once(
 ) -> TrialResult {
     let graph = Arc::clone(state.graph());
     let attempt = state.task(task).map_or(0, |t| t.attempts) + 1;
-    let around = Surroundings {
-        run: run.clone(),
-        zone: crate::runner::zone(&graph),
-        graph,
-        store,
-        manifest: Arc::new(manifest.clone()),
-        bus: None,
-        spare: super::SpareFolders::default(),
-        earlier: super::Earlier::default(),
-        clock: Arc::new(crate::clock::SystemClock::start()),
-        parsed: crate::executor::Parsed::default(),
-        secrets: Arc::clone(&plan.secrets),
-    };
+    let secrets = Arc::clone(&plan.secrets);
+    let around = Surroundings::beside(store, run, graph, Arc::new(manifest.clone()), secrets);
     let folder = Arc::new(OnceLock::new());
     let mut assignment = Assignment {
         beside: true,
@@ -132,6 +121,32 @@ pub async fn try_once(
         }
     };
     TrialResult { attempt, outcome, folder: folder.get().cloned() }
+}
+
+impl Surroundings {
+    /// What tasks see that are looked at beside their run: nobody watches, and results of the run
+    /// are not taken.
+    pub(crate) fn beside(
+        store: Arc<dyn Store>,
+        run: &RunId,
+        graph: Arc<Graph>,
+        manifest: Arc<Manifest>,
+        secrets: Arc<Secrets>,
+    ) -> Self {
+        Self {
+            run: run.clone(),
+            zone: crate::runner::zone(&graph),
+            graph,
+            store,
+            manifest,
+            bus: None,
+            spare: super::SpareFolders::default(),
+            earlier: super::Earlier::default(),
+            clock: Arc::new(crate::clock::SystemClock::start()),
+            parsed: super::Parsed::default(),
+            secrets,
+        }
+    }
 }
 
 /// The work of one attempt, wired to what has ended so far.
