@@ -1,11 +1,13 @@
 //! What was typed.
 
+mod explain;
 mod upkeep;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub(crate) use explain::{DiffArgs, PlanArgs, WhyArgs};
 pub(crate) use upkeep::{CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, VerifyArgs};
 
 /// The whole command line.
@@ -77,12 +79,18 @@ pub(crate) enum Command {
     Cache(CacheArgs),
     /// Check workflow files without running them
     Validate(ValidateArgs),
+    /// Say what a run would do, without doing it
+    Plan(PlanArgs),
     /// Show a run: states, attempts, timings, errors, outputs
     Show(ShowArgs),
     /// List runs, newest first
     Runs(RunsArgs),
     /// Write a payload to stdout or a file
     Output(OutputArgs),
+    /// Say why a node ran, was reused, or did not run
+    Why(WhyArgs),
+    /// Say where two runs differ, where that began and where it healed
+    Diff(DiffArgs),
     /// Show the events and the captured output of a run
     Logs(LogsArgs),
     /// List the stages, or explain one; or print the JSON Schema of a record

@@ -8,6 +8,7 @@
 mod args;
 mod bug;
 mod command;
+mod compare;
 mod failure;
 mod history;
 mod lost;

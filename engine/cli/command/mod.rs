@@ -4,6 +4,7 @@ mod approve;
 mod cache;
 mod cancel;
 mod completions;
+mod diff;
 mod doctor;
 mod drive;
 mod export;
@@ -11,6 +12,7 @@ mod gc;
 mod init;
 mod logs;
 mod output;
+mod plan;
 mod rerun;
 mod resolve;
 mod resume;
@@ -23,7 +25,10 @@ mod stages;
 mod update;
 mod validate;
 mod verify;
+mod why;
 mod word;
+
+pub(crate) use drive::runtime;
 
 use crate::args::{Color, Command};
 use crate::failure::{Exit, Failure};
@@ -42,9 +47,12 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Resolve(args) => resolve::run(args, env),
         Command::Cache(args) => cache::run(args, env),
         Command::Validate(args) => validate::run(args, env),
+        Command::Plan(args) => plan::run(args, env),
         Command::Show(args) => show::run(args, env),
         Command::Runs(args) => runs::run(args, env),
         Command::Output(args) => output::run(args, env),
+        Command::Why(args) => why::run(args, env),
+        Command::Diff(args) => diff::run(args, env),
         Command::Logs(args) => logs::run(args, env),
         Command::Stages(args) => stages::run(args, env),
         Command::Init(args) => init::run(args, env),

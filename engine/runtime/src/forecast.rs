@@ -152,13 +152,8 @@ fn first_events(
     }
     let all = state.graph().nodes().iter().map(|node| Arc::clone(&node.name));
     let invalidated: Vec<Arc<str>> = if updated { all.collect() } else { Vec::new() };
-    let how = TakeUp {
-        notes: &[],
-        manifest: digest,
-        updated,
-        first: &[],
-        invalidated: &invalidated,
-    };
+    let how =
+        TakeUp { notes: &[], manifest: digest, updated, first: &[], invalidated: &invalidated };
     resumption(store, run, state, &how)
 }
 
@@ -223,10 +218,8 @@ impl Seer {
             }
             Action::Resolve(group) => self.resolve(group),
             Action::Again => self.signals.push_back(Signal::Applied),
-            Action::Proceed(_)
-            | Action::Wake { .. }
-            | Action::CancelAll(_)
-            | Action::Finish(_) => {}
+            Action::Proceed(_) | Action::Wake { .. } | Action::CancelAll(_) | Action::Finish(_) => {
+            }
         }
     }
 

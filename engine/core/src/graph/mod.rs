@@ -496,8 +496,7 @@ impl Graph {
     #[must_use]
     pub fn in_order(&self) -> Vec<NodeId> {
         let mut waits: Vec<usize> = self.nodes().iter().map(|node| node.needs.len()).collect();
-        let mut next: BTreeSet<NodeId> =
-            self.ids().filter(|id| waits[id.index()] == 0).collect();
+        let mut next: BTreeSet<NodeId> = self.ids().filter(|id| waits[id.index()] == 0).collect();
         let mut order = Vec::with_capacity(waits.len());
         while let Some(id) = next.pop_first() {
             order.push(id);

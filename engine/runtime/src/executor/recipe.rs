@@ -61,7 +61,8 @@ impl<'a> Recipes<'a> {
         let optional = graph.secrets().values().any(|secret| secret.optional);
         let around = |with_optional: bool| {
             let there = |optional: bool| with_optional || !optional;
-            let names = graph.secrets().iter().map(|(name, def)| (name.clone(), there(def.optional)));
+            let names =
+                graph.secrets().iter().map(|(name, def)| (name.clone(), there(def.optional)));
             let secrets = Arc::new(Secrets::by_name(names));
             let (graph, manifest) = (Arc::clone(graph), Arc::clone(manifest));
             Surroundings::beside(Arc::clone(store), run, graph, manifest, secrets)
