@@ -165,7 +165,7 @@ fn place(difference: &Difference<'_>) -> (String, Map<String, Value>) {
 }
 
 /// Places at which two values differ, without a look into files.
-pub(super) fn places(found: &Differences<'_>) -> Contrast {
+pub(crate) fn places(found: &Differences<'_>) -> Contrast {
     list(found, |difference| {
         let (line, object) = place(difference);
         (vec![line], Value::Object(object))

@@ -7,5 +7,5 @@ mod past;
 mod words;
 
 pub(crate) use cause::{Told, told, unchanged};
-pub(crate) use contrast::{Contrast, Desk};
+pub(crate) use contrast::{Contrast, Desk, places};
 pub(crate) use past::{Past, earlier_runs, is_same_task, records_of_workflow, result_before, took};

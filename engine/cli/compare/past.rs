@@ -14,7 +14,6 @@ use flow_runtime::Recipes;
 use jiff::Timestamp;
 
 use crate::failure::Failure;
-use crate::history;
 
 /// A run as a part of its records left it: the whole of them, or all before a later change.
 pub(crate) struct Past {

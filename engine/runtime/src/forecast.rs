@@ -87,6 +87,14 @@ pub struct Forecast {
     pub lost: BTreeMap<TaskId, String>,
 }
 
+impl Forecast {
+    /// Of a run that has nothing left to do.
+    #[must_use]
+    pub fn done(state: RunState) -> Self {
+        Self { state, prospects: BTreeMap::new(), lost: BTreeMap::new() }
+    }
+}
+
 /// A run that is looked at.
 pub struct Subject<'a> {
     /// Where results are looked for. Nothing is written to it.
