@@ -35,7 +35,7 @@ pub(crate) use preview::Preview;
 pub(crate) use secrets::{
     SecretState, check_recorded, read as read_secrets, states as secret_states,
 };
-pub(crate) use update::{Update, gone, shown};
+pub(crate) use update::{Update, gone};
 
 /// A workflow file that can run.
 pub(crate) struct Workflow {

@@ -2,7 +2,6 @@
 //! result changes only where that is asked for.
 
 mod adopt;
-mod differ;
 mod report;
 mod subject;
 
