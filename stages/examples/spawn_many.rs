@@ -5,8 +5,12 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use flow_core::stage::{BoxFuture, CancelReason, Context, ProcessId, Progress, Stream};
+use flow_core::error::StageError;
+use flow_core::stage::{
+    BoxFuture, CallRetry, CancelReason, Context, Fallback, ProcessId, Progress, Stream, Usage,
+};
 use flow_stages::process::{Command, Spawner, serve_if_spawner};
+use serde_json::Value;
 
 /// A context that forgets everything it is told.
 struct Quiet;
@@ -55,6 +59,42 @@ impl Context for Quiet {
     fn capture(&self, _stream: Stream, _bytes: &[u8]) {}
     fn process_started(&self, _process: ProcessId) {}
     fn warn(&self, _message: String) {}
+    fn call_retried(&self, _retry: CallRetry) {}
+    fn provider_fallback(&self, _fallback: Fallback) {}
+    fn used(&self, _usage: Usage) {}
+    fn remember<'a>(&'a self, _: &'a str, _: Value) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn remembered(&self, _name: &str) -> Option<Value> {
+        None
+    }
+    fn remember_file<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Path,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn remembered_file<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Path,
+    ) -> BoxFuture<'a, Result<bool, StageError>> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+    fn remember_secret<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn remembered_secret(&self, _name: &str) -> Option<String> {
+        None
+    }
+    fn chance(&self) -> f64 {
+        0.0
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,9 +1,11 @@
 //! The built-in stages, the subprocess wrapper, and the media pipeline.
 
 pub mod builtin;
+mod client;
 pub mod contract;
 pub mod media;
 pub mod process;
+mod transport;
 
 use flow_core::catalog::Catalog;
 
@@ -11,5 +13,7 @@ use flow_core::catalog::Catalog;
 /// with the catalog.
 #[must_use]
 pub fn catalog(spawner: process::Spawner) -> Catalog {
-    media::register(builtin::register(Catalog::new(), &spawner), &spawner)
+    let remote = client::Remote::new();
+    let general = builtin::register(Catalog::new(), &spawner, &remote);
+    media::register(general, &spawner, &remote)
 }

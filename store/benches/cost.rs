@@ -185,6 +185,8 @@ fn succeeded(n: u64) -> Recorded {
         outputs,
         duration_ms: 3,
         warnings: Vec::new(),
+        usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     Recorded { seq: Some(n), ts: Timestamp::now(), event }
 }

@@ -41,6 +41,7 @@ cases![
     a_run_that_is_not_there_is_named,
     a_held_run_is_refused_with_its_holder_and_free_when_dropped,
     recorded_files_can_be_replaced_and_not_shadow_the_journal,
+    private_files_are_removed_together_and_no_others,
     runs_are_listed_oldest_first,
     the_last_checkpoint_with_a_key_counts,
     an_item_is_found_by_its_key_wherever_it_stands,
@@ -125,6 +126,24 @@ pub(crate) fn a_held_run_is_refused_with_its_holder_and_free_when_dropped(
     let journal = store.open_run(&run).expect("it is free");
     assert!(store.holder(&run).expect("an answer").is_some());
     drop(journal);
+}
+
+pub(crate) fn private_files_are_removed_together_and_no_others(store: &dyn Store, _work: &Path) {
+    let run = run_id("one");
+    drop(store.create_run(&run, &[("manifest.json", b"1")]).expect("a run"));
+    store.remove_private(&run).expect("nothing to remove");
+    for name in ["private.a", "private.b", "privately"] {
+        store.put_run_file(&run, name, b"text").expect("a file");
+    }
+    store.put_run_file(&run, "private.a", b"another text").expect("a new content");
+    assert_eq!(store.run_file(&run, "private.a").expect("the file"), b"another text");
+    store.remove_private(&run).expect("a removal");
+    assert!(store.run_file(&run, "private.a").is_err());
+    assert!(store.run_file(&run, "private.b").is_err());
+    assert_eq!(store.run_file(&run, "privately").expect("the file"), b"text");
+    assert_eq!(store.run_file(&run, "manifest.json").expect("the file"), b"1");
+    let missing = store.remove_private(&run_id("two"));
+    assert!(matches!(missing, Err(StoreError::NoRun(name)) if name == "two"));
 }
 
 pub(crate) fn recorded_files_can_be_replaced_and_not_shadow_the_journal(

@@ -242,6 +242,11 @@ impl Store for DiskStore {
         runs::put_file(&self.layout.run(run), &self.tmp, name, content)
     }
 
+    fn remove_private(&self, run: &RunId) -> Result<(), StoreError> {
+        self.require_run(run)?;
+        runs::remove_private(&self.layout.run(run))
+    }
+
     fn run_dir(&self, run: &RunId) -> PathBuf {
         self.layout.run(run)
     }

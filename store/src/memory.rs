@@ -9,10 +9,10 @@ use std::time::Duration;
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef};
-use flow_core::run::event::{Event, Recorded, TaskRef};
+use flow_core::run::event::{Recorded, TaskRef};
 use flow_core::store::{
     Adopt, CacheEntry, Checkpoint, Hold, INLINE_MAX, InlinePayload, Journal, JournalSync, Message,
-    Position, Rate, RunEntry, Store, StoreError,
+    PRIVATE_PREFIX, Position, Rate, RunEntry, Store, StoreError,
 };
 use jiff::Timestamp;
 
@@ -92,6 +92,14 @@ impl MemoryStore {
             run.entries.truncate(run.synced);
             run.held = false;
         }
+    }
+
+    /// Names of the private files of a run.
+    #[must_use]
+    pub fn private_files(&self, run: &RunId) -> Vec<String> {
+        let state = lock(&self.state);
+        let files = state.runs.get(run).into_iter().flat_map(|run| run.files.keys());
+        files.filter(|name| name.starts_with(PRIVATE_PREFIX)).cloned().collect()
     }
 
     fn with_run<T>(
@@ -230,7 +238,7 @@ impl Run {
     /// The durable results that this run made and that were not removed from the cache.
     fn made(&self, id: &RunId) -> impl Iterator<Item = Checkpoint> {
         self.entries[..self.synced].iter().enumerate().filter_map(|(at, entry)| match entry {
-            Entry::Record(record) if matches!(record.event, Event::Succeeded { .. }) => {
+            Entry::Record(record) if record.event.is_made() => {
                 let made = Checkpoint::of(id, record)?;
                 let removed = |key| self.removed.get(&key).is_some_and(|end| at < *end);
                 (!removed(None) && !removed(Some(made.key))).then_some(made)
@@ -311,6 +319,13 @@ impl Store for MemoryStore {
         runs::check_file_name(name)?;
         self.with_run(run, |found| {
             found.files.insert(name.to_owned(), content.to_vec());
+            Ok(())
+        })
+    }
+
+    fn remove_private(&self, run: &RunId) -> Result<(), StoreError> {
+        self.with_run(run, |found| {
+            found.files.retain(|name, _| !name.starts_with(PRIVATE_PREFIX));
             Ok(())
         })
     }

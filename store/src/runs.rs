@@ -114,6 +114,20 @@ pub(crate) fn put_file(
     sync_dir(folder)
 }
 
+/// Removes the private files in the folder of a run.
+pub(crate) fn remove_private(folder: &Path) -> Result<(), StoreError> {
+    let mut removed = false;
+    for entry in fs::read_dir(folder).map_err(StoreError::io("read", folder))? {
+        let name = entry.map_err(StoreError::io("read", folder))?.file_name();
+        if name.as_encoded_bytes().starts_with(PRIVATE_PREFIX.as_bytes()) {
+            let path = folder.join(name);
+            if_there(fs::remove_file(&path)).map_err(StoreError::io("remove", path))?;
+            removed = true;
+        }
+    }
+    if removed { sync_dir(folder) } else { Ok(()) }
+}
+
 /// All runs, oldest first. The folder of runs says which there are; the list only spares looking
 /// into the journal of each for the time, and is completed where it lacks some.
 pub(crate) fn list(layout: &Layout) -> Result<Vec<RunEntry>, StoreError> {

@@ -38,6 +38,8 @@ pub(crate) fn succeeded(n: u64, output: &[u8]) -> Recorded {
         outputs,
         duration_ms: n,
         warnings: Vec::new(),
+        usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     record(n, event)
 }

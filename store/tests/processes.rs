@@ -68,6 +68,8 @@ fn record(n: u64) -> Recorded {
         outputs: [("value".to_owned(), PayloadRef::of_json("json".into(), &output(n)))].into(),
         duration_ms: 1,
         warnings: Vec::new(),
+        usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     Recorded { seq: Some(n + 1), ts: Timestamp::UNIX_EPOCH, event }
 }

@@ -91,6 +91,8 @@ fn commit(journal: &mut dyn Journal, n: u64) {
         outputs: [("value".to_owned(), PayloadRef::of_json("json".into(), &bytes))].into(),
         duration_ms: 1,
         warnings: Vec::new(),
+        usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     let recorded = Recorded { seq: Some(n + 1), ts: Timestamp::UNIX_EPOCH, event };
     journal.append(&[recorded], &[(Digest::of(&bytes), bytes.into())]).expect("an append");
@@ -141,6 +143,8 @@ fn churn(store: &DiskStore, seed: u64) -> ! {
                 outputs: [("value".to_owned(), PayloadRef::of_json("json".into(), &bytes))].into(),
                 duration_ms: 1,
                 warnings: Vec::new(),
+                usage: flow_core::call::Usage::default(),
+                provisional: false,
             };
             let recorded = Recorded { seq: Some(n), ts: Timestamp::UNIX_EPOCH, event };
             journal.append(&[recorded], &[]).expect("an append");

@@ -452,3 +452,15 @@ fn faults_of_a_nested_file_are_told_in_that_file() {
     let first = &json["faults"][0];
     assert_eq!((&first["file"], &first["line"]), (&json!("lib/p.toml"), &json!(3)));
 }
+
+#[test]
+fn a_setting_of_the_run_that_a_nested_file_repeats_is_no_fault() {
+    let place = Place::new();
+    place.write("flow.toml", &file("outer", "timezone = \"Asia/Tokyo\"\n[nodes.p]\nstage = \"workflow\"\nwith = { file = \"p.toml\" }\n"));
+    place.write("p.toml", &file("p", "timezone = \"Asia/Tokyo\"\n[nodes.a]\nstage = \"noop\"\n"));
+    let done = place.flow(&["validate", "flow.toml"]).exits(0);
+    assert!(!done.stderr.contains("W031"), "{done}");
+    place.write("p.toml", &file("p", "timezone = \"UTC\"\n[nodes.a]\nstage = \"noop\"\n"));
+    let done = place.flow(&["validate", "flow.toml"]).exits(0);
+    assert!(done.stderr.contains("W031"), "{done}");
+}

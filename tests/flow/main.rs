@@ -7,6 +7,7 @@ mod compose;
 mod damage;
 mod doctor;
 mod examples;
+mod explain;
 mod failures;
 mod harness;
 mod house;
@@ -17,6 +18,9 @@ mod rerun;
 mod resume;
 mod run;
 mod secrets;
+#[path = "../services/mod.rs"]
+mod services;
+mod services_data;
 mod show;
 mod signals;
 mod streams;

@@ -29,6 +29,11 @@ pub(crate) fn include(loaded: &mut Loaded, read: &ReadFile<'_>) {
         chain: vec![name],
         faults: Vec::new(),
         texts: std::mem::take(&mut loaded.files),
+        outermost: loaded
+            .run_settings
+            .iter()
+            .map(|own| (own.key, own.written(&loaded.source).to_owned()))
+            .collect(),
     };
     let found = includer.nodes(definition, "", None);
     loaded.complete &= found.is_some();
@@ -48,6 +53,8 @@ struct Includer<'r> {
     chain: Vec<String>,
     faults: Vec<Diagnostic>,
     texts: BTreeMap<String, String>,
+    /// What the outermost file says about the run as a whole, as it is written.
+    outermost: Vec<(&'static str, String)>,
 }
 
 #[derive(Clone)]
@@ -145,8 +152,16 @@ impl Includer<'_> {
         let source = Arc::new(loaded.source);
         let told = loaded.diagnostics.into_iter().map(|fault| fault.within(&source));
         self.faults.extend(told);
-        let ignored = loaded.run_settings.iter().map(|(key, span)| warning(key, span, &source));
-        self.faults.extend(ignored);
+        let own = loaded.run_settings.iter();
+        // One that says what the outermost file says is in force.
+        let ignored = own.filter(|own| {
+            !self
+                .outermost
+                .iter()
+                .any(|(key, value)| own.key == *key && own.written(&source) == value)
+        });
+        let told = ignored.map(|own| warning(own.key, &own.span, &source)).collect::<Vec<_>>();
+        self.faults.extend(told);
         let mut definition = loaded.definition?;
         // Beyond this depth the includer refuses the file, so there is no need to look inside.
         if self.chain.len() > MAX_DEPTH {

@@ -40,8 +40,25 @@ pub struct Loaded {
     /// The texts of the files that belong to the definition, by their path relative to the
     /// workflow file's folder.
     pub files: BTreeMap<String, String>,
-    /// What `[workflow]` says that is about a run as a whole, with the place of each key.
-    pub(crate) run_settings: Vec<(&'static str, Span)>,
+    /// What `[workflow]` says that is about a run as a whole.
+    pub(crate) run_settings: Vec<RunSetting>,
+}
+
+/// A setting of `[workflow]` that is about a run as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct RunSetting {
+    pub(crate) key: &'static str,
+    /// The place of the key.
+    pub(crate) span: Span,
+    /// The place of the value.
+    pub(crate) value: Span,
+}
+
+impl RunSetting {
+    /// The value as it is written.
+    pub(crate) fn written<'a>(&self, source: &'a Source) -> &'a str {
+        source.text.get(self.value.clone()).unwrap_or_default()
+    }
 }
 
 impl Loaded {

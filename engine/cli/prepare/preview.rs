@@ -97,6 +97,10 @@ impl Store for Preview {
         refused("write")
     }
 
+    fn remove_private(&self, _: &RunId) -> Result<(), StoreError> {
+        refused("remove files")
+    }
+
     fn run_dir(&self, run: &RunId) -> PathBuf {
         self.disk.as_ref().map(|disk| disk.run_dir(run)).unwrap_or_default()
     }

@@ -197,7 +197,7 @@ pub(crate) fn check_recorded(
 ) -> Result<(), Failure> {
     let source = &workflow.definition.source;
     let mut places = Vec::new();
-    let mut note = |place: String, found: Option<&str>| {
+    let mut note = |place: String, found: Option<Arc<str>>| {
         places.extend(found.map(|secret| format!("{place}: the secret `{secret}`")));
     };
     note(format!("the workflow file {}", source.name), secrets.find(source.text.as_bytes()));

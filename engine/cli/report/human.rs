@@ -7,7 +7,7 @@ use flow_core::graph::Graph;
 use flow_core::id::RunId;
 use flow_core::run::Recorded;
 use flow_core::run::event::{Awaited, Event, RunEnd, TaskRef};
-use flow_core::stage::{Progress, Stream};
+use flow_core::stage::{Fallback, FallbackReason, Progress, Stream};
 use flow_runtime::{Observer, Passing};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -120,11 +120,23 @@ impl Lines {
             },
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::Remembered { .. }
             | Event::EffectSettled { .. }
             | Event::Invalidated { .. }
             | Event::CacheMiss { .. }
             | Event::CacheHit { .. }
             | Event::OutputsLost { .. } => return None,
+            Event::CallRetried { retry, .. } => {
+                let what = format!(
+                    "{}: {}; call {} in {}",
+                    clean(&retry.provider),
+                    in_short(&retry.error),
+                    retry.call,
+                    duration(retry.delay_ms)
+                );
+                Said::of(Mark::Odd, "↻", &task, what)
+            }
+            Event::PassedOver { fallback, .. } => Said::of(Mark::Odd, "⇢", &task, passes(fallback)),
             Event::FellBack { from, to, error, .. } => {
                 let what = format!("{from} failed ({}); {to} takes its place", in_short(error));
                 Said::of(Mark::Odd, "⇢", &task, what)
@@ -186,6 +198,20 @@ impl Lines {
                 Said::of(Mark::Faint, "↷", node, format!("skipped: {}", clean(reason)))
             }
         })
+    }
+}
+
+/// That a provider is passed over, and why.
+pub(crate) fn passes(fallback: &Fallback) -> String {
+    let from = clean(&fallback.from);
+    let why = match &fallback.reason {
+        FallbackReason::NoKey => format!("{from} has no key"),
+        FallbackReason::Exhausted => format!("the quota of {from} is used up"),
+        FallbackReason::Failed(error) => format!("{from} failed ({})", in_short(error)),
+    };
+    match &fallback.to {
+        Some(to) => format!("{why}; {} takes its place", clean(to)),
+        None => format!("{why}; nothing is left to take its place"),
     }
 }
 

@@ -15,7 +15,7 @@ use flow_runtime::{Observer, Passing, Secrets};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::human::in_short;
+use super::human::{in_short, passes};
 
 /// The two files, open for appending. Lines of many processes may interleave, never their parts:
 /// whole lines are written in one call each.
@@ -175,11 +175,31 @@ impl<'a> Told<'a> {
             }
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::Remembered { .. }
             | Event::EffectSettled { .. }
             | Event::Invalidated { .. }
             | Event::OutputsLost { .. } => told("DEBUG", String::new()),
             Event::CacheHit { from, .. } => told("INFO", format!("cache hit: run {from}")),
             Event::CacheMiss { .. } => told("INFO", "cache miss".to_owned()),
+            Event::CallRetried { attempt, retry, .. } => Self {
+                attempt: Some(*attempt),
+                error: Some(&retry.error),
+                ..told(
+                    "WARN",
+                    format!(
+                        "{}: {}; call {} follows in {} ms",
+                        retry.provider,
+                        in_short(&retry.error),
+                        retry.call,
+                        retry.delay_ms
+                    ),
+                )
+            },
+            Event::PassedOver { attempt, fallback, .. } => Self {
+                attempt: Some(*attempt),
+                error: fallback.reason.error(),
+                ..told("WARN", passes(fallback))
+            },
             Event::FellBack { from, to, error, .. } => Self {
                 error: Some(error),
                 ..told("WARN", format!("{to} takes the place of {from}: {}", in_short(error)))

@@ -4,6 +4,7 @@
 //! types are plain data; [`run::decide()`] is a function of state, signal and time. Everything
 //! that acts lives in the sibling crates, which depend on this one and never on each other.
 
+pub mod call;
 pub mod catalog;
 pub mod definition;
 pub mod diagnostic;

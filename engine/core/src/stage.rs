@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use crate::call::{CallRetry, Fallback, FallbackReason, Usage};
 use crate::error::StageError;
 use crate::schema::Type;
 
@@ -275,7 +276,72 @@ pub trait Context: Send + Sync {
     fn process_started(&self, process: ProcessId);
     /// A warning for people that does not fail the attempt.
     fn warn(&self, message: String);
+    /// Records that a call of a remote service failed and will be made again. Waits for nothing.
+    fn call_retried(&self, retry: CallRetry);
+    /// Records that a provider of a chain is passed over. Waits for nothing.
+    fn provider_fallback(&self, fallback: Fallback);
+    /// Says that the result is second best, such as that of the last provider of a chain: other runs
+    /// do not take it, whatever `cache` says.
+    fn provisional(&self) {}
+    /// Adds to what the calls of this attempt used. It stands in the event that ends the attempt,
+    /// however that goes.
+    fn used(&self, usage: Usage);
+    /// Leaves a value to this attempt and to later ones of the same task with the same key, after a
+    /// resume too. It is durable when this returns, in the place of what had its name before, and
+    /// forgotten when the task succeeds. A trial beside the run keeps it for itself.
+    ///
+    /// # Errors
+    /// Of class `validation` for a name over [`REMEMBERED_NAME_MAX`], a value over
+    /// [`REMEMBERED_MAX`], or one that has a secret in it; of class `store` when it cannot be kept.
+    fn remember<'a>(&'a self, name: &'a str, value: Value)
+    -> BoxFuture<'a, Result<(), StageError>>;
+    /// The value that was remembered by this name.
+    fn remembered(&self, name: &str) -> Option<Value>;
+    /// As [`Context::remember`], for the bytes of a file. `path` is absolute, or relative to the
+    /// scratch folder.
+    ///
+    /// # Errors
+    /// As [`Context::remember`]; also when the file is not there, is no regular file, or cannot be
+    /// read.
+    fn remember_file<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a Path,
+    ) -> BoxFuture<'a, Result<(), StageError>>;
+    /// Copies the file that was remembered by this name to `to`, which is absolute, or relative to
+    /// the scratch folder, and must not exist. Its bytes are checked first. False if nothing was
+    /// remembered, or what was is lost.
+    ///
+    /// # Errors
+    /// When the copy cannot be written.
+    fn remembered_file<'a>(
+        &'a self,
+        name: &'a str,
+        to: &'a Path,
+    ) -> BoxFuture<'a, Result<bool, StageError>>;
+    /// As [`Context::remember`], for a text that must not be shown, such as the address of an
+    /// upload. It is kept in a private file of the run, which is never exported and is removed when
+    /// the run succeeds, and hidden like a declared secret from here on.
+    ///
+    /// # Errors
+    /// Of class `validation` for a text that is too short or too long to be hidden; of class
+    /// `store` when it cannot be kept.
+    fn remember_secret<'a>(
+        &'a self,
+        name: &'a str,
+        value: &'a str,
+    ) -> BoxFuture<'a, Result<(), StageError>>;
+    /// The secret that was remembered by this name.
+    fn remembered_secret(&self, name: &str) -> Option<String>;
+    /// A number in [0, 1) by chance, for waits that must not all end at once.
+    fn chance(&self) -> f64;
 }
+
+/// The longest name of something remembered, in bytes.
+pub const REMEMBERED_NAME_MAX: usize = 256;
+
+/// The largest remembered value, in bytes of JSON.
+pub const REMEMBERED_MAX: usize = 64 * 1024;
 
 /// A node as a stage sees it before the run, to refuse what cannot work.
 pub struct NodeView<'a> {

@@ -283,6 +283,12 @@ pub trait Store: Send + Sync {
     /// Failure to write.
     fn put_run_file(&self, run: &RunId, name: &str, content: &[u8]) -> Result<(), StoreError>;
 
+    /// Durably removes the private files of a run, if it has any. See [`PRIVATE_PREFIX`].
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], or failure to write.
+    fn remove_private(&self, run: &RunId) -> Result<(), StoreError>;
+
     /// A folder of the run for captured output and other growing files.
     fn run_dir(&self, run: &RunId) -> PathBuf;
 

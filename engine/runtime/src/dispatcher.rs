@@ -14,18 +14,19 @@ use std::time::Duration;
 use flow_core::graph::Gate;
 use flow_core::id::TaskId;
 use flow_core::run::decide::owed_wakes;
+use flow_core::run::event::RunEnd;
 use flow_core::run::{
     Action, Decision, Ending, Event, Mark, Outcome, Recorded, RunState, Signal, decide,
 };
-use flow_core::stage::CancelReason;
+use flow_core::stage::{CancelReason, Usage};
 use flow_core::store::{Hold, InlinePayload, Journal, JournalSync, Position, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::executor::{
-    Assignment, Beginning, Line, Surroundings, assignment, execute_node, probe_node, read_items,
-    store_error,
+    Assignment, Beginning, Keeper, Line, Memo, Surroundings, assignment, execute_node, probe_node,
+    read_items, store_error,
 };
 use crate::inbox::{self, Word};
 use crate::runner::{Control, RunError};
@@ -38,6 +39,12 @@ enum Input {
         task: TaskId,
         attempt: u32,
         beginning: Beginning,
+    },
+    /// An attempt remembers something, and waits for the word that it is durable.
+    Memo {
+        task: TaskId,
+        memo: Memo,
+        word: oneshot::Sender<()>,
     },
     /// A sync ended: everything up to the position is durable.
     Synced(Result<Position, StoreError>),
@@ -53,6 +60,8 @@ struct Batch {
     flights: Vec<Box<dyn Hold>>,
     /// Messages whose words are on record from here on.
     messages: Vec<String>,
+    /// Words for attempts that remember something.
+    words: Vec<oneshot::Sender<()>>,
 }
 
 /// How long a record that nothing waits for may stay unsynced: many of them share one sync then.
@@ -98,6 +107,7 @@ pub(crate) struct Dispatcher {
     /// Flights and messages to let go with the batch that is being put together.
     landed: Vec<Box<dyn Hold>>,
     messages: Vec<String>,
+    words: Vec<oneshot::Sender<()>>,
     inbox_poll: tokio::time::Interval,
     cancel: watch::Sender<Option<CancelReason>>,
     interrupted: bool,
@@ -140,6 +150,7 @@ impl Dispatcher {
             flights: HashMap::new(),
             landed: Vec::new(),
             messages: Vec::new(),
+            words: Vec::new(),
             inbox_poll: {
                 let mut interval = tokio::time::interval(INBOX_POLL);
                 interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -280,6 +291,11 @@ impl Dispatcher {
                 self.flights.extend(flight.map(|flight| (task, flight)));
                 self.step(Signal::Begun { task, attempt, key, intent, cache_missed });
             }
+            Input::Memo { task, memo: Memo { key, name, kept }, word } => {
+                self.step(Signal::Remembers { task, key, name, kept });
+                // An attempt that was given up, of which nothing is kept, listens no more.
+                self.words.push(word);
+            }
             Input::Synced(position) => self.synced(position?)?,
         }
         Ok(())
@@ -304,6 +320,14 @@ impl Dispatcher {
         self.urgent |= !self.then.is_empty() || !self.state.is_busy();
         if !self.events.is_empty() {
             self.urgent |= self.events.iter().any(|event| self.is_awaited(event));
+            if self
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::RunFinished { status: RunEnd::Succeeded }))
+            {
+                // Whatever could ask for what is in them has ended, and that is durable.
+                self.around.store.remove_private(&self.around.run)?;
+            }
             let ts = self.clock.now().wall;
             let records: Vec<Recorded> = std::mem::take(&mut self.events)
                 .into_iter()
@@ -312,7 +336,11 @@ impl Dispatcher {
             let payloads = std::mem::take(&mut self.payloads);
             self.written = self.journal.append(&records, &payloads)?;
             self.enqueue(records.into_iter().map(Arc::new).collect());
-        } else if !self.then.is_empty() || self.settled > 0 || !self.messages.is_empty() {
+        } else if !self.then.is_empty()
+            || self.settled > 0
+            || !self.messages.is_empty()
+            || !self.words.is_empty()
+        {
             self.enqueue(Vec::new());
         }
         self.request_sync();
@@ -338,6 +366,7 @@ impl Dispatcher {
             settled: std::mem::take(&mut self.settled),
             flights: std::mem::take(&mut self.landed),
             messages: std::mem::take(&mut self.messages),
+            words: std::mem::take(&mut self.words),
         });
     }
 
@@ -347,6 +376,8 @@ impl Dispatcher {
         match event {
             Event::AttemptStarted { .. }
             | Event::ProcessStarted { .. }
+            | Event::CallRetried { .. }
+            | Event::PassedOver { .. }
             | Event::CacheMiss { .. }
             | Event::CacheHit { .. } => false,
             Event::Succeeded { task, .. } | Event::Reused { task, .. } if task.item.is_none() => {
@@ -387,6 +418,9 @@ impl Dispatcher {
             told.extend(batch.records);
             then.extend(batch.then);
             drop(batch.flights);
+            for word in batch.words {
+                word.send(()).ok();
+            }
             for message in &batch.messages {
                 self.around.store.take_message(&self.around.run, message)?;
             }
@@ -462,7 +496,8 @@ impl Dispatcher {
             }
             Err(error) => {
                 let error = store_error("ask for a place in a pool or a rate", &error);
-                let outcome = Outcome::Failed { error, begun: false };
+                let usage = Usage::default();
+                let outcome = Outcome::Failed { error, begun: false, usage };
                 self.send(Signal::Ended { task, attempt, outcome });
                 false
             }
@@ -528,16 +563,20 @@ impl Dispatcher {
     fn line(&mut self, task: TaskId, attempt: u32) -> Line {
         let (word, begun) = oneshot::channel();
         self.starts.insert(task, word);
-        let (to_begin, to_process) = (self.sender.clone(), self.sender.clone());
+        let [to_begin, to_tell, to_keep] = [(); 3].map(|()| self.sender.clone());
         Line {
             begin: Box::new(move |beginning| {
                 drop(to_begin.send(Input::Begun { task, attempt, beginning }));
                 begun
             }),
-            process: Box::new(move |process| {
-                let signal = Signal::Process { task, attempt, process };
-                drop(to_process.send(Input::Signal(signal)));
+            tell: Box::new(move |news| {
+                drop(to_tell.send(Input::Signal(Signal::Told { task, attempt, news })));
             }),
+            keeper: Keeper::Run(Box::new(move |memo| {
+                let (word, kept) = oneshot::channel();
+                drop(to_keep.send(Input::Memo { task, memo, word }));
+                kept
+            })),
             cancel: self.cancel.subscribe(),
         }
     }

@@ -165,6 +165,14 @@ fn first_events(
     resumption(store, run, state, &how)
 }
 
+/// What comes of the turn of a task.
+enum Turn {
+    /// Its outcome, without any work.
+    Comes(Box<Outcome>),
+    /// It would have to work.
+    Works(Prospect),
+}
+
 struct Seer {
     around: Surroundings,
     state: RunState,
@@ -234,16 +242,17 @@ impl Seer {
     fn start(&mut self, task: TaskId, attempt: u32) {
         let base = assignment(&self.state, &self.around.manifest, task, attempt);
         let found = consider(&self.around, &base).and_then(|considered| match considered {
-            Considered::Settled(outcome) => Ok(Err(outcome)),
+            Considered::Settled(outcome) => Ok(Turn::Comes(Box::new(outcome))),
             Considered::Open { key, .. } => self.shared(task, key),
         });
         let prospect = match found {
-            Ok(Ok(runs)) => runs,
+            Ok(Turn::Works(prospect)) => prospect,
             Err(error) => Prospect::Fails(error),
-            Ok(Err(outcome)) => {
-                if let Outcome::Reused { from, .. } = &outcome {
+            Ok(Turn::Comes(outcome)) => {
+                if let Outcome::Reused { from, .. } = outcome.as_ref() {
                     self.prospects.insert(task, Prospect::Reused(from.clone()));
                 }
+                let outcome = *outcome;
                 self.signals.push_back(Signal::Ended { task, attempt, outcome });
                 return;
             }
@@ -251,13 +260,9 @@ impl Seer {
         self.prospects.insert(task, prospect);
     }
 
-    /// What the results of all runs have for a task: its outcome, or that it would run.
-    fn shared(
-        &self,
-        task: TaskId,
-        key: Digest,
-    ) -> Result<Result<Prospect, Outcome>, Box<StageError>> {
-        let runs = |miss| Ok(Ok(Prospect::Runs { key, miss }));
+    /// What the results of all runs have for a task.
+    fn shared(&self, task: TaskId, key: Digest) -> Result<Turn, Box<StageError>> {
+        let runs = |miss| Ok(Turn::Works(Prospect::Runs { key, miss }));
         let policy = self.around.graph.node(task.node).policy.cache;
         if policy == CachePolicy::Off {
             return runs(Miss::Off);
@@ -266,7 +271,7 @@ impl Seer {
             return runs(Miss::Fresh);
         }
         match find(&self.around, &key, policy)? {
-            Found::Young(outcome) => Ok(Err(outcome)),
+            Found::Young(outcome) => Ok(Turn::Comes(Box::new(outcome))),
             Found::Nothing => runs(Miss::Nothing),
             Found::Old { run, at } => runs(Miss::Old { run, at }),
             Found::Lost { run } => runs(Miss::Lost { run }),

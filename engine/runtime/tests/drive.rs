@@ -5,6 +5,7 @@ mod harness;
 
 use std::time::Duration;
 
+use flow_core::call::Usage;
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::run::Event::{AttemptFailed, AttemptStarted, Failed, RetryScheduled};
@@ -226,7 +227,7 @@ fn the_deadline_of_a_run_fails_what_still_waits_for_a_retry() {
     let at = jiff::Timestamp::UNIX_EPOCH;
     let begun =
         AttemptStarted { task: task.clone(), attempt: 1, key: Digest::of(b""), intent: None };
-    let failed = AttemptFailed { task: task.clone(), attempt: 1, error };
+    let failed = AttemptFailed { task: task.clone(), attempt: 1, error, usage: Usage::default() };
     let waits = RetryScheduled { task: task.clone(), attempt: 2, delay_ms: 9_000, at };
     for (event, seq) in [begun, failed, waits].into_iter().zip(1..) {
         state.apply(&Recorded { seq: Some(seq), ts: at, event });

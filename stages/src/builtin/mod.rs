@@ -11,16 +11,17 @@ mod workflow;
 
 use flow_core::catalog::Catalog;
 
+use crate::client::Remote;
 use crate::process::Spawner;
 
 pub(crate) use jq::{ROLE_NAME as FILTER_ROLE, serve as serve_filter};
 
 /// Adds the general stages of this crate.
 #[must_use]
-pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
+pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> Catalog {
     catalog
         .with(command::CommandStage::new(spawner.clone()))
-        .with(http::HttpStage::new())
+        .with(http::HttpStage::new(remote.clients()))
         .with(jq::JqStage::new(spawner.clone()))
         .with(noop::NoopStage::new())
         .with(sleep::SleepStage::new())

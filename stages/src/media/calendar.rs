@@ -247,7 +247,7 @@ fn by_interest(matchups: &[NormalizedMatchup]) -> Vec<&NormalizedMatchup> {
 }
 
 /// The year in which the season of a day began: winter sports reach into the next year.
-fn season_of(date: Date, sport: &str) -> u32 {
+pub(super) fn season_of(date: Date, sport: &str) -> u32 {
     let last_month_of_last_years = match sport {
         "nfl" | "ncaaf" => 2,
         "nba" | "nhl" | "ncaab" => 6,

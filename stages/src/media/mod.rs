@@ -15,6 +15,7 @@ mod draw;
 mod ffmpeg;
 mod fonts;
 mod ideas;
+mod lookup;
 mod machine;
 mod mashup;
 mod narrate;
@@ -31,14 +32,16 @@ mod words;
 
 use flow_core::catalog::Catalog;
 
+use crate::client::Remote;
 use crate::contract;
 use crate::process::Spawner;
 
 /// Adds the stages of the pipeline and the records on their edges.
 #[must_use]
-pub fn register(catalog: Catalog, spawner: &Spawner) -> Catalog {
+pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> Catalog {
     contract::register(catalog)
-        .with(slate::SlateStage::new())
+        .with(slate::SlateStage::new(remote.clone()))
+        .with(lookup::LookupStage::new(remote.clone()))
         .with(calendar::CalendarStage::new())
         .with(ideas::IdeasStage::new())
         .with(narrate::NarrateStage::new(spawner.clone()))

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use flow_core::stage::{BoxFuture, CancelReason, Context, ProcessId, Progress, Stream};
+use flow_core::error::StageError;
+use flow_core::stage::{
+    BoxFuture, CallRetry, CancelReason, Context, Fallback, ProcessId, Progress, Stream, Usage,
+};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::Spawner;
@@ -36,6 +40,20 @@ pub(crate) struct Seen {
     pub(crate) progress: Vec<Progress>,
     /// Warnings.
     pub(crate) warnings: Vec<String>,
+    /// Calls that were made again.
+    pub(crate) retries: Vec<CallRetry>,
+    /// Providers that were passed over.
+    pub(crate) fallbacks: Vec<Fallback>,
+    /// Whether the result is second best.
+    pub(crate) provisional: bool,
+    /// What calls used.
+    pub(crate) usage: Usage,
+    /// Remembered values.
+    pub(crate) values: BTreeMap<String, Value>,
+    /// Remembered files.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Remembered secrets.
+    pub(crate) secrets: BTreeMap<String, String>,
 }
 
 impl TestContext {
@@ -175,6 +193,66 @@ impl Context for TestContext {
     }
     fn warn(&self, message: String) {
         self.lock().warnings.push(message);
+    }
+    fn call_retried(&self, retry: CallRetry) {
+        self.lock().retries.push(retry);
+    }
+    fn provider_fallback(&self, fallback: Fallback) {
+        self.lock().fallbacks.push(fallback);
+    }
+    fn provisional(&self) {
+        self.lock().provisional = true;
+    }
+    fn used(&self, usage: Usage) {
+        self.lock().usage.add(usage);
+    }
+    fn remember<'a>(
+        &'a self,
+        name: &'a str,
+        value: Value,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        self.lock().values.insert(name.to_owned(), value);
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn remembered(&self, name: &str) -> Option<Value> {
+        self.lock().values.get(name).cloned()
+    }
+    fn remember_file<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a Path,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        let read = std::fs::read(self.scratch.join(path));
+        let kept = read.map(|bytes| drop(self.lock().files.insert(name.to_owned(), bytes)));
+        let kept = kept.map_err(|error| StageError::from_io("read a file", &error));
+        Box::pin(std::future::ready(kept))
+    }
+    fn remembered_file<'a>(
+        &'a self,
+        name: &'a str,
+        to: &'a Path,
+    ) -> BoxFuture<'a, Result<bool, StageError>> {
+        let found = self.lock().files.get(name).cloned();
+        let placed = match found {
+            Some(bytes) => std::fs::write(self.scratch.join(to), bytes).map(|()| true),
+            None => Ok(false),
+        };
+        let placed = placed.map_err(|error| StageError::from_io("write a file", &error));
+        Box::pin(std::future::ready(placed))
+    }
+    fn remember_secret<'a>(
+        &'a self,
+        name: &'a str,
+        value: &'a str,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        self.lock().secrets.insert(name.to_owned(), value.to_owned());
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn remembered_secret(&self, name: &str) -> Option<String> {
+        self.lock().secrets.get(name).cloned()
+    }
+    fn chance(&self) -> f64 {
+        0.5
     }
 }
 

@@ -132,6 +132,8 @@ fn a_result_whose_bytes_are_gone_is_not_reused() {
             outputs,
             duration_ms: 1,
             warnings: Vec::new(),
+            usage: flow_core::call::Usage::default(),
+            provisional: false,
         };
         let payload = crate::testing::payload(&json);
         journal.append(&[record(n, event)], &[payload]).expect("an append");

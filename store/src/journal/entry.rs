@@ -88,7 +88,7 @@ pub(crate) fn write_event(recorded: &Recorded, out: &mut Vec<u8>) -> Result<bool
     if checkpoint.is_some() {
         flags |= IS_CHECKPOINT;
     }
-    if matches!(recorded.event, Event::Succeeded { .. }) {
+    if recorded.event.is_made() {
         flags |= IS_MADE;
     }
     out.push(flags);

@@ -197,6 +197,8 @@ fn make_result(store: &DiskStore, journal: &mut dyn Journal, work: &Path, n: u64
         outputs,
         duration_ms: 1,
         warnings: Vec::new(),
+        usage: flow_core::call::Usage::default(),
+        provisional: false,
     };
     journal.append(&[record(n, made)], &[]).expect("an append");
     journal.syncer().sync().expect("a sync");
@@ -266,7 +268,7 @@ proptest! {
                 let outputs = [("o".to_owned(), PayloadRef::of_json("json".into(), &bytes))].into();
                 let (task, key) = (task(*content), key(*content));
                 let made = Event::Succeeded {
-                    task, attempt: 1, key, outputs, duration_ms: 1, warnings: Vec::new(),
+                    task, attempt: 1, key, outputs, duration_ms: 1, warnings: Vec::new(), usage: flow_core::call::Usage::default(), provisional: false
                 };
                 journal.append(&[record(*content, made)], &[]).expect("an append");
             }

@@ -19,6 +19,8 @@ mod export_tests;
 #[cfg(test)]
 mod gc_tests;
 #[cfg(test)]
+mod remembered_tests;
+#[cfg(test)]
 mod repair_tests;
 #[cfg(test)]
 mod verify_tests;

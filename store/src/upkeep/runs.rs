@@ -1,7 +1,7 @@
 //! Checking the runs: every frame of every journal, the files recorded with it, and whether all
 //! that it refers to is there.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef, each_artifact};
 use flow_core::run::event::{Event, TaskRef};
 use flow_core::run::manifest::{DEFINITION_FILE, MANIFEST_FILE, Manifest};
+use flow_core::run::memory::Kept;
 use flow_core::store::StoreError;
 
 use super::finding::{Finding, FindingKind};
@@ -33,6 +34,8 @@ struct Content {
     /// Artifacts that stand in inline payloads, by payload.
     nested: Vec<(Digest, Artifact)>,
     references: Vec<Reference>,
+    /// Files that attempts of a task remember, by name.
+    remembered: HashMap<TaskRef, Vec<(String, Digest)>>,
     manifest: Option<Digest>,
 }
 
@@ -130,7 +133,12 @@ impl Content {
             Event::OutputsLost { task, .. } => self.references.retain(|reference| {
                 reference.task.as_ref().is_none_or(|(known, _)| *known != task)
             }),
+            Event::Remembered { task, name, kept: Kept::File { digest, .. }, .. } => {
+                self.remembered.entry(task).or_default().push((name, digest));
+            }
+            Event::Skipped { task, .. } => drop(self.remembered.remove(&task)),
             Event::Succeeded { task, outputs, .. } | Event::Reused { task, outputs, .. } => {
+                self.remembered.remove(&task);
                 for (port, payload) in outputs {
                     let task = Some((task.clone(), port));
                     self.references.push(Reference { task, payload });
@@ -224,7 +232,22 @@ impl References<'_, '_> {
                 }
             }
         }
+        self.check_remembered();
         Ok(())
+    }
+
+    /// Nothing that is remembered is ever needed: an attempt that does not find it does all its work.
+    fn check_remembered(&mut self) {
+        for (task, files) in &self.content.remembered {
+            for (name, digest) in files {
+                let Some((kind, reason)) = self.fault(digest) else { continue };
+                let path = self.check.store.layout.object(digest);
+                let reason = format!("{reason}: a file that it remembers as `{name}`");
+                let remedy = "nothing has to be done: the next attempt does without it";
+                let finding = Finding::new(kind, path, reason, remedy).of_run(self.run);
+                self.check.report(Finding { task: Some(task.clone()), ..finding });
+            }
+        }
     }
 
     fn artifact(
@@ -270,16 +293,21 @@ impl References<'_, '_> {
 
     /// Whether an object is there and right; else it is told who needs it.
     fn is_there(&mut self, digest: &Digest, task: Option<&(TaskRef, String)>) -> bool {
+        let Some((kind, reason)) = self.fault(digest) else { return true };
         let path = self.check.store.layout.object(digest);
-        let (kind, reason) = match self.known.get(digest) {
-            Some(true) => return true,
-            Some(false) => (FindingKind::Object, "its bytes are damaged, and this needs it"),
-            // It may have been stored since all objects were looked at.
-            None if path.exists() => return true,
-            None => (FindingKind::Missing, "the object is missing"),
-        };
         self.report(kind, path, reason.into(), task);
         false
+    }
+
+    /// What is wrong with an object that something refers to.
+    fn fault(&self, digest: &Digest) -> Option<(FindingKind, &'static str)> {
+        match self.known.get(digest) {
+            Some(true) => None,
+            Some(false) => Some((FindingKind::Object, "its bytes are damaged, and this needs it")),
+            // It may have been stored since all objects were looked at.
+            None if self.check.store.layout.object(digest).exists() => None,
+            None => Some((FindingKind::Missing, "the object is missing")),
+        }
     }
 
     fn report(

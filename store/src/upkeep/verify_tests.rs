@@ -58,8 +58,16 @@ pub(super) fn make_run(store: &DiskStore, work: &Path, name: &str) {
     ]
     .into();
     let (task, key) = (task(9), key(9));
-    let made =
-        Event::Succeeded { task, attempt: 1, key, outputs, duration_ms: 1, warnings: Vec::new() };
+    let made = Event::Succeeded {
+        task,
+        attempt: 1,
+        key,
+        outputs,
+        duration_ms: 1,
+        warnings: Vec::new(),
+        usage: flow_core::call::Usage::default(),
+        provisional: false,
+    };
     journal.append(&[record(9, made)], &[payload(&nested)]).expect("an append");
     journal.append(&[finished(10)], &[]).expect("an append");
     journal.syncer().sync().expect("a sync");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flow_core::definition::{Span, Spanned};
+use flow_core::definition::Spanned;
 use flow_core::diagnostic::Diagnostic;
 use indexmap::IndexMap;
 use toml::de::DeTable;
@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::fields::Fields;
 use super::vocabulary::Scope;
 use super::{Lower, Value, named, read};
-use crate::codes;
+use crate::{RunSetting, codes};
 
 /// What `[workflow]` says.
 pub(super) struct Head {
@@ -63,12 +63,12 @@ pub(super) fn lower(cx: &mut Lower, file: &Fields<'_, '_>) -> Head {
     }
 }
 
-/// The keys that are about a run as a whole, with their places.
-pub(super) fn run_settings(root: &DeTable<'_>) -> Vec<(&'static str, Span)> {
+/// What is about a run as a whole.
+pub(super) fn run_settings(root: &DeTable<'_>) -> Vec<RunSetting> {
     let table = root.get("workflow").and_then(|value| value.get_ref().as_table());
     let key = |key: &'static str| {
-        let (found, _) = table?.get_key_value(key)?;
-        Some((key, found.span()))
+        let (found, value) = table?.get_key_value(key)?;
+        Some(RunSetting { key, span: found.span(), value: value.span() })
     };
     ["max_parallel", "fail_fast", "deadline", "timezone"].into_iter().filter_map(key).collect()
 }

@@ -14,7 +14,7 @@ use flow_runtime::{Miss, Prospect, Recipes};
 use jiff::Timestamp;
 
 use super::Planned;
-use super::costs::Costs;
+use super::costs::{Cost, Costs};
 use crate::compare::{Desk, told};
 use crate::report::human::in_short;
 use crate::report::text::{ago, clean, count};
@@ -66,14 +66,14 @@ pub(super) struct Fate {
     pub(super) from: Option<(RunId, Option<Timestamp>)>,
     /// Nodes that would run and that this depends on.
     pub(super) depends_on: Vec<String>,
-    /// What it took in the past, in milliseconds, if it would run.
-    pub(super) cost_ms: Option<u64>,
+    /// What it took in the past, if it would run.
+    pub(super) cost: Option<Cost>,
 }
 
 impl Fate {
     fn new(act: Act, code: &'static str, reason: impl Into<String>) -> Self {
-        let (from, depends_on, cost_ms) = (None, Vec::new(), None);
-        Self { act, code, reason: reason.into(), from, depends_on, cost_ms }
+        let (from, depends_on, cost) = (None, Vec::new(), None);
+        Self { act, code, reason: reason.into(), from, depends_on, cost }
     }
 }
 
@@ -95,8 +95,10 @@ impl Outlook {
             Recipes::new(&planned.store, &planned.id, &planned.manifest, &planned.forecast.state);
         let before = planned.before.as_ref().map(|past| past.recipes(&planned.store));
         let desk = Desk::new(env, planned.store.as_ref(), 1);
-        let roots = roots(&planned.forecast.state, planned);
-        let judge = Judge { planned, recipes, before, desk, roots };
+        let order = planned.forecast.state.graph().in_order();
+        let roots = roots(planned, &order);
+        let steady = steady(planned, &order);
+        let judge = Judge { planned, recipes, before, desk, roots, steady };
         Self { rows: planned.graph.ids().map(|id| judge.row(id)).collect() }
     }
 
@@ -106,10 +108,10 @@ impl Outlook {
     }
 
     /// What all that would run took in the past, and how many nodes have no past.
-    pub(super) fn cost(&self) -> (u64, usize) {
+    pub(super) fn cost(&self) -> (Cost, usize) {
         let runs = || self.rows.iter().filter(|row| row.fate.act == Act::Run);
-        let known = runs().filter_map(|row| row.fate.cost_ms).sum();
-        (known, runs().filter(|row| row.fate.cost_ms.is_none()).count())
+        let known = runs().filter_map(|row| row.fate.cost).sum();
+        (known, runs().filter(|row| row.fate.cost.is_none()).count())
     }
 }
 
@@ -119,7 +121,8 @@ pub(super) fn lacks_costs(graph: &Graph, costs: &Costs) -> bool {
 }
 
 /// For each node the first nodes that would run and that it depends on, itself if it would.
-fn roots(state: &RunState, planned: &Planned) -> Vec<BTreeSet<NodeId>> {
+fn roots(planned: &Planned, order: &[NodeId]) -> Vec<BTreeSet<NodeId>> {
+    let state = &planned.forecast.state;
     let graph = state.graph();
     let out: BTreeSet<NodeId> = planned
         .forecast
@@ -129,7 +132,7 @@ fn roots(state: &RunState, planned: &Planned) -> Vec<BTreeSet<NodeId>> {
         .map(|(task, _)| task.node)
         .collect();
     let mut roots = vec![BTreeSet::new(); graph.nodes().len()];
-    for id in graph.in_order() {
+    for &id in order {
         let mut found = BTreeSet::new();
         if out.contains(&id) || matches!(waiting(state, id), Some(Phase::Awaiting(_))) {
             found.insert(id);
@@ -146,6 +149,19 @@ fn roots(state: &RunState, planned: &Planned) -> Vec<BTreeSet<NodeId>> {
     roots
 }
 
+/// For each node whether nothing makes it be skipped, whatever comes out before it.
+fn steady(planned: &Planned, order: &[NodeId]) -> Vec<bool> {
+    let state = &planned.forecast.state;
+    let mut steady = vec![true; order.len()];
+    for &id in order {
+        let node = state.graph().node(id);
+        let before = |id: NodeId| state.ended_well(id) || steady[id.index()];
+        let fixed = node.when.is_none() && !node.optional;
+        steady[id.index()] = fixed && node.needs.iter().all(|need| before(need.node));
+    }
+    steady
+}
+
 fn waiting(state: &RunState, id: NodeId) -> Option<&Phase> {
     state.task(TaskId::whole(id)).map(|task| &task.phase)
 }
@@ -157,6 +173,7 @@ struct Judge<'a> {
     before: Option<Recipes<'a>>,
     desk: Desk<'a>,
     roots: Vec<BTreeSet<NodeId>>,
+    steady: Vec<bool>,
 }
 
 impl Judge<'_> {
@@ -186,8 +203,8 @@ impl Judge<'_> {
             Whole::Failed(error) => Fate::new(Act::Fail, "failed", in_short(error)),
             Whole::Open | Whole::Succeeded => {
                 let fate = self.open(node);
-                let cost_ms = self.planned.costs.node(&self.planned.graph.node(node).name);
-                Fate { cost_ms: cost_ms.filter(|_| fate.act == Act::Run), ..fate }
+                let cost = self.planned.costs.node(&self.planned.graph.node(node).name);
+                Fate { cost: cost.filter(|_| fate.act == Act::Run), ..fate }
             }
         }
     }
@@ -305,21 +322,7 @@ impl Judge<'_> {
         if shared || self.may_have_earlier(node) {
             return false;
         }
-        // Beyond so many nodes it is as good as not known.
-        let mut left = 1_000;
-        let mut stack = vec![node];
-        let mut seen = BTreeSet::new();
-        while let Some(at) = stack.pop() {
-            let here = graph.node(at);
-            if here.when.is_some() || here.optional || left == 0 {
-                return false;
-            }
-            left -= 1;
-            let open =
-                here.needs.iter().map(|need| need.node).filter(|id| !self.state().ended_well(*id));
-            stack.extend(open.filter(|id| seen.insert(*id)));
-        }
-        true
+        self.steady[node.index()]
     }
 
     /// Whether the run may have a result that this node could take.
@@ -340,9 +343,9 @@ impl Judge<'_> {
     }
 
     fn costing(&self, id: TaskId, fate: Fate) -> Fate {
-        let cost_ms = self.planned.costs.task(&self.state().task_ref(id));
+        let cost = self.planned.costs.task(&self.state().task_ref(id));
         match fate.act {
-            Act::Run => Fate { cost_ms, ..fate },
+            Act::Run => Fate { cost, ..fate },
             _ => fate,
         }
     }
@@ -441,11 +444,11 @@ fn together(items: &[(TaskRef, Fate)]) -> Fate {
     };
     let alike = items.iter().filter(|(_, fate)| fate.act == first.act);
     let number = alike.clone().count();
-    let costs: Vec<u64> = alike.filter_map(|(_, fate)| fate.cost_ms).collect();
-    let cost_ms = (!costs.is_empty()).then(|| costs.iter().sum());
+    let costs: Vec<Cost> = alike.filter_map(|(_, fate)| fate.cost).collect();
+    let cost = (!costs.is_empty()).then(|| costs.iter().copied().sum());
     let reason = match number == items.len() {
         true => format!("{}: {}", count(number, "item"), first.reason),
         false => format!("{number} of {}: {}", count(items.len(), "item"), first.reason),
     };
-    Fate { reason, cost_ms, ..first.clone() }
+    Fate { reason, cost, ..first.clone() }
 }

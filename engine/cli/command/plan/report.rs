@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Planned;
+use super::costs::Cost;
 use super::outlook::{Act, Fate, Outlook, Row};
 use crate::report::human::name;
 use crate::report::style::Paint;
@@ -24,10 +25,11 @@ const ACTS: [(Act, &str); 6] = [
 
 /// The outlook as an object.
 pub(super) fn object(planned: &Planned, outlook: &Outlook) -> Value {
-    let (cost_ms, unknown) = outlook.cost();
+    let (cost, unknown) = outlook.cost();
     let mut summary: serde_json::Map<String, Value> =
         ACTS.iter().map(|(act, word)| ((*word).to_owned(), json!(outlook.number(*act)))).collect();
-    summary.insert("cost_ms".into(), json!(cost_ms));
+    summary.insert("cost_ms".into(), json!(cost.ms));
+    summary.insert("cost_usd".into(), json!(cost.usd));
     summary.insert("without_cost".into(), json!(unknown));
     let nodes: Vec<Value> = outlook.rows.iter().map(|row| node(planned, row)).collect();
     json!({
@@ -63,7 +65,8 @@ fn fate(fate: &Fate) -> Value {
             json!({ "run": run, "made_at": at.map(|at| at.to_string()) })
         }),
         "depends_on": fate.depends_on,
-        "cost_ms": fate.cost_ms,
+        "cost_ms": fate.cost.map(|cost| cost.ms),
+        "cost_usd": fate.cost.map(|cost| cost.usd).filter(|usd| *usd > 0.0),
     })
 }
 
@@ -101,7 +104,7 @@ fn cells(name: &str, fate: &Fate, paint: Paint) -> Vec<Cell> {
         Act::Wait => ("↻", Paint::odd),
         Act::Fail => ("✘", Paint::bad),
     };
-    let cost = fate.cost_ms.filter(|_| fate.act == Act::Run).map(duration).unwrap_or_default();
+    let cost = fate.cost.filter(|_| fate.act == Act::Run).map(shown).unwrap_or_default();
     vec![
         Cell::painted(symbol, |text| color(paint, text)),
         Cell::plain(clean(name)),
@@ -109,6 +112,14 @@ fn cells(name: &str, fate: &Fate, paint: Paint) -> Vec<Cell> {
         Cell::plain(cost),
         Cell::painted(&fate.reason, |text| paint.dim(text)),
     ]
+}
+
+/// A span, and money where there was any.
+fn shown(cost: Cost) -> String {
+    match cost.usd > 0.0 {
+        true => format!("{}, {:.4} USD", duration(cost.ms), cost.usd),
+        false => duration(cost.ms),
+    }
 }
 
 /// `2 run, 3 reused, 1 unknown`, and what that takes by past durations.
@@ -122,9 +133,9 @@ fn summary(outlook: &Outlook) -> String {
         .map(|(_, number, word)| format!("{number} {word}"))
         .collect();
     let mut line = numbers.join(", ");
-    let (cost_ms, unknown) = outlook.cost();
+    let (cost, unknown) = outlook.cost();
     if outlook.number(Act::Run) > unknown {
-        line.push_str(&format!("; about {} of work by past durations", duration(cost_ms)));
+        line.push_str(&format!("; about {} of work, by what it took in the past", shown(cost)));
         if unknown > 0 {
             line.push_str(&format!(", {} without", count(unknown, "node")));
         }

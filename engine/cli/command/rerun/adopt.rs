@@ -26,7 +26,8 @@ pub(super) fn adopt(
     report: &Report<'_>,
     mut opened: Opened,
 ) -> Result<Exit, Failure> {
-    let Trial::Succeeded { outputs, payloads, duration_ms, key, warnings } = &report.result.outcome
+    let Trial::Succeeded { outputs, payloads, duration_ms, key, warnings, usage, provisional } =
+        &report.result.outcome
     else {
         return Ok(Exit::FAILED);
     };
@@ -39,6 +40,8 @@ pub(super) fn adopt(
         outputs: outputs.clone(),
         duration_ms: *duration_ms,
         warnings: warnings.clone(),
+        usage: *usage,
+        provisional: *provisional,
     };
     opened.adopt(event, payloads.clone());
     let shared: Arc<dyn Store> = store.clone();

@@ -1,9 +1,14 @@
 //! Comparisons hold what they say: a table of cases, and properties over random values.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::digest::Digest;
+use crate::key::KeyParts;
 
 /// One line for each difference.
 fn told(before: &Value, after: &Value, limit: usize) -> Vec<String> {
@@ -98,6 +103,65 @@ fn a_large_payload_is_counted_whole_and_told_in_part() {
     let (forth, back): (Value, Value) =
         ((0..50_000).map(Value::from).collect(), (0..50_000).rev().map(Value::from).collect());
     assert!(differences(&forth, &back, 1).total >= 49_999);
+}
+
+/// What a key is made of, with one input, one used path and one output.
+fn parts(config: Value, input: &str) -> KeyParts<'static> {
+    let digest = |text: &str| Digest::of(text.as_bytes());
+    KeyParts {
+        stage: "command",
+        version: 1,
+        config: Cow::Owned(config),
+        inputs: BTreeMap::from([("slate".to_owned(), Some(digest(input)))]),
+        uses: BTreeMap::from([("tool.sh".to_owned(), digest("tool"))]),
+        outputs: BTreeMap::from([("text".to_owned(), "string".to_owned())]),
+    }
+}
+
+/// The kinds of what differs, in order.
+fn kinds(before: &KeyParts<'_>, after: &KeyParts<'_>, written: [&Value; 2]) -> Vec<&'static str> {
+    let before = Recipe { parts: before, written: written[0] };
+    let found = changes(before, Recipe { parts: after, written: written[1] });
+    let kind = |change: &Change<'_>| match change {
+        Change::Stage { .. } => "stage",
+        Change::Version { .. } => "version",
+        Change::With { .. } => "with",
+        Change::Input { .. } => "input",
+        Change::Used { .. } => "uses",
+        Change::Output { .. } => "output",
+    };
+    found.iter().map(kind).collect()
+}
+
+#[test]
+fn what_is_rendered_from_an_input_stands_behind_it_and_what_was_edited_before_it() {
+    let (one, two) = (json!({ "argv": ["a"] }), json!({ "argv": ["b"] }));
+    let (before, after) = (parts(one.clone(), "x"), parts(two.clone(), "y"));
+    assert_eq!(kinds(&before, &after, [&json!({}), &json!({})]), ["input", "with"]);
+    assert_eq!(kinds(&before, &after, [&one, &two]), ["with", "input"]);
+    assert_eq!(kinds(&before, &before, [&one, &two]), [""; 0]);
+}
+
+#[test]
+fn every_part_of_a_key_is_compared() {
+    let before = parts(json!({}), "x");
+    type Edit = fn(&mut KeyParts<'static>);
+    let edits: [(Edit, &str); 7] = [
+        (|parts| parts.stage = "jq", "stage"),
+        (|parts| parts.version = 2, "version"),
+        (|parts| *parts.config.to_mut() = json!({ "argv": [] }), "with"),
+        (|parts| _ = parts.inputs.insert("more".into(), None), "input"),
+        (|parts| _ = parts.uses.remove("tool.sh"), "uses"),
+        (|parts| _ = parts.outputs.insert("text".into(), "json".into()), "output"),
+        (|parts| _ = parts.outputs.insert("more".into(), "json".into()), "output"),
+    ];
+    for (edit, kind) in edits {
+        let mut after = before.clone();
+        edit(&mut after);
+        assert_ne!(before.digest(), after.digest());
+        let written = json!({});
+        assert_eq!(kinds(&before, &after, [&written, &written]), [kind]);
+    }
 }
 
 fn values() -> impl Strategy<Value = Value> {

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::memory::Kept;
+use crate::call::{CallRetry, Fallback, Usage};
 use crate::digest::Digest;
 use crate::error::StageError;
 use crate::id::RunId;
@@ -161,6 +163,35 @@ pub enum Event {
         /// The process.
         process: ProcessId,
     },
+    /// A call of a remote service failed and is made again within its attempt.
+    CallRetried {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt.
+        attempt: u32,
+        /// The call.
+        retry: Box<CallRetry>,
+    },
+    /// A provider of a chain was passed over within an attempt.
+    PassedOver {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt.
+        attempt: u32,
+        /// From which provider to which, and why.
+        fallback: Box<Fallback>,
+    },
+    /// An attempt left something to later ones with the same key. Internal.
+    Remembered {
+        /// The task.
+        task: TaskRef,
+        /// The key of its result.
+        key: Digest,
+        /// The name by which it is asked for.
+        name: String,
+        /// What is kept.
+        kept: Kept,
+    },
     /// An attempt failed.
     AttemptFailed {
         /// The task.
@@ -169,6 +200,9 @@ pub enum Event {
         attempt: u32,
         /// Why.
         error: Box<StageError>,
+        /// What its calls used.
+        #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+        usage: Usage,
     },
     /// Another attempt will follow.
     RetryScheduled {
@@ -258,6 +292,12 @@ pub enum Event {
         /// What was odd about it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<Warning>,
+        /// What its calls used.
+        #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+        usage: Usage,
+        /// Whether it is second best, so that no other run takes it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        provisional: bool,
     },
     /// A task's result was taken from an earlier checkpoint with the same key.
     Reused {
@@ -340,10 +380,12 @@ impl Event {
             Self::RunFinished { .. } => "run_finished",
             Self::ItemsResolved { .. }
             | Self::ProcessStarted { .. }
+            | Self::Remembered { .. }
             | Self::OutputsLost { .. }
             | Self::EffectSettled { .. }
             | Self::Invalidated { .. } => return None,
-            Self::FellBack { .. } => "provider_fallback",
+            Self::CallRetried { .. } => "call_retried",
+            Self::FellBack { .. } | Self::PassedOver { .. } => "provider_fallback",
             Self::Waiting { .. } => "waiting",
             Self::Unknown { task, .. } => task.pick("node_unknown", "item_unknown"),
             Self::CacheHit { .. } => "cache_hit",
@@ -362,6 +404,12 @@ impl Event {
         })
     }
 
+    /// Whether it is a result that other runs may take: one that was made, and not second best.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        matches!(self, Self::Succeeded { provisional: false, .. })
+    }
+
     /// The task it is about, if it is about one.
     #[must_use]
     pub fn task(&self) -> Option<&TaskRef> {
@@ -369,6 +417,9 @@ impl Event {
             Self::AttemptStarted { task, .. }
             | Self::OutputsLost { task, .. }
             | Self::ProcessStarted { task, .. }
+            | Self::CallRetried { task, .. }
+            | Self::PassedOver { task, .. }
+            | Self::Remembered { task, .. }
             | Self::AttemptFailed { task, .. }
             | Self::RetryScheduled { task, .. }
             | Self::Succeeded { task, .. }
@@ -457,9 +508,26 @@ impl Recorded {
                     put("idempotency_key", json!(intent));
                 }
             }
+            Event::CallRetried { attempt, retry, .. } => {
+                put("attempt", json!(attempt));
+                put("provider", json!(retry.provider));
+                put("operation", json!(retry.operation));
+                put("call", json!(retry.call));
+                put("delay_ms", json!(retry.delay_ms));
+                put("error", json!(retry.error));
+            }
+            Event::PassedOver { attempt, fallback, .. } => {
+                put("attempt", json!(attempt));
+                put("from", json!(fallback.from));
+                put("to", json!(fallback.to));
+                put("reason", json!(fallback.reason.name()));
+                put("error", json!(fallback.reason.error()));
+            }
             Event::FellBack { from, to, error, .. } => {
+                put("attempt", json!(error.attempt));
                 put("from", json!(from));
                 put("to", json!(to));
+                put("reason", json!("failed"));
                 put("error", json!(error));
             }
             Event::Waiting { wait, .. } => {
@@ -476,9 +544,14 @@ impl Recorded {
                 put("made_at", json!(made_at.to_string()));
             }
             Event::CacheMiss { key, .. } => put("key", json!(key)),
-            Event::AttemptFailed { attempt, error, .. }
-            | Event::Unknown { attempt, error, .. }
-            | Event::Failed { attempt, error, .. } => {
+            Event::AttemptFailed { attempt, error, usage, .. } => {
+                put("attempt", json!(attempt));
+                put("error", json!(error));
+                if !usage.is_nothing() {
+                    put("usage", json!(usage));
+                }
+            }
+            Event::Unknown { attempt, error, .. } | Event::Failed { attempt, error, .. } => {
                 put("attempt", json!(attempt));
                 put("error", json!(error));
             }
@@ -487,13 +560,28 @@ impl Recorded {
                 put("delay_ms", json!(delay_ms));
                 put("at", json!(at.to_string()));
             }
-            Event::Succeeded { attempt, key, outputs, duration_ms, warnings, .. } => {
+            Event::Succeeded {
+                attempt,
+                key,
+                outputs,
+                duration_ms,
+                warnings,
+                usage,
+                provisional,
+                ..
+            } => {
                 put("attempt", json!(attempt));
                 put("key", json!(key));
                 put("duration_ms", json!(duration_ms));
                 put("outputs", outputs_json(outputs, value_of));
                 if !warnings.is_empty() {
                     put("warnings", json!(warnings));
+                }
+                if !usage.is_nothing() {
+                    put("usage", json!(usage));
+                }
+                if *provisional {
+                    put("provisional", json!(true));
                 }
             }
             Event::Reused { key, outputs, from, .. } => {
@@ -512,6 +600,7 @@ impl Recorded {
             Event::NodeFailed { error, .. } => put("error", json!(error)),
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::Remembered { .. }
             | Event::EffectSettled { .. }
             | Event::Invalidated { .. }
             | Event::OutputsLost { .. } => return None,

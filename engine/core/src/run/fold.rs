@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::event::{Event, ItemRef, Recorded, TaskRef};
 use super::state::{Done, Phase, RunPhase, RunState, Task, Tasks, Whole};
+use crate::call::Usage;
 use crate::definition::OnItemFailure;
 use crate::id::{NodeId, TaskId};
 
@@ -44,8 +45,19 @@ impl RunState {
                 }
             }
             Event::OutputsLost { task, .. } => self.lose(task),
-            Event::ProcessStarted { .. } | Event::CacheHit { .. } | Event::CacheMiss { .. } => {}
-            Event::AttemptFailed { task, error, .. } => {
+            Event::ProcessStarted { .. }
+            | Event::CallRetried { .. }
+            | Event::PassedOver { .. }
+            | Event::CacheHit { .. }
+            | Event::CacheMiss { .. } => {}
+            Event::Remembered { task, key, name, kept } => {
+                self.change(task, |t| {
+                    let memories = t.memories.get_or_insert_default();
+                    Arc::make_mut(memories).keep(*key, name.clone(), kept.clone());
+                });
+            }
+            Event::AttemptFailed { task, error, usage, .. } => {
+                self.count(task, *usage);
                 self.change(task, |t| {
                     t.last_error = Some(Arc::new(error.as_ref().clone()));
                     t.phase = Phase::Pending;
@@ -87,7 +99,8 @@ impl RunState {
                     self.waiting.insert(id);
                 }
             }
-            Event::Succeeded { task, attempt, key, outputs, duration_ms, .. } => {
+            Event::Succeeded { task, attempt, key, outputs, duration_ms, usage, .. } => {
+                self.count(task, *usage);
                 let done = Done { key: *key, outputs: outputs.clone(), duration_ms: *duration_ms };
                 self.end(task, Phase::Succeeded(Arc::new(done)), ts, false);
                 // A result that was adopted from a trial has no start on record.
@@ -128,6 +141,18 @@ impl RunState {
         }
     }
 
+    /// Counts what the calls of an attempt used.
+    fn count(&mut self, task: &TaskRef, usage: Usage) {
+        if usage.is_nothing() {
+            return;
+        }
+        self.usage.add(usage);
+        self.change(task, |t| t.usage.add(usage));
+        if let Some(id) = self.graph.find(&task.node) {
+            self.nodes[id.index()].usage.add(usage);
+        }
+    }
+
     fn end(&mut self, task: &TaskRef, phase: Phase, ts: Timestamp, reused: bool) {
         let Some(id) = self.find(task) else { return };
         let invocation = self.invocation;
@@ -142,6 +167,7 @@ impl RunState {
         task.reused = reused;
         if done {
             task.intent = None;
+            task.memories = None;
         }
         self.unready(id);
         for set in [&mut self.waiting, &mut self.awaiting, &mut self.unknown, &mut self.to_probe] {

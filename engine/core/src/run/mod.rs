@@ -9,6 +9,7 @@ pub mod event;
 mod fold;
 pub mod manifest;
 mod marks;
+pub mod memory;
 mod nested;
 pub mod state;
 mod take_up;

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 
 use super::decide::StopReason;
 use super::event::{Awaited, ItemRef, Outputs, RunEnd, TaskRef};
+use super::memory::Memories;
+use crate::call::Usage;
 use crate::digest::Digest;
 use crate::error::StageError;
 use crate::graph::{Graph, Take};
@@ -93,6 +95,10 @@ pub struct Task {
     pub tried: Vec<Digest>,
     /// What came of it before its node was opened again, where that holds for the same key.
     pub before: Option<Arc<Before>>,
+    /// What its attempts remember, until one of them succeeds.
+    pub memories: Option<Arc<Memories>>,
+    /// What the calls of all its attempts used.
+    pub usage: Usage,
     /// Same items of other nodes that have not ended.
     pub(super) item_waits: u32,
 }
@@ -125,6 +131,8 @@ impl Task {
             intent: None,
             tried: Vec::new(),
             before: None,
+            memories: None,
+            usage: Usage::default(),
             item_waits,
         }
     }
@@ -165,6 +173,8 @@ pub struct NodeState {
     pub finished_at: Option<Timestamp>,
     /// The invocation that ended it as a whole.
     pub ended_in: u32,
+    /// What the calls of all its attempts used, those of items that are gone included.
+    pub usage: Usage,
     /// Needed nodes that have not ended well.
     pub(super) waits: u32,
     /// Items that have not ended.
@@ -199,6 +209,7 @@ pub struct RunState {
     pub(super) finished_at: Option<Timestamp>,
     pub(super) invocation: u32,
     pub(super) last_seq: u64,
+    pub(super) usage: Usage,
     pub(super) ready: BTreeSet<(Reverse<i64>, TaskId)>,
     /// Fanned-out nodes that are open and whose list must be read.
     pub(super) unresolved: BTreeSet<usize>,
@@ -241,6 +252,8 @@ pub(super) struct Carried {
     /// The failure that left its effect unknown.
     pub(super) unknown: Option<Arc<StageError>>,
     pub(super) before: Option<Arc<Before>>,
+    pub(super) memories: Option<Arc<Memories>>,
+    pub(super) usage: Usage,
 }
 
 /// A gate, as this process sees it.
@@ -274,6 +287,7 @@ impl RunState {
                 whole: Whole::Open,
                 finished_at: None,
                 ended_in: 0,
+                usage: Usage::default(),
                 waits: whole_needs(node),
                 open_items: 0,
                 running: 0,
@@ -292,6 +306,7 @@ impl RunState {
             finished_at: None,
             invocation: 0,
             last_seq: 0,
+            usage: Usage::default(),
             ready: BTreeSet::new(),
             unresolved: BTreeSet::new(),
             to_gather: BTreeSet::new(),
@@ -393,6 +408,12 @@ impl RunState {
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.last_seq
+    }
+
+    /// What the calls of all attempts used, those of nodes that are gone included.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// The name of a task.

@@ -105,7 +105,13 @@ impl RunState {
                 continue;
             }
             if !goes_on || task.phase == Phase::Running {
-                *task = Task { attempts, intent: task.intent.take(), ..Task::new(0) };
+                *task = Task {
+                    attempts,
+                    intent: task.intent.take(),
+                    memories: task.memories.take(),
+                    usage: task.usage,
+                    ..Task::new(0)
+                };
             }
             let waits =
                 node.needs.iter().filter(|need| !goes_on || !self.is_over(need.node)).count();
@@ -320,7 +326,16 @@ impl Carried {
         };
         let (attempts, key) = (task.attempts, task.key);
         let before = Before::of(task, accepts_failure).map(Arc::new);
-        Self { attempts, intent: task.intent.clone(), key, unknown, before }
+        let memories = task.memories.clone();
+        Self {
+            attempts,
+            intent: task.intent.clone(),
+            key,
+            unknown,
+            before,
+            memories,
+            usage: task.usage,
+        }
     }
 }
 
@@ -352,8 +367,9 @@ impl Task {
         };
         let (attempts, intent) = (carried.attempts, carried.intent.clone());
         let (key, last_error) = (carried.key, carried.unknown.clone());
-        let before = carried.before.clone();
-        Self { phase, attempts, intent, key, last_error, before, ..Self::new(0) }
+        let (before, memories) = (carried.before.clone(), carried.memories.clone());
+        let usage = carried.usage;
+        Self { phase, attempts, intent, key, last_error, before, memories, usage, ..Self::new(0) }
     }
 
     /// Prepares the task for another invocation; false if it stays as it is.

@@ -173,17 +173,19 @@ impl Gate {
         })
     }
 
-    fn refuse_secret(&self, port: &OutputPort, secret: Option<&str>) -> Result<(), Refused> {
+    fn refuse_secret(&self, port: &OutputPort, secret: Option<Arc<str>>) -> Result<(), Refused> {
         let Some(secret) = secret else { return Ok(()) };
         let message = format!("output `{}` has the secret `{secret}` in it", port.name);
         let mut error = refuse(port, message);
         error.expected = Some("a payload without secrets, because payloads are stored".into());
         error.found = Some(format!("the secret `{secret}`, plain or encoded"));
         error.pointer = None;
-        error.hint = Some(format!(
-            "nothing of it is stored: leave the secret out of what the node writes, and read \
-             `{{{{ secrets.{secret} }}}}` where it is needed"
-        ));
+        let mut hint =
+            "nothing of it is stored: leave the secret out of what the node writes".to_owned();
+        if self.secrets.is_declared(&secret) {
+            hint.push_str(&format!(", and read `{{{{ secrets.{secret} }}}}` where it is needed"));
+        }
+        error.hint = Some(hint);
         Err(error)
     }
 

@@ -1,18 +1,36 @@
 //! What a stage may ask of the engine.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use flow_core::error::StageError;
+use flow_core::policy::draw;
+use flow_core::run::decide::News;
 use flow_core::run::event::{TaskRef, Warning};
-use flow_core::stage::{BoxFuture, CancelReason, Context, ProcessId, Progress, Stream};
+use flow_core::stage::{
+    BoxFuture, CallRetry, CancelReason, Context, Fallback, FallbackReason, ProcessId, Progress,
+    Stream, Usage,
+};
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::capture::Capture;
 use super::folder::Folder;
-use super::{Assignment, Surroundings, capture_path};
+use super::memory::AttemptMemory;
+use super::{Assignment, Spent, Surroundings, Tell, capture_path};
 use crate::bus::{Bus, Passing};
+use crate::clock::Clock;
 use crate::secrets::Secrets;
+
+/// What the driver gives to the context of an attempt.
+pub(super) struct Lines {
+    pub(super) tell: Tell,
+    pub(super) memory: AttemptMemory,
+    pub(super) spent: Spent,
+    pub(super) cancel: watch::Receiver<Option<CancelReason>>,
+}
 
 /// The context of one attempt.
 pub(super) struct AttemptContext {
@@ -29,7 +47,12 @@ pub(super) struct AttemptContext {
     zone: jiff::tz::TimeZone,
     tools: Arc<std::collections::BTreeMap<String, String>>,
     bus: Option<Bus>,
-    process: Box<dyn Fn(ProcessId) + Send + Sync>,
+    tell: Tell,
+    memory: AttemptMemory,
+    spent: Spent,
+    clock: Arc<dyn Clock>,
+    /// How often chance was asked.
+    drawn: AtomicU64,
     /// From the driver.
     outer: watch::Receiver<Option<CancelReason>>,
     /// From the attempt's own timer.
@@ -37,6 +60,7 @@ pub(super) struct AttemptContext {
     stdout: Mutex<Capture>,
     stderr: Mutex<Capture>,
     warnings: Mutex<Vec<Warning>>,
+    provisional: AtomicBool,
     secrets: Arc<Secrets>,
 }
 
@@ -47,10 +71,9 @@ impl AttemptContext {
         assignment: &Assignment,
         folder: &Folder,
         idempotency_key: String,
-        process: Box<dyn Fn(ProcessId) + Send + Sync>,
-        outer: watch::Receiver<Option<CancelReason>>,
+        lines: Lines,
     ) -> Self {
-        let context = Self::new(around, assignment, folder, idempotency_key, process, outer);
+        let context = Self::new(around, assignment, folder, idempotency_key, lines);
         let capture = |stream| {
             let path = capture_file(around, assignment, stream, "probe-");
             Mutex::new(Capture::new(path, around.secrets.stream()))
@@ -63,8 +86,7 @@ impl AttemptContext {
         assignment: &Assignment,
         folder: &Folder,
         idempotency_key: String,
-        process: Box<dyn Fn(ProcessId) + Send + Sync>,
-        outer: watch::Receiver<Option<CancelReason>>,
+        lines: Lines,
     ) -> Self {
         let prefix = match assignment.beside {
             true => format!("rerun-{}-", std::process::id()),
@@ -89,12 +111,17 @@ impl AttemptContext {
             zone: around.zone.clone(),
             tools: Arc::clone(&home.tools),
             bus: around.bus.clone(),
-            process,
-            outer,
+            tell: lines.tell,
+            memory: lines.memory,
+            spent: lines.spent,
+            clock: Arc::clone(&around.clock),
+            drawn: AtomicU64::new(0),
+            outer: lines.cancel,
             own: watch::Sender::new(None),
             stdout: capture(Stream::Stdout),
             stderr: capture(Stream::Stderr),
             warnings: Mutex::default(),
+            provisional: AtomicBool::new(false),
             secrets: Arc::clone(&around.secrets),
         }
     }
@@ -121,6 +148,11 @@ impl AttemptContext {
         }
     }
 
+    fn mask_error(&self, error: &mut StageError) {
+        error.attempt = self.attempt;
+        *error = *self.secrets.mask_error(Box::new(error.clone()));
+    }
+
     fn captured(&self, stream: Stream) -> MutexGuard<'_, Capture> {
         let capture = match stream {
             Stream::Stdout => &self.stdout,
@@ -134,6 +166,11 @@ impl AttemptContext {
             let (task, attempt) = (self.task.clone(), self.attempt);
             bus.pass(Passing::Log { task, attempt, stream, bytes: bytes.to_vec() });
         }
+    }
+
+    /// Whether the stage has said that its result is second best.
+    pub(super) fn is_provisional(&self) -> bool {
+        self.provisional.load(Ordering::Relaxed)
     }
 
     /// Warnings of the stage itself.
@@ -259,12 +296,85 @@ impl Context for AttemptContext {
     }
 
     fn process_started(&self, process: ProcessId) {
-        (self.process)(process);
+        (self.tell)(News::Process(process));
     }
 
     fn warn(&self, mut message: String) {
         self.secrets.mask_in_place(&mut message);
         let warning = Warning { port: None, pointer: None, message };
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    fn call_retried(&self, mut retry: CallRetry) {
+        self.mask_error(&mut retry.error);
+        retry.error.retryable = true;
+        for text in [&mut retry.provider, &mut retry.operation] {
+            self.secrets.mask_in_place(text);
+        }
+        (self.tell)(News::Retry(Box::new(retry)));
+    }
+
+    fn provider_fallback(&self, mut fallback: Fallback) {
+        if let FallbackReason::Failed(error) = &mut fallback.reason {
+            self.mask_error(error);
+        }
+        for text in [&mut fallback.from].into_iter().chain(&mut fallback.to) {
+            self.secrets.mask_in_place(text);
+        }
+        (self.tell)(News::Fallback(Box::new(fallback)));
+    }
+
+    fn provisional(&self) {
+        self.provisional.store(true, Ordering::Relaxed);
+    }
+
+    fn used(&self, usage: Usage) {
+        self.spent.add(usage);
+    }
+
+    fn remember<'a>(
+        &'a self,
+        name: &'a str,
+        value: Value,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(self.memory.value(name, value))
+    }
+
+    fn remembered(&self, name: &str) -> Option<Value> {
+        self.memory.found().value(name)
+    }
+
+    fn remember_file<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a Path,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(self.memory.file(name, self.work.join(path)))
+    }
+
+    fn remembered_file<'a>(
+        &'a self,
+        name: &'a str,
+        to: &'a Path,
+    ) -> BoxFuture<'a, Result<bool, StageError>> {
+        Box::pin(self.memory.place(name, self.work.join(to)))
+    }
+
+    fn remember_secret<'a>(
+        &'a self,
+        name: &'a str,
+        value: &'a str,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(self.memory.secret(name, value))
+    }
+
+    fn remembered_secret(&self, name: &str) -> Option<String> {
+        self.memory.found().secret(name)
+    }
+
+    fn chance(&self) -> f64 {
+        let number = self.drawn.fetch_add(1, Ordering::Relaxed);
+        let now = self.clock.now().wall.as_nanosecond();
+        draw(&format!("{}/{}/{}/{number}/{now}", self.run, self.task, self.attempt))
     }
 }

@@ -14,6 +14,7 @@ mod folder;
 mod items;
 mod load;
 mod media_type;
+mod memory;
 mod once;
 mod probe;
 mod recipe;
@@ -23,7 +24,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use flow_core::digest::Digest;
@@ -34,11 +35,13 @@ use flow_core::key::{KeyParts, idempotency_key};
 use flow_core::policy::CachePolicy;
 use flow_core::render::{compose_symbolic, render};
 use flow_core::run::Outcome;
+use flow_core::run::decide::News;
 use flow_core::run::event::{Question, RunEnd, TaskRef};
 use flow_core::run::manifest::Manifest;
+use flow_core::run::memory::Memories;
 use flow_core::run::state::Before;
 use flow_core::schema::{Severity, Type, validate};
-use flow_core::stage::{CancelReason, Job, OutputFrom, Stream, Wait};
+use flow_core::stage::{CancelReason, Job, OutputFrom, Stream, Usage, Wait};
 use flow_core::store::{Hold, Store, StoreError};
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
@@ -47,8 +50,9 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::secrets::Secrets;
 use crate::wiring::Wire;
-use context::AttemptContext;
+use context::{AttemptContext, Lines};
 use folder::Folder;
+use memory::AttemptMemory;
 use scope::Scopes;
 
 pub(crate) use answer::answer_outputs;
@@ -60,6 +64,8 @@ pub(crate) use items::read_items;
 pub(crate) use load::Parsed;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
+pub use memory::Recollection;
+pub(crate) use memory::{Keeper, Memo};
 pub(crate) use once::assignment;
 pub use once::{Trial, TrialPlan, TrialResult, input_values, try_once};
 pub(crate) use probe::probe_node;
@@ -111,6 +117,8 @@ pub(crate) struct Assignment {
     pub(crate) reuse: bool,
     /// What came of it before its node was opened again.
     pub(crate) before: Option<Arc<Before>>,
+    /// What earlier attempts left.
+    pub(crate) memories: Option<Arc<Memories>>,
     /// Whether its scratch folder stays after success too, and where it is noted.
     pub(crate) keep: Option<Arc<std::sync::OnceLock<PathBuf>>>,
     /// How the run ends, for a node that always runs.
@@ -128,12 +136,31 @@ pub(crate) struct Beginning {
     pub(crate) flight: Option<Box<dyn Hold>>,
 }
 
+/// Takes news of an attempt.
+pub(crate) type Tell = Box<dyn Fn(News) + Send + Sync>;
+
+/// What the calls of an attempt used so far.
+#[derive(Clone, Default)]
+pub(crate) struct Spent(Arc<Mutex<Usage>>);
+
+impl Spent {
+    fn add(&self, usage: Usage) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(usage);
+    }
+
+    fn sum(&self) -> Usage {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The two-way line between an attempt and its driver.
 pub(crate) struct Line {
     /// Tells that the attempt would begin, and waits for the word.
     pub(crate) begin: Box<dyn FnOnce(Beginning) -> oneshot::Receiver<()> + Send>,
-    /// Tells a started process.
-    pub(crate) process: Box<dyn Fn(flow_core::stage::ProcessId) + Send + Sync>,
+    /// Tells what is recorded without being waited for.
+    pub(crate) tell: Tell,
+    /// Where it goes what the attempt remembers.
+    pub(crate) keeper: Keeper,
     /// Resolves to the reason when the attempt must stop.
     pub(crate) cancel: watch::Receiver<Option<CancelReason>>,
 }
@@ -178,11 +205,14 @@ pub(crate) async fn execute_node(
     line: Line,
 ) -> Outcome {
     let started = Instant::now();
-    let mut begun = false;
-    let work = attempt(around, assignment, line, started, &mut begun);
+    let (mut begun, spent) = (false, Spent::default());
+    let work = attempt(around, assignment, line, started, &mut begun, &spent);
     match guarded(work).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Failed { error: around.secrets.mask_error(error), begun },
+        Ok(Err(error)) => {
+            let error = around.secrets.mask_error(error);
+            Outcome::Failed { error, begun, usage: spent.sum() }
+        }
         Err(panic) => {
             let node = around.graph.node(assignment.node);
             let stage = node.variant(assignment.variant).stage.spec().name;
@@ -192,7 +222,8 @@ pub(crate) async fn execute_node(
                 format!("the stage panicked: {panic}"),
             )
             .hint("this is a bug of the stage; please report it with this message");
-            Outcome::Failed { error: around.secrets.mask_error(Box::new(error)), begun: true }
+            let error = around.secrets.mask_error(Box::new(error));
+            Outcome::Failed { error, begun: true, usage: spent.sum() }
         }
     }
 }
@@ -256,6 +287,7 @@ async fn attempt(
     line: Line,
     started: Instant,
     begun: &mut bool,
+    spent: &Spent,
 ) -> Result<Outcome, Box<StageError>> {
     let node = around.graph.node(assignment.node);
     let work = node.variant(assignment.variant);
@@ -310,8 +342,9 @@ async fn attempt(
     if work.stage.waits() {
         return waits(around, node, work, assignment, &job, key);
     }
-    let context =
-        AttemptContext::new(around, assignment, &folder, idempotency, line.process, cancel);
+    let memory = AttemptMemory::open(around, assignment, key, line.keeper);
+    let lines = Lines { tell: line.tell, memory, spent: spent.clone(), cancel };
+    let context = AttemptContext::new(around, assignment, &folder, idempotency, lines);
     let made = make(around, node, work, &folder, &context, job, assignment).await;
     let mut admitted = match made {
         Ok(admitted) => admitted,
@@ -327,6 +360,8 @@ async fn attempt(
         payloads: admitted.payloads,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         warnings: admitted.warnings,
+        usage: spent.sum(),
+        provisional: context.is_provisional(),
     })
 }
 

@@ -11,12 +11,14 @@ use flow_core::id::{RunId, TaskId};
 use flow_core::run::event::{Outputs, Warning};
 use flow_core::run::manifest::Manifest;
 use flow_core::run::{Outcome, RunState};
-use flow_core::stage::CancelReason;
+use flow_core::stage::{CancelReason, Usage};
 use flow_core::store::{InlinePayload, Store};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
-use super::{Assignment, Line, LoadFault, Surroundings, execute_node, value_at};
+use super::{
+    Assignment, Keeper, Line, LoadFault, Recollection, Surroundings, execute_node, value_at,
+};
 use crate::secrets::Secrets;
 use crate::wiring::{Wire, wire};
 
@@ -35,6 +37,10 @@ pub enum Trial {
         key: Digest,
         /// What was odd.
         warnings: Vec<Warning>,
+        /// What its calls used.
+        usage: Usage,
+        /// Whether it is second best, so that no other run takes it.
+        provisional: bool,
     },
     /// Its condition is false.
     Skipped {
@@ -100,14 +106,22 @@ pub async fn try_once(
         sender.send(()).ok();
         receiver
     };
-    let line = Line { begin: Box::new(begin), process: Box::new(|_| {}), cancel };
+    let keeper = Keeper::Here(Recollection::default());
+    let line = Line { begin: Box::new(begin), tell: Box::new(|_| {}), keeper, cancel };
     let outcome = match execute_node(&around, &assignment, line).await {
-        Outcome::Succeeded { outputs, payloads, duration_ms, key, warnings } => {
-            Trial::Succeeded { outputs, payloads, duration_ms, key, warnings }
-        }
+        Outcome::Succeeded {
+            outputs,
+            payloads,
+            duration_ms,
+            key,
+            warnings,
+            usage,
+            provisional,
+        } => Trial::Succeeded { outputs, payloads, duration_ms, key, warnings, usage, provisional },
         Outcome::Reused { key, outputs, .. } => {
-            let (payloads, warnings) = (Vec::new(), Vec::new());
-            Trial::Succeeded { outputs, payloads, duration_ms: 0, key, warnings }
+            let (payloads, warnings, usage) = (Vec::new(), Vec::new(), Usage::default());
+            let (duration_ms, provisional) = (0, false);
+            Trial::Succeeded { outputs, payloads, duration_ms, key, warnings, usage, provisional }
         }
         Outcome::Skipped { reason } => Trial::Skipped { reason },
         Outcome::Waits { .. } | Outcome::Probed { .. } => {
@@ -180,6 +194,7 @@ pub(crate) fn assignment(
         intent: state.task(task).and_then(|t| t.intent.clone()),
         reuse: state.reuses(),
         before: state.task(task).and_then(|t| t.before.clone()),
+        memories: state.task(task).and_then(|t| t.memories.clone()),
         keep: None,
         closing: state.closing(),
     }

@@ -2,15 +2,17 @@
 
 use std::time::Instant;
 
+use flow_core::digest::Digest;
 use flow_core::error::StageError;
 use flow_core::run::Outcome;
 use flow_core::run::event::Outputs;
 use flow_core::stage::Job;
 
-use super::context::AttemptContext;
+use super::context::{AttemptContext, Lines};
 use super::folder::Folder;
+use super::memory::AttemptMemory;
 use super::scope::Scopes;
-use super::{Assignment, Line, Surroundings, Taken, admit, make};
+use super::{Assignment, Keeper, Line, Recollection, Spent, Surroundings, Taken, admit, make};
 
 /// The exit code of a probe that says: it did not happen.
 const NOT_DONE: i32 = 1;
@@ -76,8 +78,13 @@ async fn ask(
         timeout,
         reserved: folder.reserved(),
     };
-    let context =
-        AttemptContext::for_probe(around, assignment, &folder, intent, line.process, line.cancel);
+    // A probe is other work than the attempt it asks about: it has nothing of its memory.
+    let keeper = Keeper::Here(Recollection::default());
+    let key = Digest::of(intent.as_bytes());
+    let memory = AttemptMemory::open(around, assignment, key, keeper);
+    let spent = Spent::default();
+    let lines = Lines { tell: line.tell, memory, spent, cancel: line.cancel };
+    let context = AttemptContext::for_probe(around, assignment, &folder, intent, lines);
     match make(around, node, work, &folder, &context, job, assignment).await {
         Ok(admitted) => {
             folder.remove(around);

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError};
 
 use super::forms::forms;
 use super::squeeze::{Squeezed, Squeezer};
+use super::{Hidden, known};
 
 /// What stands in the place of a secret.
 const MASK: &[u8] = b"***";
@@ -180,7 +180,7 @@ fn join(ranges: &mut Vec<Range<usize>>, mut range: Range<usize>) {
 /// Masks a stream that comes in pieces. What may be the beginning of a secret is held back until
 /// more has come; never more than the longest form of a secret.
 pub(crate) struct StreamMasker {
-    masker: Option<Arc<Masker>>,
+    hidden: Hidden,
     /// Not handed on yet.
     held: Vec<u8>,
     /// How much of its beginning belongs to a secret that began before it.
@@ -191,13 +191,14 @@ pub(crate) struct StreamMasker {
 }
 
 impl StreamMasker {
-    pub(super) fn new(masker: Option<Arc<Masker>>) -> Self {
-        Self { masker, held: Vec::new(), covered: 0, masked: false, squeezer: Squeezer::default() }
+    pub(super) fn new(hidden: Hidden) -> Self {
+        Self { hidden, held: Vec::new(), covered: 0, masked: false, squeezer: Squeezer::default() }
     }
 
     /// Takes the next piece, and hands on what is known to be safe.
     pub(crate) fn write(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&[u8])) {
-        let Some(masker) = self.masker.clone() else { return sink(bytes) };
+        let known = known(&self.hidden);
+        let Some(masker) = &known.masker else { return sink(bytes) };
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(bytes);
         let squeezed = self.squeezer.clone().squeeze(&all);
@@ -208,7 +209,8 @@ impl StreamMasker {
 
     /// Hands on the rest.
     pub(crate) fn finish(&mut self, sink: &mut dyn FnMut(&[u8])) {
-        let Some(masker) = self.masker.clone() else { return };
+        let known = known(&self.hidden);
+        let Some(masker) = &known.masker else { return };
         let all = std::mem::take(&mut self.held);
         let squeezed = self.squeezer.clone().squeeze(&all);
         self.hand_on(&all, &masker.last_ranges(&squeezed), all.len(), sink);
@@ -256,19 +258,27 @@ impl StreamMasker {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
+    use std::sync::{Arc, RwLock};
+
     use proptest::prelude::*;
 
+    use super::super::Known;
     use super::*;
 
     fn masker(secrets: &[&str]) -> Arc<Masker> {
         Arc::new(Masker::new(secrets.iter().copied()).expect("small").expect("some"))
     }
 
+    fn hidden(masker: &Arc<Masker>) -> Hidden {
+        let masker = Some(Arc::clone(masker));
+        Arc::new(RwLock::new(Arc::new(Known { masker, ..Known::default() })))
+    }
+
     /// What comes out when `text` comes in these pieces, and the most that was held back.
     fn streamed(masker: &Arc<Masker>, pieces: &[&[u8]]) -> (String, usize) {
         let mut out = Vec::new();
         let mut most = 0;
-        let mut stream = StreamMasker::new(Some(Arc::clone(masker)));
+        let mut stream = StreamMasker::new(hidden(masker));
         for piece in pieces {
             stream.write(piece, &mut |bytes| out.extend_from_slice(bytes));
             most = most.max(stream.held.len());
@@ -297,7 +307,7 @@ mod tests {
     fn a_stream_holds_back_nothing_that_cannot_become_a_secret() {
         let masker = masker(&["hunter2secret"]);
         let mut out = Vec::new();
-        let mut stream = StreamMasker::new(Some(masker));
+        let mut stream = StreamMasker::new(hidden(&masker));
         stream.write(b"a line\nthe next: hunter2s", &mut |bytes| out.extend_from_slice(bytes));
         assert_eq!(out, b"a line\nthe next: ");
         stream.write(b"afe\n", &mut |bytes| out.extend_from_slice(bytes));

@@ -9,7 +9,7 @@ mod squeeze;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use flow_core::error::StageError;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -31,11 +31,26 @@ pub struct Secrets {
     /// Values by name; none for an optional secret that is absent. One that must be there and is not
     /// has no entry: a template that reads it fails.
     values: BTreeMap<String, Option<SecretString>>,
-    /// Names in the order of the masker's numbers.
-    masked: Vec<String>,
     /// Variables of the environment that no program inherits.
     variables: Vec<String>,
+    hidden: Hidden,
+}
+
+/// What is hidden from here on, shared with the streams that hide it.
+type Hidden = Arc<RwLock<Arc<Known>>>;
+
+/// All that is hidden at one time.
+#[derive(Default)]
+struct Known {
+    /// Names in the order of the masker's numbers.
+    names: Vec<Arc<str>>,
+    /// Secrets that are no declared ones, with their names.
+    learnt: Vec<(Arc<str>, SecretString)>,
     masker: Option<Arc<Masker>>,
+}
+
+fn known(hidden: &Hidden) -> Arc<Known> {
+    Arc::clone(&hidden.read().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Why secrets cannot be kept.
@@ -53,12 +68,33 @@ impl Secrets {
         values: BTreeMap<String, Option<SecretString>>,
         variables: Vec<String>,
     ) -> Result<Self, SecretsTooLarge> {
-        let present = || values.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        let masker = Masker::new(present().map(|(_, value)| value.expose_secret()))
-            .map_err(SecretsTooLarge)?
-            .map(Arc::new);
-        let masked = present().map(|(name, _)| name.clone()).collect();
-        Ok(Self { values, masked, variables, masker })
+        let known = Known::of(&values, Vec::new())?;
+        Ok(Self { values, variables, hidden: Arc::new(RwLock::new(Arc::new(known))) })
+    }
+
+    /// Hides one more value from here on, in streams that go on as well. `name` is what people are
+    /// told in its place.
+    ///
+    /// # Errors
+    /// [`SecretsTooLarge`]; nothing has changed then.
+    pub(crate) fn learn(&self, name: &str, value: &str) -> Result<(), SecretsTooLarge> {
+        let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
+        if hidden.learnt.iter().any(|(_, known)| known.expose_secret() == value) {
+            return Ok(());
+        }
+        let mut learnt = hidden.learnt.clone();
+        learnt.push((name.into(), SecretString::from(value)));
+        *hidden = Arc::new(Known::of(&self.values, learnt)?);
+        Ok(())
+    }
+
+    /// Whether it is a secret of the workflow file.
+    pub(crate) fn is_declared(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    fn known(&self) -> Arc<Known> {
+        known(&self.hidden)
     }
 
     /// Secrets of which only the names are known, and whether they are there: enough for keys, and
@@ -72,7 +108,7 @@ impl Secrets {
 
     /// Whether there is nothing to hide.
     pub(crate) fn is_empty(&self) -> bool {
-        self.masker.is_none()
+        self.known().masker.is_none()
     }
 
     /// Variables of the environment that no program inherits.
@@ -101,13 +137,14 @@ impl Secrets {
     /// The text with `***` in the place of every secret, in whatever form.
     #[must_use]
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.masker.as_ref().map_or(Cow::Borrowed(text), |masker| masker.mask(text))
+        self.known().masker.as_ref().map_or(Cow::Borrowed(text), |masker| masker.mask(text))
     }
 
     /// A failure without secrets in any of its texts.
     #[must_use]
     pub fn mask_error(&self, mut error: Box<StageError>) -> Box<StageError> {
-        let Some(masker) = &self.masker else { return error };
+        let known = self.known();
+        let Some(masker) = &known.masker else { return error };
         let tail = masker.mask_end(&error.stderr_tail);
         error.stderr_tail = tail;
         let texts = [&mut error.operation, &mut error.message];
@@ -135,7 +172,24 @@ impl Secrets {
 
     /// A masker for a stream.
     pub(crate) fn stream(&self) -> StreamMasker {
-        StreamMasker::new(self.masker.clone())
+        StreamMasker::new(Arc::clone(&self.hidden))
+    }
+}
+
+impl Known {
+    fn of(
+        declared: &BTreeMap<String, Option<SecretString>>,
+        learnt: Vec<(Arc<str>, SecretString)>,
+    ) -> Result<Self, SecretsTooLarge> {
+        let declared = declared.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let declared = declared.map(|(name, value)| (name.as_str().into(), value));
+        let learnt_too = learnt.iter().map(|(name, value)| (Arc::clone(name), value));
+        let (names, values): (Vec<Arc<str>>, Vec<&SecretString>) =
+            declared.chain(learnt_too).unzip();
+        let masker = Masker::new(values.into_iter().map(|value| value.expose_secret()))
+            .map_err(SecretsTooLarge)?
+            .map(Arc::new);
+        Ok(Self { names, learnt, masker })
     }
 }
 

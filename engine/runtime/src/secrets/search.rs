@@ -2,22 +2,45 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Secrets;
+use super::{Known, Secrets};
 
 impl Secrets {
     /// The name of a secret that is in these bytes, in whatever form.
     #[must_use]
-    pub fn find(&self, bytes: &[u8]) -> Option<&str> {
-        let number = self.masker.as_ref()?.find(bytes)?;
-        self.masked.get(number).map(String::as_str)
+    pub fn find(&self, bytes: &[u8]) -> Option<Arc<str>> {
+        self.known().find(bytes)
     }
 
     /// The name of a secret that is in a value: in a text, a number or the name of a field.
     #[must_use]
-    pub fn find_in_value(&self, value: &Value) -> Option<&str> {
+    pub fn find_in_value(&self, value: &Value) -> Option<Arc<str>> {
+        self.known().find_in_value(value)
+    }
+
+    /// The name of a secret that is in a file, or in a file or name of a folder. Links are not
+    /// followed, and nothing but files and folders is opened.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn find_in_path(&self, path: &Path) -> io::Result<Option<Arc<str>>> {
+        self.known().find_in_path(path)
+    }
+}
+
+impl Known {
+    fn name(&self, number: usize) -> Option<Arc<str>> {
+        self.names.get(number).map(Arc::clone)
+    }
+
+    fn find(&self, bytes: &[u8]) -> Option<Arc<str>> {
+        self.name(self.masker.as_ref()?.find(bytes)?)
+    }
+
+    fn find_in_value(&self, value: &Value) -> Option<Arc<str>> {
         self.masker.as_ref()?;
         match value {
             Value::Null | Value::Bool(_) => None,
@@ -30,12 +53,7 @@ impl Secrets {
         }
     }
 
-    /// The name of a secret that is in a file, or in a file or name of a folder. Links are not
-    /// followed, and nothing but files and folders is opened.
-    ///
-    /// # Errors
-    /// When something cannot be read.
-    pub fn find_in_path(&self, path: &Path) -> io::Result<Option<&str>> {
+    fn find_in_path(&self, path: &Path) -> io::Result<Option<Arc<str>>> {
         let Some(masker) = &self.masker else { return Ok(None) };
         let kind = std::fs::symlink_metadata(path)?.file_type();
         if kind.is_dir() {
@@ -56,6 +74,6 @@ impl Secrets {
             return Ok(None);
         }
         let number = masker.find_in(std::fs::File::open(path)?)?;
-        Ok(number.and_then(|number| self.masked.get(number)).map(String::as_str))
+        Ok(number.and_then(|number| self.name(number)))
     }
 }

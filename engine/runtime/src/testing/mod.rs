@@ -29,19 +29,24 @@
 
 mod node;
 
+pub use crate::executor::Recollection;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow_core::catalog::Catalog;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::id::{RunId, TaskId};
 use flow_core::payload::Artifact;
+use flow_core::run::decide::News as Told;
 use flow_core::run::{Outcome, Recorded};
-use flow_core::stage::{CancelReason, Progress, SharedStage, Stage, Stream};
+use flow_core::stage::{
+    CallRetry, CancelReason, Fallback, Progress, SharedStage, Stage, Stream, Usage,
+};
 use flow_core::store::Store;
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -50,8 +55,9 @@ use tokio::sync::{oneshot, watch};
 
 use crate::bus::{Bus, Observer, Passing};
 use crate::executor::{
-    Assignment, Beginning, Line, SpareFolders, Surroundings, assignment, execute_node,
+    Assignment, Beginning, Keeper, Line, SpareFolders, Surroundings, assignment, execute_node,
 };
+use crate::secrets::Secrets;
 
 /// Tests so far: several may have one store, and each is a run of its own there.
 static TESTS: AtomicU64 = AtomicU64::new(1);
@@ -71,6 +77,8 @@ pub struct StageTest {
     cancel: Option<(CancelReason, When)>,
     tools: BTreeMap<String, PathBuf>,
     started_at: Timestamp,
+    memory: Recollection,
+    secrets: Arc<Secrets>,
 }
 
 /// What is on an input port.
@@ -95,6 +103,12 @@ pub struct Tested {
     pub warnings: Vec<String>,
     /// What the stage told of its progress, in order.
     pub progress: Vec<Progress>,
+    /// Calls that it made again, in order.
+    pub retries: Vec<CallRetry>,
+    /// Providers that it passed over, in order.
+    pub fallbacks: Vec<Fallback>,
+    /// What its calls used.
+    pub usage: Usage,
     /// What its programs wrote to stdout.
     pub stdout: Vec<u8>,
     /// What its programs wrote to stderr.
@@ -159,6 +173,8 @@ impl StageTest {
             cancel: None,
             tools: BTreeMap::new(),
             started_at: Timestamp::UNIX_EPOCH,
+            memory: Recollection::default(),
+            secrets: Arc::default(),
         }
     }
 
@@ -240,6 +256,21 @@ impl StageTest {
         self
     }
 
+    /// What the attempt finds, and where it leaves what it remembers: the same for two tests makes
+    /// them attempts of one task.
+    #[must_use]
+    pub fn memory(mut self, memory: &Recollection) -> Self {
+        self.memory = memory.clone();
+        self
+    }
+
+    /// Values that are hidden in all that the attempt tells.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = Arc::new(secrets);
+        self
+    }
+
     /// Runs the attempt to its end, in a runtime of its own.
     ///
     /// # Errors
@@ -286,7 +317,7 @@ impl StageTest {
             earlier: crate::executor::Earlier::default(),
             clock: Arc::new(crate::SystemClock::start()),
             parsed: crate::executor::Parsed::default(),
-            secrets: Arc::default(),
+            secrets: Arc::clone(&self.secrets),
         };
         let work = self.assignment(&around)?;
         let begin = |_: Beginning| {
@@ -295,7 +326,13 @@ impl StageTest {
             sender.send(()).ok();
             receiver
         };
-        let line = Line { begin: Box::new(begin), process: Box::new(|_| {}), cancel: receiver };
+        let heard = news.clone();
+        let line = Line {
+            begin: Box::new(begin),
+            tell: Box::new(move |told| heard.take_in(told)),
+            keeper: Keeper::Here(self.memory.clone()),
+            cancel: receiver,
+        };
         let outcome = execute_node(&around, &work, line).await;
         let captured = |stream| {
             let path =
@@ -307,12 +344,12 @@ impl StageTest {
         drop(around);
         drop(cancel);
         watcher.finish();
-        let (outputs, warnings) = outputs.map_err(|mut error| {
+        let (outputs, warnings, usage) = outputs.map_err(|mut error| {
             error.attempt = self.attempt;
             error
         })?;
-        let progress = std::mem::take(&mut *news.0.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Tested { outputs, warnings, progress, stdout, stderr, store })
+        let Heard { progress, retries, fallbacks } = std::mem::take(&mut *news.heard());
+        Ok(Tested { outputs, warnings, progress, retries, fallbacks, usage, stdout, stderr, store })
     }
 
     fn assignment(&self, around: &Surroundings) -> Result<Assignment, Box<StageError>> {
@@ -330,14 +367,16 @@ fn refused(operation: &str, message: String) -> Box<StageError> {
     Box::new(StageError::new(ErrorClass::Config, operation, message))
 }
 
-type Made = (BTreeMap<String, Value>, Vec<String>);
+type Made = (BTreeMap<String, Value>, Vec<String>, Usage);
 
 /// The payloads of an attempt that succeeded.
 fn outputs(around: &Surroundings, outcome: Outcome) -> Result<Made, Box<StageError>> {
-    let (outputs, payloads, warnings) = match outcome {
-        Outcome::Succeeded { outputs, payloads, warnings, .. } => (outputs, payloads, warnings),
+    let (outputs, payloads, warnings, usage) = match outcome {
+        Outcome::Succeeded { outputs, payloads, warnings, usage, .. } => {
+            (outputs, payloads, warnings, usage)
+        }
         Outcome::Failed { error, .. } => return Err(error),
-        _ => return Ok((BTreeMap::new(), Vec::new())),
+        _ => return Ok(Made::default()),
     };
     let mut values = BTreeMap::new();
     for (port, payload) in outputs {
@@ -359,12 +398,34 @@ fn outputs(around: &Surroundings, outcome: Outcome) -> Result<Made, Box<StageErr
         };
         values.insert(port, value);
     }
-    Ok((values, warnings.into_iter().map(|warning| warning.message).collect()))
+    let warnings = warnings.into_iter().map(|warning| warning.message).collect();
+    Ok((values, warnings, usage))
 }
 
 /// What a stage told while it worked.
 #[derive(Clone, Default)]
-struct News(Arc<Mutex<Vec<Progress>>>);
+struct News(Arc<Mutex<Heard>>);
+
+#[derive(Default)]
+struct Heard {
+    progress: Vec<Progress>,
+    retries: Vec<CallRetry>,
+    fallbacks: Vec<Fallback>,
+}
+
+impl News {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_in(&self, told: Told) {
+        match told {
+            Told::Process(_) => {}
+            Told::Retry(retry) => self.heard().retries.push(*retry),
+            Told::Fallback(fallback) => self.heard().fallbacks.push(*fallback),
+        }
+    }
+}
 
 struct Listener {
     news: News,
@@ -378,7 +439,7 @@ impl Observer for Listener {
 
     fn passing(&mut self, passing: &Passing) {
         if let Passing::Progress { progress, .. } = passing {
-            self.news.0.lock().unwrap_or_else(PoisonError::into_inner).push(progress.clone());
+            self.news.heard().progress.push(progress.clone());
             if let Some(reason) = self.reason.take() {
                 self.cancel.send_replace(Some(reason));
             }

@@ -13,7 +13,7 @@ use flow_core::run::manifest::Manifest;
 use flow_core::run::{Ending, Event, Now, Recorded};
 use flow_core::schema::Type;
 use flow_core::stage::{
-    BoxFuture, Context, Draft, Drafts, Job, PortSpec, Ports, Stage, StageSpec, Wait,
+    BoxFuture, Context, Draft, Drafts, Job, PortSpec, Ports, Stage, StageSpec, Usage, Wait,
 };
 use flow_core::store::Store;
 use flow_runtime::{
@@ -38,6 +38,18 @@ pub(crate) enum Step {
     Panic,
 }
 
+/// What attempts have bought, and what they were told is remembered.
+#[derive(Debug, Default)]
+pub(crate) struct Purchases {
+    /// Names of tasks, each time that one bought something.
+    pub(crate) bought: Vec<String>,
+    /// How many steps of a purchase were on record when an attempt went on, by task and
+    /// idempotency key.
+    kept: HashMap<(String, String), usize>,
+    /// Tasks that did not find what was on record.
+    pub(crate) lost: Vec<String>,
+}
+
 #[derive(Default)]
 struct Script {
     steps: Mutex<HashMap<String, Vec<Step>>>,
@@ -45,6 +57,7 @@ struct Script {
     /// Idempotency keys, beside `executed`.
     keys: Mutex<Vec<String>>,
     inputs: Mutex<HashMap<(String, String), serde_json::Value>>,
+    purchases: Mutex<Purchases>,
 }
 
 struct Scripted {
@@ -67,6 +80,7 @@ impl Stage for Scripted {
             .map_or_else(|| context.node().to_owned(), |i| format!("{}[{i}]", context.node()));
         let name = match self.spec.name {
             "script" => name,
+            "buy" => name,
             other => format!("{name}:{other}"),
         };
         self.script.executed.lock().unwrap().push(name.clone());
@@ -83,6 +97,9 @@ impl Stage for Scripted {
         };
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if self.spec.name == "buy" {
+                self.script.buy_once(context, &name).await?;
+            }
             let fail = |class| Err(StageError::new(class, "play a script", "as scripted"));
             let value = match step {
                 Step::Value(n) => json!(n),
@@ -100,6 +117,45 @@ impl Stage for Scripted {
             };
             Ok(job.outputs.iter().map(|o| (o.name.clone(), Draft::Value(value.clone()))).collect())
         })
+    }
+}
+
+impl Script {
+    /// Buys something that must not be bought twice, in the way of a stage that orders work from a
+    /// service: the number of the order is remembered before anything else is done, then the
+    /// address that it is asked for at, then what came of it so far.
+    async fn buy_once(&self, context: &dyn Context, name: &str) -> Result<(), StageError> {
+        let key = context.idempotency_key().to_owned();
+        let place = (name.to_owned(), key.clone());
+        let half = context.scratch().join("half");
+        let found = [
+            context.remembered("order").is_some(),
+            context.remembered_secret("address") == Some(format!("https://there/{key}")),
+            context.remembered_file("half", &half).await?,
+        ];
+        let found = found.into_iter().take_while(|found| *found).count();
+        let kept = self.purchases.lock().unwrap().kept.get(&place).copied().unwrap_or(0);
+        if found < kept {
+            self.purchases.lock().unwrap().lost.push(name.to_owned());
+        }
+        let now_kept = |count| self.purchases.lock().unwrap().kept.insert(place.clone(), count);
+        if found < 1 {
+            self.purchases.lock().unwrap().bought.push(name.to_owned());
+            context.used(Usage { usd: 0.5, tokens: 0, calls: 1 });
+            context.remember("order", json!(name)).await?;
+            now_kept(1);
+        }
+        if found < 2 {
+            context.remember_secret("address", &format!("https://there/{key}")).await?;
+            now_kept(2);
+        }
+        if found < 3 {
+            std::fs::write(&half, &key).unwrap();
+            context.remember_file("half", &half).await?;
+            now_kept(3);
+        }
+        assert_eq!(std::fs::read(&half).unwrap(), key.as_bytes());
+        Ok(())
     }
 }
 
@@ -160,6 +216,10 @@ fn catalog(script: &Arc<Script>) -> Catalog {
         .with(scripted("script", Ports::Declared))
         .with(scripted("spare", Ports::Declared))
         .with(scripted("probe", Ports::Declared))
+        .with(Scripted {
+            spec: StageSpec { needs_scratch: true, ..spec("buy", Ports::Declared) },
+            script: Arc::clone(script),
+        })
         .with(Waiting {
             spec: spec("nap", Ports::Fixed(Vec::new())),
             wait: Wait::For(Duration::from_secs(3_600)),
@@ -318,10 +378,8 @@ impl Harness {
 
     /// Where a node that is not fanned out is, as its journal tells.
     pub(crate) fn phase_of(&self, node: &str) -> flow_core::run::state::Phase {
-        let records = self.store.read_run(&self.run).unwrap();
-        let state = flow_runtime::replay(&self.graph, &self.manifest(), &records);
         let id = self.graph.find(node).unwrap();
-        state.task(flow_core::id::TaskId::whole(id)).unwrap().phase.clone()
+        self.replayed().task(flow_core::id::TaskId::whole(id)).unwrap().phase.clone()
     }
 
     /// Idempotency keys of what was executed, in order.
@@ -379,6 +437,22 @@ impl Harness {
     /// Another run of the same workflow in the same store.
     pub(crate) fn another_run(self, run: &str) -> Self {
         Self { run: RunId::new(run).unwrap(), notes: Notes::default(), ..self }
+    }
+
+    /// What was bought so far.
+    pub(crate) fn purchases(&self) -> std::sync::MutexGuard<'_, Purchases> {
+        self.script.purchases.lock().unwrap()
+    }
+
+    /// The state that the journal folds into.
+    pub(crate) fn replayed(&self) -> flow_core::run::RunState {
+        let records = self.store.read_run(&self.run).unwrap();
+        flow_runtime::replay(&self.graph, &self.manifest(), &records)
+    }
+
+    /// Names of the private files of the run.
+    pub(crate) fn private_files(&self) -> Vec<String> {
+        self.store.private_files(&self.run)
     }
 
     pub(crate) fn executed(&self) -> Vec<String> {

@@ -1,29 +1,19 @@
 //! The body of an answer, by the type that the node declares for it.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::json::{self, JsonFault};
 use flow_core::schema::Type;
-use flow_core::stage::{Context, Draft, Drafts, Job, OutputSlot, Progress};
-use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use flow_core::stage::{Context, Draft, Drafts, Job, OutputSlot};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::{Map, Value};
-use tokio::io::AsyncWriteExt as _;
 
-use super::client::Settings;
-use super::exchange::Reply;
-use super::request::Request;
-use super::{failure, shown};
+use crate::transport::body::Incoming;
+use crate::transport::{Reply, Request, Settings, failure, shown};
 
 /// The most bytes of JSON or text, after decompression. Larger answers are files.
 const IN_MEMORY_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of JSON that are read faster than another thread could be asked to.
 const QUICK: usize = 256 * 1024;
-/// The least time between two reports of progress.
-const REPORT_EVERY: Duration = Duration::from_millis(200);
-
 /// Reads an answer that is success.
 pub(super) async fn drafts(
     context: &dyn Context,
@@ -44,10 +34,11 @@ pub(super) async fn drafts(
         error.request_id.clone_from(&id);
         error
     };
-    check_encoding(request, &response).map_err(with_head)?;
+    let incoming = Incoming { context, request, settings, response };
+    incoming.check_encoding().map_err(with_head)?;
     let slot = job.outputs.iter().find(|slot| slot.name == "body");
     if let Some(slot) = slot {
-        let reader = Reader { context, request, settings, slot, response };
+        let reader = Reader { context, request, slot, incoming };
         if let Some(draft) = reader.draft().await.map_err(with_head)? {
             drafts.insert(slot.name.clone(), draft);
         }
@@ -66,27 +57,12 @@ fn headers(map: &HeaderMap) -> Value {
     Value::Object(all)
 }
 
-/// Refuses a compression that was not asked for: its bytes would be taken for the body. The client
-/// removes the header of what it can decompress.
-fn check_encoding(request: &Request, response: &Response) -> Result<(), StageError> {
-    let encoding = response.headers().get(CONTENT_ENCODING);
-    let encoding = encoding.map(|e| String::from_utf8_lossy(e.as_bytes()).to_ascii_lowercase());
-    match encoding.as_deref().map(str::trim) {
-        None | Some("" | "identity") => Ok(()),
-        Some(other) => {
-            let message = format!("the body is compressed with `{other}`, which was not asked for");
-            Err(failure::of(request, ErrorClass::Malformed, message).port("body"))
-        }
-    }
-}
-
 /// One body on its way in.
 struct Reader<'a> {
     context: &'a dyn Context,
     request: &'a Request,
-    settings: &'a Settings,
     slot: &'a OutputSlot,
-    response: Response,
+    incoming: Incoming<'a>,
 }
 
 impl Reader<'_> {
@@ -95,8 +71,9 @@ impl Reader<'_> {
         if let Type::File(_) = self.slot.ty.inner() {
             return self.file().await;
         }
-        let content_type = self.response.headers().get(CONTENT_TYPE).cloned();
-        let bytes = self.in_memory().await?;
+        let content_type = self.incoming.response.headers().get(CONTENT_TYPE).cloned();
+        let bytes =
+            self.incoming.in_memory(IN_MEMORY_MAX).await?.ok_or_else(|| self.too_large())?;
         let is_text = matches!(self.slot.ty.inner(), Type::String);
         if bytes.is_empty() && self.slot.ty.is_optional() {
             return Ok(None);
@@ -107,31 +84,6 @@ impl Reader<'_> {
             false => self.json(bytes, content_type).await?,
         };
         Ok(Some(Draft::Value(value)))
-    }
-
-    async fn in_memory(&mut self) -> Result<Vec<u8>, StageError> {
-        if self.response.content_length().is_some_and(|length| length > IN_MEMORY_MAX) {
-            return Err(self.too_large());
-        }
-        let mut bytes = Vec::new();
-        let mut report = Report::new(self.context, self.response.content_length());
-        while let Some(chunk) = self.chunk(bytes.len() as u64).await? {
-            if (bytes.len() + chunk.len()) as u64 > IN_MEMORY_MAX {
-                return Err(self.too_large());
-            }
-            bytes.extend_from_slice(&chunk);
-            report.at(bytes.len() as u64);
-        }
-        Ok(bytes)
-    }
-
-    async fn chunk(
-        &mut self,
-        received: u64,
-    ) -> Result<Option<impl std::ops::Deref<Target = [u8]> + use<>>, StageError> {
-        let silence = |_elapsed| failure::of_silence(self.request, self.settings);
-        let chunk = tokio::time::timeout(self.settings.idle, self.response.chunk()).await;
-        chunk.map_err(silence)?.map_err(|error| failure::of_body(self.request, received, error))
     }
 
     fn malformed(&self, message: String) -> StageError {
@@ -221,33 +173,10 @@ impl Reader<'_> {
             Some(path) => path.clone(),
             None => self.context.scratch().join("body"),
         };
-        match self.write(&path).await {
-            Ok(0) if self.slot.ty.is_optional() => Ok(None),
-            Ok(_) => Ok(Some(Draft::Path(path))),
-            Err(error) => {
-                // A part of a file must not be taken for the file.
-                if let Err(error) = tokio::fs::remove_file(&path).await {
-                    tracing::debug!(path = %path.display(), %error, "a partial file stays");
-                }
-                Err(error)
-            }
+        match self.incoming.save(&path).await? {
+            0 if self.slot.ty.is_optional() => Ok(None),
+            _ => Ok(Some(Draft::Path(path))),
         }
-    }
-
-    async fn write(&mut self, path: &Path) -> Result<u64, StageError> {
-        let failed = |error: std::io::Error| {
-            StageError::from_io(format!("write {}", path.display()), &error).port("body")
-        };
-        let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
-        let mut report = Report::new(self.context, self.response.content_length());
-        let mut received = 0;
-        while let Some(chunk) = self.chunk(received).await? {
-            file.write_all(&chunk).await.map_err(failed)?;
-            received += chunk.len() as u64;
-            report.at(received);
-        }
-        file.flush().await.map_err(failed)?;
-        Ok(received)
     }
 }
 
@@ -293,30 +222,4 @@ fn charset(content_type: &str) -> Option<&str> {
         let value = value.trim().trim_matches('"');
         (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then_some(value)
     })
-}
-
-/// Tells how much has come, a few times a second at most.
-struct Report<'a> {
-    context: &'a dyn Context,
-    total: Option<u64>,
-    last: Option<Instant>,
-}
-
-impl<'a> Report<'a> {
-    fn new(context: &'a dyn Context, total: Option<u64>) -> Self {
-        Self { context, total, last: None }
-    }
-
-    fn at(&mut self, bytes: u64) {
-        let due = self.last.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
-        if due || self.total == Some(bytes) {
-            self.last = Some(Instant::now());
-            self.context.progress(Progress {
-                done: bytes as f64,
-                total: self.total.map(|total| total as f64),
-                unit: "bytes",
-                message: "receiving".into(),
-            });
-        }
-    }
 }

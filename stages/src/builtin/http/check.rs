@@ -6,7 +6,7 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 use serde_json::{Map, Value};
 
-use super::request::{METHODS, header_name, parse_url, range};
+use crate::transport::request::{METHODS, header_name, parse_url, range};
 
 /// Faults of the configuration and the declared outputs.
 pub(super) fn faults(node: &NodeView<'_>) -> Vec<ConfigFault> {

@@ -6,15 +6,11 @@
 
 mod answer;
 mod check;
-mod client;
-mod exchange;
-mod failure;
-mod outgoing;
-mod request;
-mod retry_after;
-mod shown;
+mod reading;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use flow_core::error::StageError;
 use flow_core::schema::Type;
@@ -23,23 +19,22 @@ use flow_core::stage::{
     Stage, StageSpec,
 };
 
-use client::{Clients, Settings};
-use request::Request;
+use crate::transport::{self, Clients, Request, failure};
 
-/// The `http` stage. Its client is made at the first request, so that a run without one pays
-/// nothing for it.
+/// The `http` stage.
 pub(crate) struct HttpStage {
     spec: StageSpec,
-    clients: Clients,
+    clients: Arc<Clients>,
 }
 
 impl HttpStage {
-    pub(crate) fn new() -> Self {
-        Self::with(Settings::default())
+    pub(crate) fn new(clients: Arc<Clients>) -> Self {
+        Self { spec: spec(), clients }
     }
 
-    fn with(settings: Settings) -> Self {
-        Self { spec: spec(), clients: Clients::new(settings) }
+    #[cfg(test)]
+    fn with(settings: transport::Settings) -> Self {
+        Self::new(Arc::new(Clients::new(settings)))
     }
 }
 
@@ -144,7 +139,7 @@ impl Stage for HttpStage {
         job: Job,
     ) -> BoxFuture<'a, Result<Drafts, StageError>> {
         Box::pin(async move {
-            let request = Request::of(context, &job)?;
+            let request = reading::read(context, &job)?;
             tokio::select! {
                 biased;
                 result = self.exchange(context, &job, &request) => result,
@@ -161,7 +156,7 @@ impl HttpStage {
         job: &Job,
         request: &Request,
     ) -> Result<Drafts, StageError> {
-        let reply = exchange::send(&self.clients, request).await?;
+        let reply = transport::send(&self.clients, request).await?;
         if !request.expect.covers(reply.response.status().as_u16()) {
             return Err(failure::of_status(request, reply).await);
         }

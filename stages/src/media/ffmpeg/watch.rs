@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::policy::format_duration;
-use flow_core::stage::{BoxFuture, CancelReason, Context, ProcessId, Progress, Stream};
+use flow_core::stage::{
+    BoxFuture, CallRetry, CancelReason, Context, Fallback, ProcessId, Progress, Stream, Usage,
+};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -229,6 +232,52 @@ impl Context for Watched<'_> {
     }
     fn warn(&self, message: String) {
         self.outer.warn(message);
+    }
+    fn call_retried(&self, retry: CallRetry) {
+        self.outer.call_retried(retry);
+    }
+    fn provider_fallback(&self, fallback: Fallback) {
+        self.outer.provider_fallback(fallback);
+    }
+    fn used(&self, usage: Usage) {
+        self.outer.used(usage);
+    }
+    fn remember<'a>(
+        &'a self,
+        name: &'a str,
+        value: Value,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        self.outer.remember(name, value)
+    }
+    fn remembered(&self, name: &str) -> Option<Value> {
+        self.outer.remembered(name)
+    }
+    fn remember_file<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a Path,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        self.outer.remember_file(name, path)
+    }
+    fn remembered_file<'a>(
+        &'a self,
+        name: &'a str,
+        to: &'a Path,
+    ) -> BoxFuture<'a, Result<bool, StageError>> {
+        self.outer.remembered_file(name, to)
+    }
+    fn remember_secret<'a>(
+        &'a self,
+        name: &'a str,
+        value: &'a str,
+    ) -> BoxFuture<'a, Result<(), StageError>> {
+        self.outer.remember_secret(name, value)
+    }
+    fn remembered_secret(&self, name: &str) -> Option<String> {
+        self.outer.remembered_secret(name)
+    }
+    fn chance(&self) -> f64 {
+        self.outer.chance()
     }
 }
 

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Action, Decision, Mark, Now, Origin, Outcome, StopReason};
+use super::{Action, Decision, Mark, News, Now, Origin, Outcome, StopReason};
+use crate::call::Usage;
 use crate::digest::Digest;
 use crate::error::{ErrorClass, StageError};
 use crate::graph::Work;
 use crate::id::TaskId;
 use crate::policy::draw;
 use crate::run::event::{Awaited, Event, TaskRef};
+use crate::run::memory::Kept;
 use crate::run::state::RunState;
 use crate::stage::CancelReason;
 
@@ -38,6 +40,32 @@ pub(super) fn begun(
     decision
 }
 
+/// An attempt tells what it does.
+pub(super) fn told(state: &RunState, task: TaskId, attempt: u32, news: News) -> Decision {
+    let task = state.task_ref(task);
+    let event = match news {
+        News::Process(process) => Event::ProcessStarted { task, attempt, process },
+        News::Retry(retry) => Event::CallRetried { task, attempt, retry },
+        News::Fallback(fallback) => Event::PassedOver { task, attempt, fallback },
+    };
+    Decision { events: vec![event], ..Decision::default() }
+}
+
+/// An attempt leaves something to later ones. One that was given up leaves nothing.
+pub(super) fn remembers(
+    state: &RunState,
+    task: TaskId,
+    key: Digest,
+    name: String,
+    kept: Kept,
+) -> Decision {
+    if !state.is_handed_out(task) {
+        return Decision::default();
+    }
+    let event = Event::Remembered { task: state.task_ref(task), key, name, kept };
+    Decision { events: vec![event], ..Decision::default() }
+}
+
 pub(super) fn ended(
     state: &RunState,
     task: TaskId,
@@ -52,7 +80,15 @@ pub(super) fn ended(
     let name = state.task_ref(task);
     let mut decision = Decision { marks: vec![Mark::CameBack(task)], ..Decision::default() };
     match outcome {
-        Outcome::Succeeded { key, outputs, payloads, duration_ms, warnings } => {
+        Outcome::Succeeded {
+            key,
+            outputs,
+            payloads,
+            duration_ms,
+            warnings,
+            usage,
+            provisional,
+        } => {
             decision.payloads = payloads;
             decision.events.push(Event::Succeeded {
                 task: name,
@@ -61,6 +97,8 @@ pub(super) fn ended(
                 outputs,
                 duration_ms,
                 warnings,
+                usage,
+                provisional,
             });
         }
         Outcome::Reused { key, outputs, payloads, from } => {
@@ -101,6 +139,8 @@ pub(super) fn ended(
                         outputs,
                         duration_ms,
                         warnings: Vec::new(),
+                        usage: Usage::default(),
+                        provisional: false,
                     });
                 }
                 Some(false) => {
@@ -117,7 +157,8 @@ pub(super) fn ended(
             error.attempt = attempt;
             decision.events.push(Event::Failed { task: name, attempt, error });
         }
-        Outcome::Failed { error, begun } => {
+        Outcome::Failed { error, begun, usage } => {
+            let begun = begun.then_some(usage);
             failed(state, task, &name, attempt, error, begun, now, &mut decision);
         }
     }
@@ -131,10 +172,11 @@ fn failed(
     name: &TaskRef,
     attempt: u32,
     mut error: Box<StageError>,
-    begun: bool,
+    used: Option<Usage>,
     now: Now,
     decision: &mut Decision,
 ) {
+    let begun = used.is_some();
     error.attempt = attempt;
     if error.class == ErrorClass::Store {
         let reason = StopReason::Store(error);
@@ -146,6 +188,7 @@ fn failed(
         task: name.clone(),
         attempt,
         error: Box::new(error.clone()),
+        usage: used.unwrap_or_default(),
     };
     let unknown = begun && is_unknown(state, task, &error);
     let repeats = state.graph().node(task.node).effect.as_ref().is_some_and(|e| e.idempotent);

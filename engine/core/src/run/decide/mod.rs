@@ -11,11 +11,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::event::{Event, Outputs, Question, RunEnd, Warning};
+use super::memory::Kept;
 use super::state::{Phase, RunState};
+use crate::call::{CallRetry, Fallback, Usage};
 use crate::digest::Digest;
 use crate::error::StageError;
 use crate::id::{NodeId, RunId, TaskId};
-use crate::stage::CancelReason;
+use crate::stage::{CancelReason, ProcessId};
 use crate::store::InlinePayload;
 
 mod ended;
@@ -49,14 +51,25 @@ pub enum Signal {
         /// Whether results of other runs were looked for, and none could be taken.
         cache_missed: bool,
     },
-    /// An attempt started a process.
-    Process {
+    /// An attempt tells what it does.
+    Told {
         /// The task.
         task: TaskId,
         /// Number of the attempt.
         attempt: u32,
-        /// The process.
-        process: crate::stage::ProcessId,
+        /// What it does.
+        news: News,
+    },
+    /// An attempt leaves something to later ones, and waits until that is durable.
+    Remembers {
+        /// The task.
+        task: TaskId,
+        /// The key of its result.
+        key: Digest,
+        /// The name by which it will be asked for.
+        name: String,
+        /// What is kept.
+        kept: Kept,
     },
     /// A task came back.
     Ended {
@@ -109,6 +122,17 @@ pub enum Signal {
     Deadline,
 }
 
+/// What an attempt does while it goes on, recorded without being waited for.
+#[derive(Debug)]
+pub enum News {
+    /// It started a process.
+    Process(ProcessId),
+    /// It makes a failed call again.
+    Retry(Box<CallRetry>),
+    /// It passes over a provider.
+    Fallback(Box<Fallback>),
+}
+
 /// What came of an attempt.
 #[derive(Debug)]
 pub enum Outcome {
@@ -124,6 +148,10 @@ pub enum Outcome {
         duration_ms: u64,
         /// What was odd.
         warnings: Vec<Warning>,
+        /// What its calls used.
+        usage: Usage,
+        /// Whether it is second best, so that no other run takes it.
+        provisional: bool,
     },
     /// An earlier result has the same key.
     Reused {
@@ -172,6 +200,8 @@ pub enum Outcome {
         error: Box<StageError>,
         /// Whether the attempt had begun.
         begun: bool,
+        /// What its calls used.
+        usage: Usage,
     },
 }
 
@@ -325,10 +355,10 @@ pub fn decide(state: &RunState, signal: Signal, now: Now) -> Decision {
         Signal::Begun { task, attempt, key, intent, cache_missed } => {
             ended::begun(state, task, attempt, key, intent, cache_missed)
         }
-        Signal::Process { task, attempt, process } => Decision {
-            events: vec![Event::ProcessStarted { task: state.task_ref(task), attempt, process }],
-            ..Decision::default()
-        },
+        Signal::Told { task, attempt, news } => ended::told(state, task, attempt, news),
+        Signal::Remembers { task, key, name, kept } => {
+            ended::remembers(state, task, key, name, kept)
+        }
         Signal::Ended { task, attempt, outcome } => {
             ended::ended(state, task, attempt, outcome, now)
         }

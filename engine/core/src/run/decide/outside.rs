@@ -1,6 +1,7 @@
 //! What comes from outside the attempts: the clock, people, and the system.
 
 use super::{Action, Decision, Mark, Now, StopReason};
+use crate::call::Usage;
 use crate::error::{ErrorClass, StageError};
 use crate::id::TaskId;
 use crate::run::event::{Awaited, Event, Outputs};
@@ -59,6 +60,8 @@ fn ends_wait(
         // The clock may have been set back meanwhile.
         duration_ms: waited.map_or(0, |ms| ms.max(0.0) as u64),
         warnings: Vec::new(),
+        usage: Usage::default(),
+        provisional: false,
     };
     Decision {
         events: vec![event],
@@ -105,6 +108,8 @@ pub(super) fn settled(
                 outputs,
                 duration_ms: 0,
                 warnings: Vec::new(),
+                usage: Usage::default(),
+                provisional: false,
             });
         }
         None => {

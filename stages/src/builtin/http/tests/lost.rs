@@ -10,10 +10,10 @@ use flow_core::stage::{CancelReason, Stage};
 use serde_json::json;
 
 use super::super::HttpStage;
-use super::super::client::Settings;
 use super::server::{Server, reset_on_close};
 use super::{get, job, run, run_with, settings, told};
 use crate::process::testing::TestContext;
+use crate::transport::Settings;
 
 async fn after(bytes: &'static str) -> String {
     told(get(Server::saying([bytes]).url("/")).await)

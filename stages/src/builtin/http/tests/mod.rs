@@ -17,8 +17,8 @@ use flow_core::stage::{Draft, Drafts, Job, OutputFrom, OutputSlot, Stage};
 use serde_json::{Value, json};
 
 use super::HttpStage;
-use super::client::Settings;
 use crate::process::testing::TestContext;
+use crate::transport::Settings;
 
 fn settings() -> Settings {
     // A proxy of the machine that tests run on has no part in them.

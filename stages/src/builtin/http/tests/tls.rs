@@ -12,9 +12,9 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::json;
 
-use super::super::client::Settings;
 use super::server::{Server, Wire, ok, redirect};
 use super::{job, run_with, settings, told, value};
+use crate::transport::Settings;
 
 /// An authority that tests can trust.
 struct Authority {

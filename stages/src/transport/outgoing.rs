@@ -10,10 +10,10 @@ use serde_json::Value;
 
 /// What is sent, and what it is.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     content: Content,
     /// Its media type, where the headers name none.
-    pub(super) media_type: String,
+    pub(crate) media_type: String,
 }
 
 enum Content {
@@ -34,20 +34,26 @@ impl std::fmt::Debug for Content {
 
 impl Outgoing {
     /// The body of `with.json`.
-    pub(super) fn json(value: &Value) -> Self {
-        Self {
-            content: Content::Bytes(json::canonical(value)),
-            media_type: "application/json".into(),
-        }
+    pub(crate) fn json(value: &Value) -> Self {
+        Self::bytes(json::canonical(value), "application/json")
+    }
+
+    /// Bytes of a known kind.
+    pub(crate) fn bytes(bytes: Vec<u8>, media_type: &str) -> Self {
+        Self { content: Content::Bytes(bytes), media_type: media_type.to_owned() }
+    }
+
+    /// A whole file, read while it is sent.
+    pub(crate) fn file(path: PathBuf, media_type: &str) -> Self {
+        Self { content: Content::File(path), media_type: media_type.to_owned() }
     }
 
     /// The body of `with.body`: text, the value of a reference, or a file.
-    pub(super) fn value(value: &Value) -> Result<Self, StageError> {
+    pub(crate) fn value(value: &Value) -> Result<Self, StageError> {
         Ok(match value {
-            Value::String(text) => Self {
-                content: Content::Bytes(text.clone().into_bytes()),
-                media_type: "text/plain; charset=utf-8".into(),
-            },
+            Value::String(text) => {
+                Self::bytes(text.clone().into_bytes(), "text/plain; charset=utf-8")
+            }
             Value::Object(map) if map.contains_key(DIR_MARK) => {
                 let message = "a folder cannot be the body of a request";
                 return Err(StageError::new(ErrorClass::Config, "read with.body", message)
@@ -55,21 +61,21 @@ impl Outgoing {
             }
             Value::Object(map) if map.contains_key(FILE_MARK) => {
                 let text = |name| map.get(name).and_then(Value::as_str);
-                let media_type = text("media_type").unwrap_or("application/octet-stream").into();
+                let media_type = text("media_type").unwrap_or("application/octet-stream");
                 let path = text("path").unwrap_or_default();
-                Self { content: Content::File(path.into()), media_type }
+                Self::file(path.into(), media_type)
             }
             other => Self::json(other),
         })
     }
 
     /// Whether sending it may take long.
-    pub(super) fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         matches!(self.content, Content::File(_))
     }
 
     /// Puts the body and its length into a request.
-    pub(super) async fn put_into(&self, request: &mut reqwest::Request) -> Result<(), StageError> {
+    pub(crate) async fn put_into(&self, request: &mut reqwest::Request) -> Result<(), StageError> {
         match &self.content {
             Content::Bytes(bytes) => *request.body_mut() = Some(bytes.clone().into()),
             Content::File(path) => {

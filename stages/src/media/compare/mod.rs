@@ -1,15 +1,17 @@
 //! How far two media files are apart, as people see and hear them.
 
+mod beside;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
-use flow_core::stage::{BoxFuture, CancelReason, Context, ProcessId, Progress, Stream};
 use image::RgbImage;
 use image::imageops::FilterType;
 
 use super::ffmpeg::{Length, Probe, decode, ffmpeg, run};
 use crate::process::Spawner;
+use beside::Beside;
 
 /// So many frames of a video are looked at.
 const SAMPLES: u32 = 5;
@@ -89,7 +91,7 @@ pub async fn compare(
     medium: Medium,
     files: [&Path; 2],
 ) -> Result<Apart, StageError> {
-    let context = Beside { folder: bench.folder.to_owned(), tools: bench.tools.clone() };
+    let context = Beside::new(bench);
     match medium {
         Medium::Image => images([&open(files[0])?, &open(files[1])?]),
         Medium::Audio => sounds(bench.spawner, &context, files).await,
@@ -210,74 +212,6 @@ async fn frame(
     let picture = open(&target)?;
     std::fs::remove_file(&target).map_err(|e| StageError::from_io("compare videos", &e))?;
     Ok(Some(picture))
-}
-
-/// The surroundings of a program that works for no run.
-struct Beside {
-    folder: PathBuf,
-    tools: BTreeMap<String, String>,
-}
-
-impl Context for Beside {
-    fn run_id(&self) -> &str {
-        ""
-    }
-
-    fn node(&self) -> &str {
-        "compare"
-    }
-
-    fn item(&self) -> Option<&str> {
-        None
-    }
-
-    fn index(&self) -> Option<u32> {
-        None
-    }
-
-    fn attempt(&self) -> u32 {
-        1
-    }
-
-    fn idempotency_key(&self) -> &str {
-        ""
-    }
-
-    fn scratch(&self) -> &Path {
-        &self.folder
-    }
-
-    fn side(&self) -> &Path {
-        &self.folder
-    }
-
-    fn workflow_dir(&self) -> &Path {
-        &self.folder
-    }
-
-    fn run_started_at(&self) -> jiff::Timestamp {
-        jiff::Timestamp::UNIX_EPOCH
-    }
-
-    fn run_date(&self) -> jiff::civil::Date {
-        jiff::civil::Date::default()
-    }
-
-    fn tool(&self, name: &str) -> PathBuf {
-        self.tools.get(name).map_or_else(|| PathBuf::from(name), PathBuf::from)
-    }
-
-    fn cancelled(&self) -> BoxFuture<'_, CancelReason> {
-        Box::pin(std::future::pending())
-    }
-
-    fn progress(&self, _: Progress) {}
-
-    fn capture(&self, _: Stream, _: &[u8]) {}
-
-    fn process_started(&self, _: ProcessId) {}
-
-    fn warn(&self, _: String) {}
 }
 
 #[cfg(test)]

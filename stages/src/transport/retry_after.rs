@@ -10,7 +10,7 @@ const LONGEST: u64 = 100 * 365 * 86_400;
 /// The wait that a header asks for, in either of its forms: seconds, or a date. A date is measured
 /// from the server's own `Date`, if it sends one, so that two clocks that differ do no harm; one
 /// that has passed is no wait. What is neither is `None`.
-pub(super) fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // Digits that do not fit are a wait without end.

@@ -13,7 +13,7 @@ use super::request::Request;
 use super::{failure, shown};
 
 /// How many redirects are followed.
-pub(super) const REDIRECTS_MAX: usize = 10;
+pub(crate) const REDIRECTS_MAX: usize = 10;
 
 /// Headers that tell nothing about who asks: only these leave the URL's own origin.
 const HARMLESS: [HeaderName; 7] = [
@@ -27,15 +27,15 @@ const HARMLESS: [HeaderName; 7] = [
 ];
 
 /// The answer to a request, of which nothing but the head was read.
-pub(super) struct Reply {
-    pub(super) response: Response,
+pub(crate) struct Reply {
+    pub(crate) response: Response,
     /// Where it came from in the end.
-    pub(super) url: Url,
+    pub(crate) url: Url,
 }
 
 impl Reply {
     /// Whether it came from an origin that gets none of the node's own headers.
-    pub(super) fn is_foreign(&self, request: &Request) -> bool {
+    pub(crate) fn is_foreign(&self, request: &Request) -> bool {
         self.url.origin() != request.url.origin()
     }
 }
@@ -48,7 +48,7 @@ struct Hop {
 }
 
 /// Sends a request and follows redirects.
-pub(super) async fn send(clients: &Clients, request: &Request) -> Result<Reply, StageError> {
+pub(crate) async fn send(clients: &Clients, request: &Request) -> Result<Reply, StageError> {
     let mut hop = Hop { method: request.method.clone(), url: request.url.clone(), with_body: true };
     for followed in 0..=REDIRECTS_MAX {
         let response = ask(clients, request, &hop).await.map_err(|mut error| {
@@ -157,7 +157,7 @@ fn check(request: &Request, from: &Url, to: &Url) -> Result<(), StageError> {
 }
 
 /// Whether a host is the pattern `*`, below a pattern such as `*.example.com`, or the pattern.
-fn is_allowed(pattern: &str, host: &str) -> bool {
+pub(crate) fn is_allowed(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some("") => true,
         Some(suffix) => {

@@ -18,15 +18,15 @@ const IDLE_FOR: Duration = Duration::from_secs(15);
 
 /// What all requests of a process have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// The longest time to a connection: name, TCP and TLS.
-    pub(super) connect: Duration,
+    pub(crate) connect: Duration,
     /// The longest time without a single byte from the server, for attempts without `timeout`.
-    pub(super) idle: Duration,
+    pub(crate) idle: Duration,
     /// Certificates that are trusted besides those of the machine.
-    pub(super) roots: Vec<CertificateDer<'static>>,
+    pub(crate) roots: Vec<CertificateDer<'static>>,
     /// Whether `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` count.
-    pub(super) proxies: bool,
+    pub(crate) proxies: bool,
 }
 
 impl Default for Settings {
@@ -41,7 +41,7 @@ impl Default for Settings {
 }
 
 /// Makes the client when it is first asked for.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     settings: Settings,
     made: OnceLock<Result<Made, String>>,
 }
@@ -58,11 +58,11 @@ struct Made {
 }
 
 impl Clients {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self { settings, made: OnceLock::new() }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
@@ -70,7 +70,7 @@ impl Clients {
     ///
     /// # Errors
     /// When the machine has no certificates to trust and the URL needs TLS.
-    pub(super) fn client(
+    pub(crate) fn client(
         &self,
         operation: &str,
         method: &Method,

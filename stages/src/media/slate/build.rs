@@ -1,117 +1,23 @@
-//! `media.slate`: the day's games from a recorded file.
+//! A slate from matchups, wherever they come from: each is normalized, held to its contract, and kept
+//! or left out with a reason.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::Path;
+use std::collections::{BTreeSet, HashSet};
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
-use flow_core::json;
 use flow_core::schema::{Severity, Type, validate};
-use flow_core::stage::{
-    BoxFuture, Context, Draft, Drafts, FieldKind, Job, Ports, Stage, StageSpec,
-};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 use serde_json::{Map, Value};
 
-use super::ports::{config_error, field, file, port, text};
-use crate::contract::{self, NormalizedMatchup, SPORTS, Slate};
+use crate::contract::{self, NormalizedMatchup, SPORTS};
 
 /// The time zone of slates that name none.
-const DEFAULT_ZONE: &str = "America/New_York";
+pub(super) const DEFAULT_ZONE: &str = "America/New_York";
 /// What a matchup's `source` says when its dates may be moved.
 const RECORDED: &str = "recorded";
 
-/// Reads a slate, normalizes its matchups and leaves out those that cannot be used.
-pub(super) struct SlateStage {
-    spec: StageSpec,
-}
-
-impl SlateStage {
-    pub(super) fn new() -> Self {
-        Self {
-            spec: StageSpec {
-                name: "media.slate",
-                version: 1,
-                summary: "Reads the day's games from a recorded slate",
-                inputs: Ports::Fixed(vec![port(
-                    "slate_file",
-                    Type::File(None),
-                    "A slate as JSON: an object with `matchups`, or a list of matchups.",
-                )]),
-                outputs: Ports::Fixed(vec![port(
-                    "slate",
-                    contract::ty::<Slate>(),
-                    "The games that can be worked on, and those that were left out.",
-                )]),
-                config: vec![
-                    field("sport", FieldKind::Text, "Games of other sports are left out."),
-                    field(
-                        "date",
-                        FieldKind::Text,
-                        "The day to which recorded games are moved; default: the run's date.",
-                    ),
-                ],
-                needs_scratch: true,
-                example: r#"[nodes.slate]
-stage  = "media.slate"
-inputs = { slate_file = "params.slate" }
-with   = { sport = "{{ params.sport }}", date = "{{ run.date }}" }
-"#,
-            },
-        }
-    }
-}
-
-impl Stage for SlateStage {
-    fn spec(&self) -> &StageSpec {
-        &self.spec
-    }
-
-    fn run<'a>(
-        &'a self,
-        context: &'a dyn Context,
-        job: Job,
-    ) -> BoxFuture<'a, Result<Drafts, StageError>> {
-        Box::pin(async move {
-            let day = day(context, &job)?;
-            let sport = sport(&job)?;
-            let built = build(parse(&file(&job, "slate_file")?)?, day, sport.as_deref())?;
-            built.warnings.into_iter().for_each(|text| context.warn(text));
-            Ok(BTreeMap::from([("slate".to_owned(), Draft::Value(built.slate))]))
-        })
-    }
-}
-
-fn day(context: &dyn Context, job: &Job) -> Result<Date, StageError> {
-    let Some(date) = text(job, "date") else { return Ok(context.run_date()) };
-    date.parse().map_err(|e: jiff::Error| {
-        let message = format!("{date} is no date");
-        config_error("date", message, "write it as 2025-01-05 or {{ run.date }}").cause(e)
-    })
-}
-
-fn sport(job: &Job) -> Result<Option<String>, StageError> {
-    let Some(sport) = text(job, "sport").map(str::to_ascii_lowercase) else { return Ok(None) };
-    if SPORTS.contains(&sport.as_str()) {
-        return Ok(Some(sport));
-    }
-    let hint = format!("choose one of {}", SPORTS.join(", "));
-    Err(config_error("sport", format!("{sport} is no known sport"), &hint))
-}
-
-fn parse(path: &Path) -> Result<Value, StageError> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        StageError::from_io("read the slate", &e).kind(ErrorKind::Validation).port("slate_file")
-    })?;
-    json::parse(&bytes).map_err(|fault| {
-        let mut error = refused("the slate is not JSON").port("slate_file").cause(&fault);
-        error.offset = Some(fault.offset as u64);
-        error
-    })
-}
-
-fn refused(message: impl Into<String>) -> StageError {
+pub(super) fn refused(message: impl Into<String>) -> StageError {
     StageError::new(ErrorClass::Validation, "read the slate", message)
         .kind(ErrorKind::Validation)
         .hint("give a slate with at least one matchup that has props: --param slate=FILE")
@@ -128,8 +34,8 @@ struct Day {
 
 /// A slate, and what a person should know of it.
 #[derive(Debug)]
-pub(super) struct Built {
-    pub(super) slate: Value,
+pub(in crate::media) struct Built {
+    pub(in crate::media) slate: Value,
     /// Games of the wanted sport that were left out, as sentences.
     pub(super) warnings: Vec<String>,
 }
@@ -162,7 +68,11 @@ impl std::fmt::Display for Reason {
 }
 
 /// Builds the slate of `date` from a parsed file.
-pub(super) fn build(file: Value, date: Date, sport: Option<&str>) -> Result<Built, StageError> {
+pub(in crate::media) fn build(
+    file: Value,
+    date: Date,
+    sport: Option<&str>,
+) -> Result<Built, StageError> {
     let (mut head, matchups) = split(file)?;
     let name = head.get("timezone").and_then(Value::as_str).unwrap_or(DEFAULT_ZONE).to_owned();
     let zone = TimeZone::get(&name)
@@ -323,9 +233,13 @@ fn nothing_left(left: &[Left], sport: Option<&str>) -> StageError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::json;
 
+    use super::super::parse;
     use super::*;
+    use crate::contract::Slate;
 
     const DAY: Date = jiff::civil::date(2025, 11, 23);
 

@@ -23,14 +23,14 @@ const EXCERPT_PATIENCE: Duration = Duration::from_secs(5);
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "x-amzn-requestid"];
 
 /// A failure of this request.
-pub(super) fn of(request: &Request, class: ErrorClass, message: impl Into<String>) -> StageError {
+pub(crate) fn of(request: &Request, class: ErrorClass, message: impl Into<String>) -> StageError {
     let mut error = StageError::new(class, &request.operation, message).kind(ErrorKind::Api);
     error.provider = request.url.host_str().map(str::to_owned);
     error
 }
 
 /// The failure of an attempt that was told to stop: the engine says why.
-pub(super) fn stopped(request: &Request, reason: CancelReason) -> StageError {
+pub(crate) fn stopped(request: &Request, reason: CancelReason) -> StageError {
     let class = match reason {
         CancelReason::Timeout | CancelReason::Deadline => ErrorClass::Timeout,
         _ => ErrorClass::Cancelled,
@@ -39,7 +39,7 @@ pub(super) fn stopped(request: &Request, reason: CancelReason) -> StageError {
 }
 
 /// A redirect that is not followed.
-pub(super) fn redirect(
+pub(crate) fn redirect(
     request: &Request,
     message: impl Into<String>,
     hint: impl Into<String>,
@@ -48,7 +48,7 @@ pub(super) fn redirect(
 }
 
 /// There is no client.
-pub(super) fn no_client(operation: &str, cause: &str) -> StageError {
+pub(crate) fn no_client(operation: &str, cause: &str) -> StageError {
     let message = "the HTTP client cannot be set up";
     unsent(StageError::new(ErrorClass::Config, operation, message).kind(ErrorKind::Api))
         .cause(cause)
@@ -56,7 +56,7 @@ pub(super) fn no_client(operation: &str, cause: &str) -> StageError {
 }
 
 /// No certificate can be checked.
-pub(super) fn no_roots(operation: &str, cause: &str) -> StageError {
+pub(crate) fn no_roots(operation: &str, cause: &str) -> StageError {
     let message = "this machine has no certificates to trust, so https cannot be used";
     unsent(StageError::new(ErrorClass::Config, operation, message).kind(ErrorKind::Api))
         .cause(cause)
@@ -71,7 +71,7 @@ fn unsent(mut error: StageError) -> StageError {
 // Transport.
 
 /// The failure of a request that got no answer.
-pub(super) fn of_transport(
+pub(crate) fn of_transport(
     request: &Request,
     url: &Url,
     settings: &Settings,
@@ -140,7 +140,7 @@ fn lost(request: &Request) -> StageError {
 }
 
 /// The server says nothing.
-pub(super) fn of_silence(request: &Request, settings: &Settings) -> StageError {
+pub(crate) fn of_silence(request: &Request, settings: &Settings) -> StageError {
     let limit = format_duration(settings.idle);
     of(request, ErrorClass::Timeout, format!("the server sent nothing for {limit}"))
         .hint("set `timeout` of the node, so that the next attempt comes sooner")
@@ -161,7 +161,7 @@ fn is_loss(error: &io::Error) -> bool {
 }
 
 /// The failure of an answer whose head came and whose body did not come whole.
-pub(super) fn of_body(request: &Request, received: u64, error: reqwest::Error) -> StageError {
+pub(crate) fn of_body(request: &Request, received: u64, error: reqwest::Error) -> StageError {
     let error = error.without_url();
     let lost = |e: &io::Error| is_loss(e) && e.kind() != io::ErrorKind::UnexpectedEof;
     let failed = if find::<io::Error>(&error).is_some_and(lost) {
@@ -268,7 +268,7 @@ fn tls_fault(host: &str, fault: &rustls::Error) -> (String, Option<&'static str>
 // Statuses.
 
 /// The failure of an answer whose status is not success.
-pub(super) async fn of_status(request: &Request, reply: Reply) -> StageError {
+pub(crate) async fn of_status(request: &Request, reply: Reply) -> StageError {
     let foreign = reply.is_foreign(request);
     let Reply { response, url } = reply;
     let status = response.status();
@@ -308,7 +308,7 @@ fn is_surprise(status: u16) -> bool {
 }
 
 /// The class of a status that is not success.
-pub(super) fn class_of(status: u16) -> ErrorClass {
+pub(crate) fn class_of(status: u16) -> ErrorClass {
     match status {
         401 | 403 | 407 => ErrorClass::Auth,
         408 | 425 => ErrorClass::Network,
@@ -339,7 +339,7 @@ fn hint(status: u16, foreign: bool) -> Option<&'static str> {
 }
 
 /// The service's own name for a request.
-pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
     Some(id.chars().take(200).collect())
 }

@@ -1,0 +1,290 @@
+//! One run of the daily pipeline, from its start until nothing is left to do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::count::Cured;
+use super::town::Town;
+
+/// How often a run is taken up again at most.
+const RESUMES: usize = 8;
+
+/// What a day is to be like.
+pub(super) struct Wishes {
+    pub(super) seed: u64,
+    /// Of 100 requests and encodes, so many fail.
+    pub(super) percent: u64,
+    /// Whether the engine is killed in the middle.
+    pub(super) is_killed: bool,
+}
+
+/// What became of it.
+#[derive(Default)]
+pub(super) struct Day {
+    pub(super) took: Duration,
+    pub(super) is_killed: bool,
+    pub(super) invocations: usize,
+    /// `succeeded`, `failed`, …
+    pub(super) status: String,
+    pub(super) items: usize,
+    /// Items of which every part was made by a service.
+    pub(super) online: usize,
+    pub(super) published: usize,
+    pub(super) cured: Cured,
+    /// Requests that were paid for again after their answer had come whole.
+    pub(super) paid_twice: usize,
+    pub(super) posted_twice: usize,
+    /// Failures that nothing tells of: a run that ends otherwise than it says.
+    pub(super) silent: usize,
+    pub(super) requests: usize,
+    pub(super) troubles: usize,
+    /// Why it did not succeed.
+    pub(super) reason: String,
+}
+
+impl Day {
+    /// Lives the day.
+    pub(super) fn live(wishes: &Wishes) -> Self {
+        let folder = TempDir::new().unwrap();
+        let town = Town::start(wishes.seed, wishes.percent);
+        prepare(folder.path(), wishes);
+        let begin = Instant::now();
+        let (events, shown, invocations) = until_the_end(folder.path(), &town, wishes);
+        let took = begin.elapsed();
+        let items = items(&shown, "narrate");
+        let online = items.iter().filter(|item| is_online(folder.path(), item)).count();
+        let empty = Self {
+            took,
+            is_killed: wishes.is_killed,
+            invocations,
+            items: items.len(),
+            online,
+            cured: Cured::of(&events),
+            paid_twice: town.paid_twice(),
+            posted_twice: town.posted_twice(),
+            requests: town.requests(),
+            troubles: town.troubles(),
+            ..Self::default()
+        };
+        empty.judged(&shown)
+    }
+
+    fn judged(self, shown: &Value) -> Self {
+        let items = items(shown, "publish");
+        let published = items.iter().filter(|item| is_published(item)).count();
+        let status = shown["status"].as_str().unwrap_or("none").to_owned();
+        // An item that is neither published nor failed with an error was lost in silence.
+        let told = |item: &&Value| is_published(item) || !item["error"].is_null();
+        let silent = items.iter().filter(|item| !told(item)).count()
+            + usize::from(status != "succeeded" && !tells_why(shown));
+        Self { reason: reason(shown), published, silent, status, ..self }
+    }
+
+    /// Whether it ended well: nine of ten items made online, and all of them published.
+    pub(super) fn succeeded(&self) -> bool {
+        self.status == "succeeded"
+            && self.items > 0
+            && self.online * 10 >= self.items * 9
+            && self.published == self.items
+    }
+
+    /// One line for people.
+    pub(super) fn told(&self) -> String {
+        let killed = if self.is_killed { ", killed" } else { "" };
+        let verdict = if self.succeeded() { "good" } else { "BAD" };
+        let mut line = format!(
+            "{verdict:<4}  {}{killed}, {}/{} online, {}/{} published, {} of {} requests in trouble, {:.1} s",
+            self.status,
+            self.online,
+            self.items,
+            self.published,
+            self.items,
+            self.troubles,
+            self.requests,
+            self.took.as_secs_f64(),
+        );
+        if !self.succeeded() {
+            line.push_str(&format!("\n      {}", self.reason));
+        }
+        line
+    }
+}
+
+/// The shipped workflow and its data, with attempts for a bad day and an encoder that fails.
+fn prepare(folder: &Path, wishes: &Wishes) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows");
+    let text = fs::read_to_string(shipped.join("daily.toml")).unwrap();
+    let patched = text
+        .replace("retry           = { attempts = 2, on", "retry           = { attempts = 6, base = \"10ms\", on")
+        .replace("captions = \"{{ params.captions }}\", fit", "stall_timeout = \"3s\", captions = \"{{ params.captions }}\", fit");
+    assert_ne!(text, patched, "the shipped workflow has other words than those that are changed");
+    fs::create_dir_all(folder.join("work/data")).unwrap();
+    fs::write(folder.join("work/daily.toml"), patched).unwrap();
+    for entry in fs::read_dir(shipped.join("data")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.join("work/data").join(entry.file_name())).unwrap();
+    }
+    encoder(&folder.join("bin"), wishes);
+}
+
+/// An `ffmpeg` that crashes or hangs now and then, and else is the real one.
+fn encoder(bin: &Path, wishes: &Wishes) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::create_dir_all(bin).unwrap();
+    let real = which("ffmpeg");
+    let script = format!(
+        "#!/bin/sh\n\
+         # The number of this call, taken under a lock of the folder.\n\
+         n=$(cat {bin}/count 2>/dev/null || echo 0); echo $((n + 1)) > {bin}/count\n\
+         draw=$(( (n * 7919 + {seed}) * 2654435761 % 4294967296 / 65536 % 100 ))\n\
+         case \"$*\" in *libx264*)\n\
+         if [ $draw -lt {crash} ]; then kill -SEGV $$; fi\n\
+         if [ $draw -lt {hang} ]; then exec sleep 600; fi;;\n\
+         esac\n\
+         exec {real} \"$@\"\n",
+        bin = bin.display(),
+        seed = wishes.seed % 100_000,
+        crash = wishes.percent * 2 / 3,
+        hang = wishes.percent,
+        real = real.display(),
+    );
+    let path = bin.join("ffmpeg");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn which(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program));
+    found.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("{program} is missing"))
+}
+
+/// Runs and resumes until the run has ended. Gives all events, the run as it is shown, and how many
+/// invocations that took.
+fn until_the_end(folder: &Path, town: &Town, wishes: &Wishes) -> (Vec<Value>, Value, usize) {
+    let mut events = Vec::new();
+    for invocation in 1..=RESUMES {
+        let kill = (wishes.is_killed && invocation == 1).then(|| kill_after(wishes.seed));
+        events.extend(invoke(folder, town, invocation == 1, kill));
+        let shown = show(folder);
+        let has_ended = !matches!(shown["status"].as_str(), Some("interrupted" | "running") | None);
+        if has_ended || invocation == RESUMES {
+            return (events, shown, invocation);
+        }
+    }
+    unreachable!("the last invocation returns")
+}
+
+fn kill_after(seed: u64) -> Duration {
+    Duration::from_millis(200 + seed * 7919 % 6_000)
+}
+
+fn flow(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flow"));
+    let path = std::env::var("PATH").unwrap();
+    command
+        .current_dir(folder.join("work"))
+        .env("PATH", format!("{}:{path}", folder.join("bin").display()))
+        .env_remove("FLOW_STORE")
+        .stdin(Stdio::null());
+    command
+}
+
+fn invoke(folder: &Path, town: &Town, is_first: bool, kill: Option<Duration>) -> Vec<Value> {
+    let mut command = flow(folder);
+    if is_first {
+        command.args(["run", "daily.toml", "--run-id", "day", "--json"]);
+        command.args(["--param", "size=270x480", "--param", "captions=false"]);
+        command.args(["--param", "count=2", "--param", "outbox=outbox"]);
+        command.arg("--param").arg(format!("services={}", town.services()));
+        for (name, value) in town.params() {
+            command.arg("--param").arg(format!("{name}={value}"));
+        }
+    } else {
+        command.args(["resume", "day", "--json"]);
+    }
+    command.envs(town.keys());
+    let out = folder.join("events");
+    let stderr = fs::File::create(folder.join("stderr")).unwrap();
+    command.stdout(fs::File::create(&out).unwrap()).stderr(stderr);
+    let mut child = command.spawn().unwrap();
+    if let Some(delay) = kill {
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+    }
+    child.wait().unwrap();
+    let text = fs::read_to_string(&out).unwrap();
+    // A kill may cut the last line.
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line.get("event").is_some()).collect()
+}
+
+fn show(folder: &Path) -> Value {
+    let output = flow(folder).args(["show", "day", "--json"]).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+fn output(folder: &Path, target: &str) -> Value {
+    let output = flow(folder).args(["output", "day", target]).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+fn node<'a>(shown: &'a Value, name: &str) -> Option<&'a Value> {
+    shown["nodes"].as_array()?.iter().find(|node| node["id"] == name)
+}
+
+fn items(shown: &Value, name: &str) -> Vec<Value> {
+    node(shown, name).and_then(|node| node["items"].as_array()).cloned().unwrap_or_default()
+}
+
+/// Whether every part of an item was made by a service: its game, its words, its voice, its pictures.
+fn is_online(folder: &Path, item: &Value) -> bool {
+    let key = item["key"].as_str().unwrap_or_default();
+    let idea = output(folder, "ideas.ideas");
+    let idea = idea.as_array().into_iter().flatten().find(|idea| idea["idea_id"] == *key);
+    let idea = idea.cloned().unwrap_or_default();
+    let slate = output(folder, "slate.slate");
+    let games = slate["matchups"].as_array().into_iter().flatten();
+    let mut sources = games.filter(|game| game["matchup_id"] == idea["matchup_id"]);
+    let source = sources.next().map_or(Value::Null, |game| game["source"].clone());
+    let voice = output(folder, &format!("narrate[{key}].audio"))["provider"].clone();
+    let package = output(folder, &format!("slides[{key}].package"));
+    let assets = package["assets"].as_array().cloned().unwrap_or_default();
+    let mut makers: Vec<Value> = assets.iter().map(|asset| asset["provider"].clone()).collect();
+    makers.extend([source, idea["provider"].clone(), voice]);
+    !assets.is_empty() && makers.iter().all(is_service)
+}
+
+/// Whether a provider is not one of those that work on this machine.
+fn is_service(name: &Value) -> bool {
+    name.as_str().is_some_and(|name| !matches!(name, "recorded" | "templates" | "espeak-ng" | "local"))
+}
+
+fn is_published(item: &Value) -> bool {
+    item["status"] == "succeeded"
+}
+
+fn tells_why(shown: &Value) -> bool {
+    let nodes = shown["nodes"].as_array().into_iter().flatten();
+    !shown["error"].is_null() || nodes.into_iter().any(|node| !node["error"].is_null())
+}
+
+/// The first errors of a run.
+fn reason(shown: &Value) -> String {
+    let nodes = shown["nodes"].as_array().into_iter().flatten();
+    let error = |value: &Value| {
+        let error = &value["error"];
+        (!error.is_null()).then(|| format!("{}: {}", error["class"], error["message"]))
+    };
+    let of = |node: &Value| -> Vec<String> {
+        let items = node["items"].as_array().cloned().unwrap_or_default();
+        let all = std::iter::once(node).chain(&items).filter_map(error);
+        all.map(|text| format!("{}: {text}", node["id"])).collect()
+    };
+    nodes.flat_map(of).take(4).collect::<Vec<_>>().join("\n      ")
+}
