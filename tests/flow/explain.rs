@@ -99,7 +99,11 @@ fn plan(place: &Place, args: &[&str]) -> Value {
 fn a_first_run_has_nothing_to_be_compared_with() {
     let place = base();
     run(&place, "one");
-    assert_snapshot!(why(&place, "one", "said"), @r"
+    assert_snapshot!(why(&place, "one", "said"), @"
+    exit: 0
+    --- stdout
+    said ran in run one: no earlier run of workflow test has a result of it
+      cost  [took]
     ");
 }
 
@@ -110,18 +114,57 @@ fn the_first_thing_that_differs_is_named_with_both_values() {
     edit(&place, "19:00", "19:30");
     place.write("tool.sh", "echo another tool\n");
     run_with(&place, "two", &["--param", "word=x"]);
-    assert_snapshot!(why(&place, "two", "slate"), @r"
+    assert_snapshot!(why(&place, "two", "slate"), @r#"
+    exit: 0
+    --- stdout
+    slate ran in run two: with is not what it was
+      with  /shell: …":\"b\",\"at\":\"19:00\"}]' " → …":\"b\",\"at\":\"19:30\"}]' "
+      unchanged  stage command (version 1), 1 declared output
+      compared with  run one, just now
+      cost  [took], [took] before
+    "#);
+    assert_snapshot!(why(&place, "two", "pick"), @r#"
+    exit: 0
+    --- stdout
+    pick ran in run two: input games is not what it was
+      input games  /1/at: "19:00" → "19:30"
+      unchanged  stage jq (version 1), with, 1 declared output
+      compared with  run one, just now
+      cost  [took], [took] before
+    "#);
+    assert_snapshot!(why(&place, "two", "shout"), @"
+    exit: 0
+    --- stdout
+    shout ran in run two: uses tool.sh is not what it was
+      uses tool.sh  e20c29c31dda → 66fa1226376c
+      unchanged  stage command (version 1), with, 1 declared output
+      compared with  run one, just now
+      cost  [took], [took] before
     ");
-    assert_snapshot!(why(&place, "two", "pick"), @r"
+    assert_snapshot!(why(&place, "two", "said"), @r#"
+    exit: 0
+    --- stdout
+    said ran in run two: with is not what it was
+      with  /argv/1: "w" → "x"
+      unchanged  stage command (version 1), 1 declared output
+      compared with  run one, just now
+      cost  [took], [took] before
+    "#);
+    assert_snapshot!(why(&place, "two", "where"), @"
+    exit: 0
+    --- stdout
+    where ran in run two: all that it depends on is what it was, and `cache` is off: each run makes its own result
+      unchanged  stage command (version 1), with, 1 declared output
+      compared with  run one, just now
+      cost  [took], [took] before
     ");
-    assert_snapshot!(why(&place, "two", "shout"), @r"
-    ");
-    assert_snapshot!(why(&place, "two", "said"), @r"
-    ");
-    assert_snapshot!(why(&place, "two", "where"), @r"
-    ");
-    assert_snapshot!(why(&place, "two", "each"), @r"
-    ");
+    assert_snapshot!(why(&place, "two", "each"), @r#"
+    exit: 0
+    --- stdout
+    each in run two: 2 items
+      each[a]  ran  all that it depends on is what it was, and `cache` is off: each run makes its own result
+      each[b]  ran  input game is not what it was: /at: "19:00" → "19:30"
+    "#);
     let codes = ["slate", "pick", "shout", "said", "where", "each[a]", "each[b]"]
         .map(|node| code(&place, "two", node));
     assert_eq!(codes, ["with", "input", "uses", "with", "cache_off", "cache_off", "input"]);
@@ -139,8 +182,16 @@ fn a_variable_that_a_template_reads_and_a_declared_type_are_causes_too() {
     let mut command = place.command(&["run", "flow.toml", "--run-id", "two"]);
     command.env("PLACE", "elsewhere");
     place.finish(command).exits(0);
-    assert_snapshot!(why(&place, "two", "where"), @r"
-    ");
+    assert_snapshot!(why(&place, "two", "where"), @r#"
+    exit: 0
+    --- stdout
+    where ran in run two: with is not what it was
+      with  /argv/1: "here" → "elsewhere"
+      note  the environment variable PLACE has another value
+      unchanged  stage command (version 1), 1 declared output
+      compared with  run one, just now
+      cost  [took], [took] before
+    "#);
     assert_eq!(code(&place, "two", "pick"), "output");
 }
 
@@ -170,12 +221,30 @@ fn generations_of_one_run_are_compared_with_each_other() {
     let mut command = place.command(&["resume", "one", "--update"]);
     command.env("PLACE", "here");
     place.finish(command).exits(0);
-    assert_snapshot!(why(&place, "one", "slate"), @r"
+    assert_snapshot!(why(&place, "one", "slate"), @r#"
+    exit: 0
+    --- stdout
+    slate ran in run one: with is not what it was
+      with  /shell: …":\"b\",\"at\":\"19:00\"}]' " → …":\"b\",\"at\":\"19:30\"}]' "
+      unchanged  stage command (version 1), 1 declared output
+      compared with  the result before it in this run, just now
+      cost  [took], [took] before
+    "#);
+    assert_snapshot!(why(&place, "one", "said"), @"
+    exit: 0
+    --- stdout
+    said was reused in run one: all that its result depends on is what it was: this run had made it before
+      unchanged  stage command (version 1), with, 1 declared output
     ");
-    assert_snapshot!(why(&place, "one", "said"), @r"
-    ");
-    assert_snapshot!(why(&place, "one", "each[b]"), @r"
-    ");
+    assert_snapshot!(why(&place, "one", "each[b]"), @r#"
+    exit: 0
+    --- stdout
+    each[b] ran in run one: input game is not what it was
+      input game  /at: "19:00" → "19:30"
+      unchanged  stage jq (version 1), with, 1 declared output
+      compared with  the result before it in this run, just now
+      cost  [took], [took] before
+    "#);
 }
 
 #[test]
@@ -190,7 +259,13 @@ fn the_cache_is_named_where_nothing_else_differs() {
     edit(&place, "forever", "1ms");
     place.flow(&["run", "flow.toml", "--run-id", "four"]).exits(0);
     assert_eq!(code(&place, "four", "a"), "cache_expired");
-    assert_snapshot!(why(&place, "four", "a"), @r"
+    assert_snapshot!(why(&place, "four", "a"), @"
+    exit: 0
+    --- stdout
+    a ran in run four: all that it depends on is what it was, and the result was older than `cache` = 1ms
+      unchanged  stage command (version 1), with, 1 declared output
+      compared with  run three, just now
+      cost  [took], [took] before
     ");
 }
 
@@ -213,11 +288,22 @@ when = "1 > 2"
 "#,
     );
     place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(1);
-    assert_snapshot!(why(&place, "one", "flaky"), @r"
+    assert_snapshot!(why(&place, "one", "flaky"), @"
+    exit: 0
+    --- stdout
+    flaky ran and failed in run one: no earlier run of workflow test has a result of it
+      attempts  attempt 1 failed: process: `/bin/sh` ended with exit code 1
+                     attempt 2 failed: process: `/bin/sh` ended with exit code 1
     ");
-    assert_snapshot!(why(&place, "one", "behind"), @r"
+    assert_snapshot!(why(&place, "one", "behind"), @"
+    exit: 0
+    --- stdout
+    behind did not run in run one: flaky failed
     ");
-    assert_snapshot!(why(&place, "one", "never"), @r"
+    assert_snapshot!(why(&place, "one", "never"), @"
+    exit: 0
+    --- stdout
+    never was skipped in run one: `when` is false: 1 > 2
     ");
     assert_eq!(
         acts(&plan(&place, &["--resume", "one"])),
@@ -232,9 +318,17 @@ when = "1 > 2"
 fn unknown_runs_and_nodes_are_told_as_everywhere() {
     let place = base();
     run(&place, "one");
-    assert_snapshot!(place.flow(&["why", "one", "sayd"]), @r"
+    assert_snapshot!(place.flow(&["why", "one", "sayd"]), @"
+    exit: 5
+    --- stderr
+    error: there is no node `sayd`
+    help: did you mean `said`?
     ");
-    assert_snapshot!(place.flow(&["diff", "one", "oen"]), @r"
+    assert_snapshot!(place.flow(&["diff", "one", "oen"]), @"
+    exit: 5
+    --- stderr
+    error: there is no run `oen`
+    help: near it: one
     ");
     place.flow(&["plan", "--resume", "nothing"]).exits(5);
     place.flow(&["plan"]).exits(2);
@@ -245,7 +339,17 @@ fn a_plan_of_a_file_writes_nothing_and_makes_no_store() {
     let place = base();
     let mut command = place.command(&["plan", "flow.toml"]);
     command.env("PLACE", "here");
-    assert_snapshot!(place.finish(command), @r"
+    assert_snapshot!(place.finish(command), @"
+    exit: 0
+    --- stdout
+    what a run of test would do
+    ▶  slate  run  `cache` is off: each run makes its own result
+    ▶  pick  run  `cache` is off, and slate would run before it
+    ▶  shout  run  `cache` is off: each run makes its own result
+    ▶  said  run  `cache` is off: each run makes its own result
+    ▶  where  run  `cache` is off: each run makes its own result
+    ▶  each  run  `cache` is off, and slate would run before it
+    6 run, 0 reused, 0 unknown
     ");
     assert!(!place.path(".flow").exists());
     edit(&place, "slate.games\"", "slate.gmaes\"");
@@ -300,8 +404,18 @@ fn a_plan_of_a_resume_tells_what_an_update_would_run() {
     let before = journal();
     let mut command = place.command(&["plan", "--resume", "one", "--update"]);
     command.env("PLACE", "here");
-    assert_snapshot!(place.finish(command), @r"
-    ");
+    assert_snapshot!(place.finish(command), @r#"
+    exit: 0
+    --- stdout
+    what a resume of run one of test would do
+    ▶  slate  run  [took]  with is not what it was: /shell: …":\"b\",\"at\":\"19:00\"}]' " → …":\"b\",\"at\":\"19:30\"}]' "
+    ?  pick  unknown  it depends on outputs of slate
+    ▶  shout  run  [took]  uses tool.sh is not what it was: e20c29c31dda → 66fa1226376c
+    ✔  said  reuse  this run has its result: all that it depends on is what it was
+    ✔  where  reuse  this run has its result: all that it depends on is what it was
+    ?  each  unknown  it depends on outputs of slate
+    2 run, 2 reused, 2 unknown; about [took] of work, by what it took in the past
+    "#);
     assert_eq!(journal(), before);
     let planned = plan(&place, &["--resume", "one", "--update", "--param", "word=x"]);
     assert_eq!(
@@ -323,7 +437,13 @@ fn runs_of_the_same_are_the_same() {
     run(&place, "one");
     run(&place, "two");
     let done = place.flow(&["diff", "one", "two"]).exits(0);
-    assert_snapshot!(done, @r"
+    assert_snapshot!(done, @"
+    exit: 0
+    --- stdout
+    run one (just now) → run two (just now)
+      workflow  test
+
+    all 7 tasks are the same
     ");
     assert_eq!(place.flow(&["diff", "one", "two", "--json"]).exits(0).json()["same"], true);
 }
@@ -335,8 +455,27 @@ fn a_difference_is_followed_from_where_it_began_to_where_it_healed() {
     edit(&place, "19:00", "19:30");
     place.write("tool.sh", "echo tool\n# a comment\n");
     run_with(&place, "two", &["--param", "word=x"]);
-    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @r"
-    ");
+    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @r#"
+    exit: 1
+    --- stdout
+    run one (just now) → run two (just now)
+      workflow  test, and its file has changed
+      param  /word: "w" → "x"
+
+    ✱ slate began here
+        with  /shell: …":\"b\",\"at\":\"19:00\"}]' " → …":\"b\",\"at\":\"19:30\"}]' "
+        → games  /1/at: "19:00" → "19:30"
+    ✔ pick healed here: its inputs differ, and the same came of them
+    ✱ shout began here, and the same came of it
+        uses tool.sh  e20c29c31dda → d641b8111027
+    ✱ said began here
+        with  /argv/1: "w" → "x"
+        → text  the whole: "w" → "x"
+    ↳ each[b] followed
+        → at  the whole: "19:00" → "19:30"
+
+    5 tasks differ: 3 began, 1 followed, 1 healed; 2 the same
+    "#);
     let found = place.flow(&["diff", "one", "two", "--json"]).exits(1).json();
     let tasks: Vec<String> = found["tasks"]
         .as_array()
@@ -346,7 +485,7 @@ fn a_difference_is_followed_from_where_it_began_to_where_it_healed() {
             format!("{} {}", task["node"].as_str().unwrap(), task["divergence"].as_str().unwrap())
         })
         .collect();
-    assert_eq!(tasks, ["slate began", "shout began", "said began", "pick healed", "each followed"]);
+    assert_eq!(tasks, ["slate began", "pick healed", "shout began", "said began", "each followed"]);
 }
 
 #[test]
@@ -364,8 +503,24 @@ outputs = { folder = "dir", text = "file<text/plain>" }
     );
     place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
     place.flow(&["run", "flow.toml", "--run-id", "two", "--param", "word=three"]).exits(0);
-    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @r"
-    ");
+    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @r#"
+    exit: 1
+    --- stdout
+    run one (just now) → run two (just now)
+      workflow  test
+      param  /word: "one" → "three"
+
+    ✱ files began here
+        with  /shell: …UTS/folder/in; echo one > $FLOW_OUTPUTS/folder/in/a.txt\nech… → …UTS/folder/in; echo three > $FLOW_OUTPUTS/folder/in/a.txt\ne…
+        → folder  folder (9 B, ac26ea82d3cf) → folder (11 B, 471fa75fded5)
+                         in/a.txt changed, 4 B → 6 B
+        → text  text (15 B, 864e07f3e8b4) → text (17 B, eed63822f8c9)
+                       1 line gone, 1 line new
+                         - one
+                         + three
+
+    1 task differs: 1 began; 0 the same
+    "#);
 }
 
 #[test]
@@ -375,7 +530,18 @@ fn other_workflows_and_nodes_of_one_run_alone_are_told() {
     edit(&place, "name = \"test\"", "name = \"other\"");
     edit(&place, "[nodes.said]", "[nodes.told]");
     run(&place, "two");
-    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @r"
+    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @"
+    exit: 1
+    --- stdout
+    run one (just now) → run two (just now)
+      workflow  test → other
+      node  said is only in run one
+      node  told is only in run two
+
+    + told is new
+    - said is gone
+
+    2 tasks differ: 2 in one run alone; 6 the same
     ");
 }
 

@@ -200,7 +200,11 @@ impl<'a> Inquiry<'a> {
             Some(result) => Some(self.before_in_run(&answer.task, result.record, result.key)?),
             None => self.earlier.result(&answer.task)?,
         };
-        answer.verdict = if answer.status == "running" { "is running" } else { "ran" };
+        answer.verdict = match answer.status {
+            "running" => "is running",
+            "failed" => "ran and failed",
+            _ => "ran",
+        };
         if let Some(before) = &before {
             answer.compared = Some((before.past.run.clone(), before.at));
             answer.took_before_ms = before.took_ms;
