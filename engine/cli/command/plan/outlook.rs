@@ -98,7 +98,12 @@ impl Outlook {
         let order = planned.forecast.state.graph().in_order();
         let roots = roots(planned, &order);
         let steady = steady(planned, &order);
-        let judge = Judge { planned, recipes, before, desk, roots, steady };
+        let is_gone = |name: &str| planned.graph.find(name).is_none();
+        let gone = planned
+            .before
+            .as_ref()
+            .is_some_and(|past| past.state.graph().nodes().iter().any(|node| is_gone(&node.name)));
+        let judge = Judge { planned, recipes, before, desk, roots, steady, gone };
         Self { rows: planned.graph.ids().map(|id| judge.row(id)).collect() }
     }
 
@@ -174,6 +179,8 @@ struct Judge<'a> {
     desk: Desk<'a>,
     roots: Vec<BTreeSet<NodeId>>,
     steady: Vec<bool>,
+    /// Whether nodes are gone from the file, any of which may have had another name.
+    gone: bool,
 }
 
 impl Judge<'_> {
@@ -316,30 +323,15 @@ impl Judge<'_> {
     /// Whether a node runs whatever comes out before it: no result could be taken, and nothing could
     /// make it be skipped.
     fn runs_surely(&self, node: NodeId) -> bool {
-        let graph = self.state().graph();
-        let shared =
-            graph.node(node).policy.cache != CachePolicy::Off && !self.planned.manifest.fresh;
-        if shared || self.may_have_earlier(node) {
-            return false;
-        }
-        self.steady[node.index()]
+        let policy = self.state().graph().node(node).policy.cache;
+        let shared = policy != CachePolicy::Off && !self.planned.manifest.fresh;
+        !shared && !self.may_have_earlier(node) && self.steady[node.index()]
     }
 
     /// Whether the run may have a result that this node could take.
     fn may_have_earlier(&self, node: NodeId) -> bool {
-        if !self.state().reuses() {
-            return false;
-        }
-        let Some(before) = &self.planned.before else { return false };
-        let name = &self.planned.graph.node(node).name;
-        // A node that is gone from the file may have had another name.
-        let gone = before
-            .state
-            .graph()
-            .nodes()
-            .iter()
-            .any(|old| self.planned.graph.find(&old.name).is_none());
-        gone || self.planned.costs.knows(name)
+        let known = || self.planned.costs.knows(&self.planned.graph.node(node).name);
+        self.state().reuses() && (self.gone || known())
     }
 
     fn costing(&self, id: TaskId, fate: Fate) -> Fate {
