@@ -25,7 +25,7 @@ use super::changes::{file_digest, folder_digest};
 pub(crate) struct Preview {
     disk: Option<Arc<DiskStore>>,
     /// Results of the run that is looked at, by node, item and key: its records tell all of them.
-    results: HashMap<(Arc<str>, Option<Arc<str>>, Digest), Checkpoint>,
+    results: HashMap<Lookup, Checkpoint>,
     /// What would have been stored.
     bytes: Mutex<HashMap<Digest, Arc<[u8]>>>,
     files: Mutex<HashMap<Digest, PathBuf>>,
@@ -61,7 +61,10 @@ impl Preview {
     }
 }
 
-fn lookup(task: &TaskRef, key: &Digest) -> (Arc<str>, Option<Arc<str>>, Digest) {
+/// A node, the key of an item, and the key of a result.
+type Lookup = (Arc<str>, Option<Arc<str>>, Digest);
+
+fn lookup(task: &TaskRef, key: &Digest) -> Lookup {
     let item = task.item.as_ref().map(|item| Arc::clone(&item.key));
     (Arc::clone(&task.node), item, *key)
 }
