@@ -1,6 +1,7 @@
 //! What was typed.
 
 mod explain;
+mod seeing;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -8,7 +9,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(crate) use explain::{DiffArgs, PlanArgs, WhyArgs};
-pub(crate) use upkeep::{CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, VerifyArgs};
+pub(crate) use seeing::{GraphArgs, GraphFormat, LogLevel, LogsArgs, ShellArgs};
+pub(crate) use upkeep::{
+    CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, ManArgs, VerifyArgs,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -93,10 +97,16 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Show the events and the captured output of a run
     Logs(LogsArgs),
+    /// Open a shell in the place of an attempt: its folder, inputs, environment and command
+    Shell(ShellArgs),
+    /// Draw the DAG of a workflow file, or of a run with its states and times
+    Graph(GraphArgs),
     /// List the stages, or explain one; or print the JSON Schema of a record
     Stages(StagesArgs),
     /// Make a starter project
     Init(InitArgs),
+    /// Say what a code means, with an example and the way out
+    Explain(ExplainArgs),
     /// Print the JSON Schema of workflow files, for editors
     Schema,
     /// Read every byte of the store and name what is damaged or lost
@@ -111,6 +121,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print what a shell needs to complete command lines
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(ManArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -138,6 +150,12 @@ pub(crate) struct RunArgs {
     /// Leave with exit code 7 when only waiting is left
     #[arg(long)]
     pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// A code such as W012 or E0201, or a class such as `timeout`; default: list all codes
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -315,17 +333,6 @@ pub(crate) struct OutputArgs {
     /// Write to this path instead of stdout
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct LogsArgs {
-    /// The run: an id, a unique prefix, or `latest`
-    pub(crate) run: String,
-    /// Only this node, or 'NODE[KEY]' for one item
-    pub(crate) node: Option<String>,
-    /// Go on until the run ends
-    #[arg(short, long)]
-    pub(crate) follow: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -19,7 +19,7 @@ struct Noted {
 }
 
 /// The code of every bug.
-const CODE: &str = "E0901";
+pub(crate) const CODE: &str = "E0901";
 
 /// Runs `work`; a panic in it becomes a message and [`Exit::BUG`].
 pub(crate) fn guard(work: impl FnOnce() -> Exit) -> Exit {

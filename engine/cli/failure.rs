@@ -298,6 +298,11 @@ impl Failure {
         if let Some(help) = &verdict.help {
             text.push_str(&format!("{}: {}\n", paint.good("help"), clean(help)));
         }
+        if let Self::Workflow(faults) = self
+            && !env.json
+        {
+            text.push_str(&diagnostics::way_to_explain(&faults.diagnostics, env));
+        }
         tell(&text);
         verdict.exit
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use flow_core::call::Usage;
 use flow_core::catalog::Catalog;
 use flow_core::error::StageError;
 use flow_core::graph::Graph;
@@ -41,6 +42,8 @@ pub(crate) struct Outline {
     pub(crate) cache_hits: usize,
     /// Results of other runs that were looked for and not found.
     pub(crate) cache_misses: usize,
+    /// What the calls of all attempts used.
+    pub(crate) usage: Usage,
 }
 
 impl Outline {
@@ -58,9 +61,11 @@ impl Outline {
             may_wait: false,
             cache_hits: 0,
             cache_misses: 0,
+            usage: Usage::default(),
         };
         let mut end = None;
         for recorded in records {
+            outline.usage.add(recorded.event.usage());
             match &recorded.event {
                 Event::RunStarted { workflow, params, .. } => {
                     outline.workflow.clone_from(workflow);

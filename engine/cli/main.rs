@@ -9,6 +9,7 @@ mod args;
 mod bug;
 mod command;
 mod compare;
+mod complete;
 mod failure;
 mod history;
 mod lost;
@@ -27,6 +28,7 @@ use session::Session;
 
 fn main() -> ExitCode {
     flow_stages::process::serve_if_spawner();
+    complete::serve();
     outlive_size_limits();
     bug::guard(|| match Args::try_parse() {
         Ok(args) => run(&args),

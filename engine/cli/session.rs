@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use flow_core::catalog::Catalog;
 use flow_core::id::RunId;
+use flow_core::run::event::{Question, TaskRef};
 use flow_core::run::manifest::MANIFEST_FILE;
 use flow_core::store::{Store, StoreError};
 use flow_stages::process::Spawner;
@@ -13,6 +14,7 @@ use flow_store::DiskStore;
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::report::human::name;
 use crate::report::style::Paint;
 use crate::report::{Results, text};
 
@@ -147,6 +149,24 @@ impl Session {
 
     /// A command that the user can type to go on from here, with the store if one was named.
     pub(crate) fn command(&self, words: &[&str]) -> String {
+        self.prompt().command(words)
+    }
+
+    /// How commands are written for the user.
+    pub(crate) fn prompt(&self) -> Prompt {
+        Prompt { store: self.store.clone() }
+    }
+}
+
+/// How commands are written for the user to type: with the store if one was named.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Prompt {
+    store: Option<PathBuf>,
+}
+
+impl Prompt {
+    /// A command that the user can type to go on from here.
+    pub(crate) fn command(&self, words: &[&str]) -> String {
         let store = self.store.as_deref().map(Path::as_os_str).map(OsStr::to_string_lossy);
         let mut all = vec!["flow"];
         if let Some(store) = &store {
@@ -154,6 +174,15 @@ impl Session {
         }
         all.extend(words);
         text::command_line(&all)
+    }
+
+    /// The command that answers a question.
+    pub(crate) fn answer(&self, run: &str, task: &TaskRef, question: &Question) -> String {
+        let task = name(task);
+        match question.choices.first() {
+            None => self.command(&["approve", run, &task]),
+            Some(choice) => self.command(&["approve", run, &task, "--choice", choice]),
+        }
     }
 }
 

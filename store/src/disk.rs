@@ -26,6 +26,7 @@ use crate::objects::Objects;
 use crate::payloads::RecentPayloads;
 use crate::run_index::RunIndex;
 use crate::stats::{Counters, StoreStats, count};
+use crate::tail::RunTail;
 use crate::tmp::TmpSpace;
 use crate::{bytes, cache, holds, inbox, lookup, rates, runs};
 
@@ -133,6 +134,14 @@ impl DiskStore {
         }
         self.require_run(run)?;
         Err(no_journal(path))
+    }
+
+    /// The records of a run as they are written, from the first on.
+    ///
+    /// # Errors
+    /// A run that does not exist or has no journal.
+    pub fn tail_run(&self, run: &RunId) -> Result<RunTail, StoreError> {
+        Ok(RunTail::new(self.journal_file(run)?))
     }
 
     /// Asks the index of a run's journal, which is opened when it is first asked.

@@ -31,6 +31,7 @@ mod rates;
 mod run_index;
 mod runs;
 mod stats;
+mod tail;
 #[cfg(test)]
 mod testing;
 mod tmp;
@@ -39,4 +40,5 @@ mod upkeep;
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 pub use stats::StoreStats;
+pub use tail::RunTail;
 pub use upkeep::{Collected, DatabaseState, Finding, FindingKind, Progress, Repairs, Retention};

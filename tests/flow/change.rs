@@ -86,7 +86,7 @@ fn comments_formatting_order_and_policies_run_nothing() {
         &format!("# moved\n{head}\n[nodes.parity]{rest}\n[nodes.first]{first}"),
     );
     edit(&place, "name = \"test\"", "name = \"test\"\nmax_parallel = 3\nfail_fast = true");
-    assert_snapshot!(update(&place), @"
+    assert_snapshot!(update(&place), @r"
     exit: 0
     --- stdout
     out: last
@@ -100,6 +100,14 @@ fn comments_formatting_order_and_policies_run_nothing() {
     [time] ✔ parity  reused from this run
     [time] ✔ last  reused from this run
     [time] ✔ run  succeeded
+
+       NODE  STATUS  ATTEMPTS  TIME
+    ✔  parity  succeeded  1  [took]  reused
+    ✔  last  succeeded  1  [took]  reused
+    ✔  used  succeeded  1  [took]  reused
+    ✔  said  succeeded  1  [took]  reused
+    ✔  read  succeeded  1  [took]  reused
+    ✔  first  succeeded  1  [took]  reused
     run one succeeded: 6 succeeded (6 reused) in [took]
     ");
     assert_eq!(ran(&place), [""; 0]);

@@ -169,7 +169,7 @@ fn a_failure_two_levels_down_is_told_by_its_whole_name_and_resumed_there() {
     assert_eq!(status(&shown, "m"), "pending");
     assert_eq!(node(&shown, "m")["blocked_by"], json!(["m/deep/work"]));
     place.write("open", "");
-    assert_snapshot!(place.flow(&["resume", "latest"]), @"
+    assert_snapshot!(place.flow(&["resume", "latest"]), @r"
     exit: 0
     --- stdout
     n: 30
@@ -182,6 +182,14 @@ fn a_failure_two_levels_down_is_told_by_its_whole_name_and_resumed_there() {
     [time] ● m
     [time] ✔ m  [took]
     [time] ✔ run  succeeded
+
+       NODE  STATUS  ATTEMPTS  TIME
+    ✔  m/params  succeeded  1  [took]  reused
+    ✔  m/more  succeeded  1  [took]  reused
+    ✔  m/deep/params  succeeded  1  [took]  reused
+    ✔  m/deep/work  succeeded  2  [took]
+    ✔  m/deep  succeeded  1  [took]
+    ✔  m  succeeded  1  [took]
     run [run] succeeded: 6 succeeded (3 reused) in [took]
     ");
     // What was done stays done.
@@ -438,7 +446,7 @@ fn faults_of_a_nested_file_are_told_in_that_file() {
       |
       = help: did you mean `noop`?
 
-    error[W126]: `gone` cannot be used: it does not exist
+    error[W150]: `gone` cannot be used: it does not exist
      --> lib/p.toml:8:9
       |
     8 | uses = ["gone"]

@@ -29,6 +29,11 @@ after = ["bad"]
     [time] ✘ bad  process: `sh` ended with exit code 3
     [time] ✘ run  failed
 
+       NODE  STATUS  ATTEMPTS  TIME
+    ✔  first  succeeded  1  [took]
+    ✘  bad  failed  1  [took]  process: `sh` ended with exit code 3
+    ·  after  pending  blocked by bad
+
     ✘ bad attempt 1 failed: process [E0204]
       run sh: `sh` ended with exit code 3
       command  sh -c 'echo '\''first line'\'' >&2; echo "it'\''s broken" >&2; exit 3'
@@ -237,7 +242,7 @@ with = { argv = ["no-such-program-anywhere"] }
     assert_snapshot!(place.flow(&["validate", "flow.toml"]), @r#"
     exit: 0
     --- stderr
-    warning[W127]: this machine lacks no-such-program-anywhere
+    warning[W151]: this machine lacks no-such-program-anywhere
      --> flow.toml:7:9
       |
     7 | stage = "command"

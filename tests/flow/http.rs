@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use insta::assert_snapshot;
+use serde_json::{Value, json};
 
 use super::harness::Place;
 
@@ -393,4 +394,37 @@ fn the_stage_tells_what_it_takes() {
       timeout = "30s"
       outputs.body = "Slate"
     "#);
+}
+
+#[test]
+fn calls_are_counted_whether_they_fail_or_not() {
+    let busy = answer("503 Service Unavailable", b"");
+    let fine = ok(br#"[{"id": "a", "line": 1}]"#);
+    let server = Server::new(&[&busy, &fine]);
+    let retry = "[nodes.games]\nretry = { base = \"1ms\" }";
+    let place = server.place(&GAMES.replace("[nodes.games]", retry));
+    let lines = place.flow(&["run", "flow.toml", "--run-id", "one", "--json"]).exits(0).lines();
+    let usage_of = |event: &str| {
+        let line = lines.iter().find(|line| line["event"] == event).unwrap();
+        line["usage"].clone()
+    };
+    assert_eq!(usage_of("attempt_failed"), json!({ "calls": 1 }));
+    assert_eq!(usage_of("node_succeeded"), json!({ "calls": 1 }));
+    assert_eq!(usage_of("attempt_started"), Value::Null);
+    let run = lines.last().unwrap();
+    assert_eq!(run["usage"], json!({ "calls": 2 }));
+    assert_eq!(run["nodes"][0]["usage"], json!({ "calls": 2 }));
+    let listed = place.flow(&["runs", "--json"]).exits(0).json();
+    assert_eq!(listed[0]["usage"], json!({ "calls": 2 }));
+    assert_snapshot!(place.flow(&["show", "one"]).exits(0), @"
+    exit: 0
+    --- stdout
+    run one succeeded
+      workflow  test ([dir]/flow.toml)
+      started  [date] (just now), [took]
+      used  2 calls
+
+       NODE  STATUS  ATTEMPTS  TIME
+    ✔  games  succeeded  2  [took]  2 calls
+    ");
 }

@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-use super::harness::{Place, is_alive, send, wait_until};
+use super::harness::{Place, is_alive, kill_9, send, wait_until};
 
 /// A node that notes when it is told to stop, and stops only then if `polite` is there.
 const STUBBORN: &str = r#"
@@ -80,4 +80,41 @@ fn a_run_that_survives_a_hang_up_was_started_to() {
     send(&child, "-HUP");
     send(&child, "-INT");
     ended(&place, child, 130);
+}
+
+/// A run that was told to end, and whose program is still stopping.
+fn stopping() -> (Place, Child, Child) {
+    let place = Place::with(
+        &STUBBORN.replace("test -e", "until test -e $DIR/go; do sleep 0.02; done; test -e"),
+    );
+    place.write("polite", "");
+    let run = started(&place);
+    let cancel = place.command(&["cancel", "one"]).spawn().unwrap();
+    place.wait_for("told");
+    (place, run, cancel)
+}
+
+fn inbox(place: &Place) -> usize {
+    std::fs::read_dir(place.path(".flow/runs/one/inbox")).unwrap().count()
+}
+
+#[test]
+fn a_run_is_cancelled_only_when_its_programs_have_ended() {
+    let (place, mut run, mut cancel) = stopping();
+    assert_eq!(inbox(&place), 1, "the word stays until the end is on record");
+    assert!(cancel.try_wait().unwrap().is_none());
+    place.write("go", "");
+    assert_eq!(cancel.wait().unwrap().code(), Some(0));
+    run.wait().unwrap();
+    assert_eq!((place.show("one")["status"].as_str(), inbox(&place)), (Some("cancelled"), 0));
+}
+
+#[test]
+fn a_word_to_end_outlives_the_engine_that_was_to_carry_it_out() {
+    let (place, mut run, mut cancel) = stopping();
+    kill_9(&mut run);
+    cancel.kill().unwrap();
+    cancel.wait().unwrap();
+    place.flow(&["resume", "one"]);
+    assert_eq!((place.show("one")["status"].as_str(), inbox(&place)), (Some("cancelled"), 0));
 }

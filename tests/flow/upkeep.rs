@@ -192,10 +192,56 @@ fn a_run_that_lost_something_is_not_exported() {
 #[test]
 fn shells_are_given_completions() {
     for (shell, word) in
-        [("bash", "complete -F"), ("zsh", "#compdef flow"), ("fish", "complete -c")]
+        [("bash", "complete -o"), ("zsh", "#compdef flow"), ("fish", "complete --")]
     {
         let script = Place::new().flow(&["completions", shell]).exits(0).stdout;
-        assert!(script.contains(word) && script.contains("verify"), "{shell}: {script}");
+        assert!(script.contains(word) && script.contains("FLOW_COMPLETE"), "{shell}: {script}");
     }
     Place::new().flow(&["completions", "cmd"]).exits(2);
+}
+
+/// What bash is offered for the last of these words.
+fn offered(place: &Place, words: &[&str]) -> Vec<String> {
+    let mut command = place.command(&["--"]);
+    command.arg("flow").args(words).env("FLOW_COMPLETE", "bash");
+    command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+    command.env("_CLAP_IFS", "\n").env("_CLAP_COMPLETE_COMP_TYPE", "9");
+    command.env("_CLAP_COMPLETE_SPACE", "false");
+    let done = place.finish(command).exits(0);
+    done.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn runs_nodes_and_parameters_are_completed() {
+    let place = made();
+    let offered = |words: &[&str]| offered(&place, words);
+    assert_eq!(offered(&["show", "o"]), ["one"]);
+    assert!(offered(&["show", ""]).contains(&"latest".to_owned()));
+    assert!(offered(&["show", "one", ""]).len() > 1, "{:?}", offered(&["show", "one", ""]));
+    // Where nothing is known, options are left.
+    let options = |words: &[String]| words.iter().all(|word| word.starts_with("--"));
+    assert!(options(&offered(&["show", "nothing-like-it", ""])));
+    assert_eq!(
+        offered(&["explain", "w02"]),
+        ["W021", "W022", "W023", "W024", "W025", "W026", "W027", "W028", "W029"]
+    );
+    assert!(offered(&["ver"]).contains(&"verify".to_owned()));
+    place.write(
+        "p.toml",
+        "[workflow]\nname = \"p\"\n[params]\nsport = \"string\"\nspan = \"string\"\n",
+    );
+    assert_eq!(offered(&["run", "p.toml", "--param", "s"]), ["sport=", "span="]);
+    let elsewhere = Place::new();
+    assert!(options(&self::offered(&elsewhere, &["show", ""])));
+    assert!(!elsewhere.path(".flow").exists());
+}
+
+#[test]
+fn manual_pages_are_made_for_every_command() {
+    let place = Place::new();
+    assert!(place.flow(&["man"]).exits(0).stdout.contains(".TH flow 1"));
+    place.flow(&["man", "pages"]).exits(0);
+    for page in ["flow.1", "flow-run.1", "flow-resume.1", "flow-explain.1"] {
+        assert!(place.read(&format!("pages/{page}")).contains(".SH SYNOPSIS"), "{page}");
+    }
 }

@@ -103,7 +103,7 @@ fn uses_that_are_not_there_are_faults_of_the_file() {
     assert_snapshot!(place.flow(&["run", "flow.toml"]), @r#"
     exit: 3
     --- stderr
-    error[W126]: `gone.sh` cannot be used: it does not exist
+    error[W150]: `gone.sh` cannot be used: it does not exist
      --> flow.toml:5:9
       |
     5 | uses = ["gone.sh"]

@@ -11,10 +11,26 @@
     reason = "several programs use these servers, and each of them some"
 )]
 
+pub mod anthropic;
 pub mod balldontlie;
+pub mod elevenlabs;
+pub mod fal;
+pub mod flux;
 pub mod games;
+pub mod gemini;
 pub mod goatedbets;
+pub mod ideas;
+pub mod instagram;
 pub mod odds_api;
+pub mod openai;
+pub mod openai_images;
+pub mod pictures;
+pub mod replicate;
+pub mod s3;
 pub mod server;
+pub mod sound;
+pub mod tiktok;
+pub mod webhook;
+pub mod youtube;
 
 pub use server::{Api, Asked, Reply, Server, Trouble};

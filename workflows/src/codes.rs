@@ -1,16 +1,7 @@
 //! The codes of faults that a workflow file's own form can have. A code is never given another
 //! meaning; `W001` to `W099` are this crate's, higher ones belong to the check of the whole graph.
 
-macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal;)+) => {
-        $($(#[doc = $doc])+ pub const $name: &str = $code;)+
-
-        /// Every code with its meaning, in order.
-        pub const ALL: &[(&str, &str)] = &[$(($code, concat!($($doc),+))),+];
-    };
-}
-
-codes! {
+flow_core::diagnostic_codes! {
     /// The file is not UTF-8 text.
     NOT_UTF8 = "W001";
     /// The file is larger than 64 MiB.

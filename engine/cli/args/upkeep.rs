@@ -50,6 +50,12 @@ pub(crate) struct DoctorArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct ManArgs {
+    /// The folder to write the pages into; default: the page of `flow` to stdout
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: Shell,

@@ -14,14 +14,17 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use crate::bug;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
 use crate::lost;
-use crate::report::human::{HumanReporter, Lines};
+use crate::report::human::Lines;
 use crate::report::jsonl::JsonReporter;
+use crate::report::live::{self, Handle};
 use crate::report::logfile::{LogFiles, LogReporter, SharedLog};
+use crate::report::recap::Recap;
+use crate::report::teller::Teller;
 use crate::report::text::{bytes, clean};
 use crate::report::{summary, tell, tracing_lines, view};
 use crate::session::{Session, Verbosity};
@@ -56,8 +59,8 @@ pub(super) fn drive_with(
     word: Option<Control>,
 ) -> Result<Exit, Failure> {
     let since = Timestamp::now();
-    let (ending, history) = drive_to_end(env, store, run, manifest, opened, word)?;
-    tell_end(env, store.as_ref(), &history, since)?;
+    let (ending, history, recap) = drive_to_end(env, store, run, manifest, opened, word)?;
+    tell_end(env, store.as_ref(), &history, since, Some(&recap))?;
     Ok(exit_of(&ending))
 }
 
@@ -76,9 +79,9 @@ pub(super) fn drive_quietly(
     let since = Timestamp::now();
     let silent = env.json.then(|| env.silent());
     let to = silent.as_ref().unwrap_or(env);
-    let (ending, history) = drive_to_end(to, store, run, manifest, opened, None)?;
+    let (ending, history, recap) = drive_to_end(to, store, run, manifest, opened, None)?;
     if !env.json {
-        tell_end(env, store.as_ref(), &history, since)?;
+        tell_end(env, store.as_ref(), &history, since, Some(&recap))?;
     }
     Ok((ending, history))
 }
@@ -91,7 +94,7 @@ fn drive_to_end(
     manifest: Manifest,
     opened: Opened,
     word: Option<Control>,
-) -> Result<(Ending, History), Failure> {
+) -> Result<(Ending, History, Recap), Failure> {
     let graph = Arc::clone(opened.state().graph());
     bug::during(run.as_str());
     let shared: Arc<dyn Store> = store.clone();
@@ -100,15 +103,19 @@ fn drive_to_end(
         .map(|files| Arc::new(Mutex::new(files)));
     let log = log.map_err(|source| Failure::Write { path: store.logs_dir(), source })?;
     tracing_lines::install(run.as_str(), Arc::clone(&log), secrets);
-    let observers = observers(env, &shared, run, &opened, log);
-    let ending = block_on(env, &shared, opened, observers, word)?;
+    let screen = live::start(env, run, || opened.at_start())?;
+    let observers = observers(env, &shared, run, &opened, log, screen.handle());
+    let ending = block_on(env, &shared, opened, observers, word, screen.handle());
+    // Whatever is told from here on stands where the region was.
+    drop(screen);
+    let ending = ending?;
     if let Ending::StoreFailed(error) = ending {
         return Err(Failure::StoreStopped(error));
     }
     let records = shared.read_run(run)?;
     let state = flow_runtime::replay(&graph, &manifest, &records);
     let history = History::new(run, manifest, state, &records, None);
-    Ok((ending, history))
+    Ok((ending, history, Recap::of(&records)))
 }
 
 /// The exit code of a run that ended so for this process.
@@ -128,6 +135,7 @@ fn observers(
     run: &RunId,
     opened: &Opened,
     log: SharedLog,
+    screen: Handle,
 ) -> Vec<Box<dyn Observer>> {
     let teller: Box<dyn Observer> = if env.json {
         Box::new(JsonReporter {
@@ -137,8 +145,8 @@ fn observers(
             verbosity: env.verbosity,
         })
     } else {
-        let lines = Lines::new(run, opened.state().graph(), env.stderr);
-        Box::new(HumanReporter::new(lines, env.verbosity))
+        let lines = Lines::new(run, opened.state().graph(), env.stderr, env.prompt());
+        Box::new(Teller::new(lines, env.verbosity, screen))
     };
     vec![teller, Box::new(LogReporter::new(run.clone(), log))]
 }
@@ -150,6 +158,7 @@ fn block_on(
     opened: Opened,
     observers: Vec<Box<dyn Observer>>,
     word: Option<Control>,
+    screen: Handle,
 ) -> Result<Ending, Failure> {
     let runtime = runtime()?;
     if let Some(lock) = opened.programs_lock()? {
@@ -166,6 +175,7 @@ fn block_on(
     let ending: Result<Ending, Failure> = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let quiet = env.json || env.verbosity == Verbosity::Quiet;
+        let terminal = tokio::spawn(signals::attend(screen)?);
         let listener = tokio::spawn(async move {
             let mut first = true;
             loop {
@@ -181,6 +191,7 @@ fn block_on(
         });
         let ending = runner.drive(opened, observers, receiver).await;
         listener.abort();
+        terminal.abort();
         if !matches!(ending, Ok(Ending::Finished(_) | Ending::Waiting)) {
             // What still runs may not be on record: it must be gone before anybody resumes the run.
             env.spawner.kill_all().await;
@@ -200,7 +211,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|source| Failure::System { operation: "start the asynchronous runtime", source })
 }
 
-/// Tells how a run stands at the end of a command: the result on stdout, the rest on stderr.
+/// Tells how a run stands at the end of a command: the result on stdout, the rest on stderr. There
+/// is a recap of what this command has driven.
 ///
 /// # Errors
 /// An output that the store cannot give.
@@ -209,12 +221,13 @@ pub(super) fn tell_end(
     store: &dyn Store,
     history: &History,
     since: Timestamp,
+    recap: Option<&Recap>,
 ) -> Result<(), Failure> {
     if env.json {
         env.out.line(&view::run(history, store).to_string());
         return Ok(());
     }
-    tell(&summary::render(history, env, since));
+    tell(&summary::render(history, env, since, recap));
     if history.end() == Some(RunEnd::Succeeded) {
         let outputs = history
             .outputs(store)

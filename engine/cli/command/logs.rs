@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{IsTerminal as _, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use flow_core::id::RunId;
+use flow_core::id::{RunId, TaskId};
 use flow_core::run::Recorded;
-use flow_core::run::event::{Event, TaskRef};
+use flow_core::run::event::{Event, RunEnd, TaskRef};
 use flow_core::stage::Stream;
 use flow_core::store::Store;
 
-use crate::args::LogsArgs;
+use crate::args::{LogLevel, LogsArgs};
 use crate::failure::{Exit, Failure};
 use crate::history::History;
 use crate::report::human::Lines;
 use crate::report::jsonl;
+use crate::report::splitter::Splitter;
 use crate::report::text::clean;
 use crate::session::{Session, Verbosity, find_run};
 use crate::target::{self, Target};
@@ -27,42 +28,122 @@ const POLL: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &LogsArgs, env: &Session) -> Result<Exit, Failure> {
     let store = env.open_store()?;
     let run = find_run(store.as_ref(), &args.run)?;
-    let mut history = History::read(store.as_ref(), &run, &env.catalog())?;
-    let only = match &args.node {
-        Some(text) => Some(only(&history, text)?),
-        None => None,
-    };
-    let lines = Lines::new(&run, history.state.graph(), env.stdout);
-    let mut printer = Printer {
-        env,
-        store: store.as_ref(),
-        run: &run,
-        lines,
-        only,
-        seen: 0,
-        open: BTreeMap::new(),
-        ended: false,
-    };
+    let history = History::read(store.as_ref(), &run, &env.catalog())?;
+    let wanted = Wanted::of(args, &history)?;
+    let lines = Lines::new(&run, history.state.graph(), env.stdout, env.prompt());
+    let (shown, open) = (store.as_ref(), BTreeMap::new());
+    let mut printer = Printer { env, store: shown, run: &run, lines, wanted, open, ended: false };
+    let mut tail = store.tail_run(&run)?;
     loop {
         let started = Instant::now();
-        history.holder = store.holder(&run)?;
-        let records = store.read_run(&run)?;
-        printer.tell(&records);
-        printer.drain_all();
+        // Asked before the records are read: what it wrote last is among them.
+        let is_held = store.holder(&run)?.is_some();
+        for recorded in tail.next()? {
+            printer.tell(&recorded);
+        }
+        let is_over = printer.ended || !is_held || !args.follow;
+        printer.drain_all(!is_held);
         env.out.flush();
-        let is_over = printer.ended || history.holder.is_none();
-        if !args.follow || is_over || printer.nobody_reads() {
+        if is_over || printer.nobody_reads() {
             return Ok(Exit::SUCCEEDED);
         }
-        // A long journal is read less often, so that following costs a tenth of a processor at most.
-        std::thread::sleep(POLL.max(started.elapsed() * 10));
+        // Many attempts at once are looked at less often, so that following costs a twentieth of a
+        // processor at most.
+        std::thread::sleep(POLL.max(started.elapsed() * 20));
     }
 }
 
-/// The name that events of the wanted node have.
-fn only(history: &History, text: &str) -> Result<TaskRef, Failure> {
-    let Target { node, item } = target::node(&history.state, text)?;
-    Ok(history.state.task_ref(flow_core::id::TaskId { node, item }))
+/// What is told.
+struct Wanted {
+    /// The only node, or item, to tell of.
+    only: Option<TaskRef>,
+    /// What names of nodes inside the only one begin with, if it is a nested workflow.
+    inside: Option<String>,
+    attempt: Option<u32>,
+    level: LogLevel,
+}
+
+impl Wanted {
+    fn of(args: &LogsArgs, history: &History) -> Result<Self, Failure> {
+        let (attempt, level) = (args.attempt, args.level);
+        let Some(text) = &args.node else {
+            return Ok(Self { only: None, inside: None, attempt, level });
+        };
+        let Target { node, item } = target::node(&history.state, text)?;
+        let graph = history.state.graph();
+        let ends = item.is_none() && graph.node(node).ends_workflow();
+        Ok(Self {
+            only: Some(history.state.task_ref(TaskId { node, item })),
+            inside: ends.then(|| format!("{}/", graph.node(node).name)),
+            attempt,
+            level,
+        })
+    }
+
+    fn has_event(&self, event: &Event) -> bool {
+        let is_attempt = self.attempt.is_none_or(|wanted| attempt_of(event) == Some(wanted));
+        is_attempt && level(event) >= self.level && self.is_about(event)
+    }
+
+    fn is_about(&self, event: &Event) -> bool {
+        let Some(only) = &self.only else { return true };
+        match (event.node(), &only.item) {
+            (Some(node), None) => *node == *only.node || self.is_inside(node),
+            (Some(_), Some(_)) => event.task() == Some(only),
+            (None, _) => false,
+        }
+    }
+
+    fn is_inside(&self, node: &str) -> bool {
+        self.inside.as_ref().is_some_and(|prefix| node.starts_with(prefix))
+    }
+
+    /// Whether output of an attempt is told: it is no more than information.
+    fn has_output(&self, task: &TaskRef, attempt: u32) -> bool {
+        let is_task = self.only.as_ref().is_none_or(|only| {
+            only == task
+                || (only.item.is_none() && only.node == task.node)
+                || self.is_inside(&task.node)
+        });
+        is_task && self.level == LogLevel::Info && self.attempt.is_none_or(|own| own == attempt)
+    }
+}
+
+/// The attempt that an event is about.
+fn attempt_of(event: &Event) -> Option<u32> {
+    match event {
+        Event::AttemptStarted { attempt, .. }
+        | Event::AttemptFailed { attempt, .. }
+        | Event::RetryScheduled { attempt, .. }
+        | Event::CallRetried { attempt, .. }
+        | Event::PassedOver { attempt, .. }
+        | Event::Succeeded { attempt, .. }
+        | Event::Failed { attempt, .. }
+        | Event::Unknown { attempt, .. }
+        | Event::Cancelled { attempt, .. } => Some(*attempt),
+        Event::Waiting { wait, .. } => Some(wait.attempt),
+        _ => None,
+    }
+}
+
+/// How serious an event is.
+fn level(event: &Event) -> LogLevel {
+    match event {
+        Event::Failed { .. }
+        | Event::NodeFailed { .. }
+        | Event::Unknown { .. }
+        | Event::RunFinished { status: RunEnd::Failed } => LogLevel::Error,
+        Event::AttemptFailed { .. }
+        | Event::RetryScheduled { .. }
+        | Event::CallRetried { .. }
+        | Event::PassedOver { .. }
+        | Event::FellBack { .. }
+        | Event::Cancelled { .. }
+        | Event::RunInterrupted { .. }
+        | Event::RunFinished { status: RunEnd::Cancelled } => LogLevel::Warn,
+        Event::Succeeded { warnings, .. } if !warnings.is_empty() => LogLevel::Warn,
+        _ => LogLevel::Info,
+    }
 }
 
 struct Printer<'a> {
@@ -70,10 +151,7 @@ struct Printer<'a> {
     store: &'a dyn Store,
     run: &'a RunId,
     lines: Lines,
-    /// The only node, or item, to tell of.
-    only: Option<TaskRef>,
-    /// Records that were told.
-    seen: usize,
+    wanted: Wanted,
     /// Attempts that go on, with what was told of their output.
     open: BTreeMap<(TaskRef, u32), Captured>,
     /// Whether the run has ended.
@@ -89,34 +167,15 @@ struct Captured {
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 impl Printer<'_> {
-    /// Tells the records that are new.
-    fn tell(&mut self, records: &[Recorded]) {
-        for recorded in records.iter().skip(self.seen) {
-            self.ended = match &recorded.event {
-                Event::RunFinished { .. } | Event::RunInterrupted { .. } => true,
-                Event::RunResumed { .. } => false,
-                _ => self.ended,
-            };
-            if self.is_wanted(&recorded.event) {
-                self.tell_one(recorded);
-            }
-        }
-        self.seen = self.seen.max(records.len());
-    }
-
-    fn is_wanted(&self, event: &Event) -> bool {
-        let Some(only) = &self.only else { return true };
-        match (event.node(), &only.item) {
-            (Some(node), None) => *node == *only.node,
-            (Some(_), Some(_)) => event.task() == Some(only),
-            (None, _) => false,
-        }
-    }
-
-    fn tell_one(&mut self, recorded: &Recorded) {
+    /// Tells a record, and before the end of an attempt what it has written.
+    fn tell(&mut self, recorded: &Recorded) {
         match &recorded.event {
+            Event::RunFinished { .. } | Event::RunInterrupted { .. } => self.ended = true,
+            Event::RunResumed { .. } => self.ended = false,
             Event::AttemptStarted { task, attempt, .. } => {
-                self.open.insert((task.clone(), *attempt), Captured::default());
+                if self.wanted.has_output(task, *attempt) {
+                    self.open.insert((task.clone(), *attempt), Captured::default());
+                }
             }
             Event::AttemptFailed { task, attempt, .. } | Event::Succeeded { task, attempt, .. } => {
                 if let Some(mut captured) = self.open.remove(&(task.clone(), *attempt)) {
@@ -125,6 +184,12 @@ impl Printer<'_> {
             }
             _ => {}
         }
+        if self.wanted.has_event(&recorded.event) {
+            self.tell_event(recorded);
+        }
+    }
+
+    fn tell_event(&self, recorded: &Recorded) {
         if self.env.json {
             if let Some(line) = jsonl::event(self.run, self.store, recorded) {
                 self.env.out.line(&line.to_string());
@@ -134,11 +199,11 @@ impl Printer<'_> {
         }
     }
 
-    /// Tells what the attempts that go on have written since.
-    fn drain_all(&mut self) {
+    /// Tells what the attempts that go on have written since; all of it where nothing follows.
+    fn drain_all(&mut self, is_last: bool) {
         let mut open = std::mem::take(&mut self.open);
         for ((task, attempt), captured) in &mut open {
-            self.drain(task, *attempt, captured, false);
+            self.drain(task, *attempt, captured, is_last);
         }
         self.open = open;
     }
@@ -154,6 +219,8 @@ impl Printer<'_> {
         }
     }
 
+    /// Tells a line of a program. Whoever wants its bytes as they were asks for JSON, where control
+    /// characters are escaped.
     fn output(&self, task: &TaskRef, attempt: u32, stream: Stream, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         if self.env.json {
@@ -165,8 +232,7 @@ impl Printer<'_> {
             self.env.out.line(&line.to_string());
             return;
         }
-        let text = if std::io::stdout().is_terminal() { clean(&text) } else { text.into_owned() };
-        self.env.out.write(self.lines.output(task, stream, &text).as_bytes());
+        self.env.out.write(self.lines.output(task, stream, &clean(&text)).as_bytes());
     }
 
     /// Whether stdout was closed.
@@ -179,8 +245,7 @@ impl Printer<'_> {
 #[derive(Default)]
 struct Follower {
     at: u64,
-    /// The beginning of a line whose end is not there yet.
-    partial: Vec<u8>,
+    lines: Splitter,
 }
 
 impl Follower {
@@ -194,17 +259,10 @@ impl Follower {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = file.read(&mut buffer) {
             self.at += length as u64;
-            self.partial.extend_from_slice(&buffer[..length]);
-            let mut rest = self.partial.as_slice();
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let whole = &rest[..end];
-                line(whole.strip_suffix(b"\r").unwrap_or(whole));
-                rest = &rest[end + 1..];
-            }
-            self.partial = rest.to_vec();
+            self.lines.push(&buffer[..length], line);
         }
-        if is_last && !self.partial.is_empty() {
-            line(&std::mem::take(&mut self.partial));
+        if is_last {
+            self.lines.finish(line);
         }
     }
 }

@@ -7,10 +7,13 @@ mod completions;
 mod diff;
 mod doctor;
 mod drive;
+mod explain;
 mod export;
 mod gc;
+mod graph;
 mod init;
 mod logs;
+mod man;
 mod output;
 mod plan;
 mod rerun;
@@ -19,6 +22,7 @@ mod resume;
 mod run;
 mod runs;
 mod schema;
+mod shell;
 mod show;
 mod signals;
 mod stages;
@@ -29,6 +33,7 @@ mod why;
 mod word;
 
 pub(crate) use drive::runtime;
+pub(crate) use explain::PAGES as EXPLAINED;
 
 use crate::args::{Color, Command};
 use crate::failure::{Exit, Failure};
@@ -54,6 +59,8 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Why(args) => why::run(args, env),
         Command::Diff(args) => diff::run(args, env),
         Command::Logs(args) => logs::run(args, env),
+        Command::Shell(args) => shell::run(args, env),
+        Command::Graph(args) => graph::run(args, env),
         Command::Stages(args) => stages::run(args, env),
         Command::Init(args) => init::run(args, env),
         Command::Schema => schema::run(env),
@@ -62,6 +69,8 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Export(args) => export::export(args, env),
         Command::Import(args) => export::import(args, env),
         Command::Doctor(args) => doctor::run(args, env),
+        Command::Explain(args) => explain::run(args, env),
+        Command::Man(args) => man::run(args, env),
         Command::Completions(args) => completions::run(args, env),
     }
 }

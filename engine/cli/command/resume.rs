@@ -66,7 +66,7 @@ pub(crate) fn run(args: &ResumeArgs, env: &Session) -> Result<Exit, Failure> {
 fn settled(env: &Session, store: &dyn Store, history: &History) -> Result<Option<Exit>, Failure> {
     match history.end() {
         Some(RunEnd::Succeeded) => {
-            tell_end(env, store, history, Timestamp::now())?;
+            tell_end(env, store, history, Timestamp::now(), None)?;
             Ok(Some(Exit::SUCCEEDED))
         }
         Some(RunEnd::Cancelled) => Err(cancelled(env, history.run(), &history.manifest)),

@@ -1,8 +1,8 @@
 //! `flow show`: the states, attempts, timings, errors and outputs of a run.
 
-use flow_core::id::{NodeId, TaskId};
+use flow_core::id::TaskId;
 use flow_core::run::event::Outputs;
-use flow_core::run::state::{Phase, Task, Tasks};
+use flow_core::run::state::{Phase, Tasks};
 use flow_core::store::Store;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::args::{RunStatus, ShowArgs};
 use crate::failure::{Exit, Failure};
 use crate::history::History;
-use crate::report::human::{in_short, name};
+use crate::report::human::name;
 use crate::report::style::Paint;
 use crate::report::table::{self, Cell};
-use crate::report::text::{ago, bytes, clean, count, duration, millis_between};
-use crate::report::view::{NodeSummary, node_summary, of_task, part, skip_reason, value_of};
-use crate::report::{failure_block, summary, view};
+use crate::report::text::{ago, bytes, clean, count, duration, millis_between, used};
+use crate::report::view::{part, value_of};
+use crate::report::{failure_block, nodes, summary, view};
 use crate::session::{Session, find_run};
 use crate::target::{self, Target};
 
@@ -41,14 +41,9 @@ pub(crate) fn run(args: &ShowArgs, env: &Session) -> Result<Exit, Failure> {
 fn whole(history: &History, env: &Session) -> String {
     let paint = env.stdout;
     let mut out = head(history, paint);
-    let rows: Vec<Vec<Cell>> =
-        history.state.graph().ids().map(|id| node_row(history, id, paint)).collect();
-    if !rows.is_empty() {
-        let titles = ["", "NODE", "STATUS", "ATTEMPTS", "TIME", ""];
-        let titles = titles.map(|word| Cell::painted(word, |text| paint.dim(text))).to_vec();
-        let all: Vec<Vec<Cell>> = std::iter::once(titles).chain(rows).collect();
+    if !history.state.graph().nodes().is_empty() {
         out.push('\n');
-        out.push_str(&table::render(&all, 0));
+        out.push_str(&nodes::table(history, history.state.graph().ids(), paint));
     }
     let failures = summary::failures(history, env, paint);
     if !failures.is_empty() {
@@ -91,6 +86,9 @@ fn head(history: &History, paint: Paint) -> String {
     if hits + misses > 0 {
         row("cache", hit_rate(hits, misses));
     }
+    if !outline.usage.is_nothing() {
+        row("used", used(outline.usage));
+    }
     if let Value::Object(params) = &outline.params {
         for (name, value) in params {
             row("param", format!("{name} = {}", short_value(value)));
@@ -109,65 +107,6 @@ fn hit_rate(hits: usize, misses: usize) -> String {
     )
 }
 
-fn node_row(history: &History, id: NodeId, paint: Paint) -> Vec<Cell> {
-    let state = &history.state;
-    let summary = node_summary(state, id, history.outline.status);
-    let note = match summary.status {
-        "succeeded" if summary.reused => "reused".to_owned(),
-        "pending" => match state.blocked_by(id).as_slice() {
-            [] => String::new(),
-            by => {
-                let names: Vec<&str> = by.iter().map(|n| &*state.graph().node(*n).name).collect();
-                format!("blocked by {}", names.join(", "))
-            }
-        },
-        "skipped" => clean(skip_reason(state, id).unwrap_or_default()),
-        "failed" => summary.error.as_ref().map(|error| in_short(error)).unwrap_or_default(),
-        _ => waiting_note(state.task(TaskId::whole(id))),
-    };
-    let items = match &state.node(id).tasks {
-        Tasks::Items(tasks) => {
-            let done = tasks.iter().filter(|t| matches!(t.phase, Phase::Succeeded(_))).count();
-            format!("{done}/{}", count(tasks.len(), "item"))
-        }
-        _ => String::new(),
-    };
-    let note = [items, note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-    row(&state.graph().node(id).name, &summary, &note.join(", "), paint)
-}
-
-fn row(name: &str, summary: &NodeSummary, note: &str, paint: Paint) -> Vec<Cell> {
-    let (symbol, color): (_, fn(Paint, &str) -> String) = match summary.status {
-        "succeeded" => ("✔", Paint::good),
-        "failed" => ("✘", Paint::bad),
-        "running" => ("●", Paint::busy),
-        "waiting" => ("↻", Paint::odd),
-        "cancelled" => ("■", Paint::odd),
-        "skipped" => ("↷", Paint::dim),
-        _ => ("·", Paint::dim),
-    };
-    let attempts = if summary.attempts == 0 { String::new() } else { summary.attempts.to_string() };
-    vec![
-        Cell::painted(symbol, |text| color(paint, text)),
-        Cell::plain(name),
-        Cell::painted(summary.status, |text| color(paint, text)),
-        Cell::plain(attempts),
-        Cell::plain(summary.duration_ms.map(duration).unwrap_or_default()),
-        Cell::painted(note, |text| paint.dim(text)),
-    ]
-}
-
-/// When a waiting task is tried again, and why it has to be.
-fn waiting_note(task: Option<&Task>) -> String {
-    match task {
-        Some(Task { phase: Phase::Waiting { at, .. }, last_error, .. }) => {
-            let why = last_error.as_ref().map(|error| format!(", after {}", in_short(error)));
-            format!("next attempt at {at:.0}{}", why.unwrap_or_default())
-        }
-        _ => String::new(),
-    }
-}
-
 /// One node or item: its row, its items, its outputs, its failure.
 fn one(history: &History, env: &Session, store: &dyn Store, at: Target) -> String {
     let paint = env.stdout;
@@ -175,12 +114,12 @@ fn one(history: &History, env: &Session, store: &dyn Store, at: Target) -> Strin
     let id = TaskId { node: at.node, item: at.item };
     let mut rows = Vec::new();
     match (state.task(id), at.item) {
-        (Some(task), Some(_)) => rows.push(task_row(history, id, task, paint)),
-        _ => rows.push(node_row(history, at.node, paint)),
+        (Some(task), Some(_)) => rows.push(nodes::task_row(history, id, task, paint)),
+        _ => rows.push(nodes::node_row(history, at.node, paint)),
     }
     if let (Tasks::Items(tasks), None) = (&state.node(at.node).tasks, at.item) {
         for (index, task) in (0..).zip(tasks) {
-            rows.push(task_row(history, TaskId::item(at.node, index), task, paint));
+            rows.push(nodes::task_row(history, TaskId::item(at.node, index), task, paint));
         }
     }
     let mut out = table::render(&rows, 0);
@@ -199,17 +138,6 @@ fn one(history: &History, env: &Session, store: &dyn Store, at: Target) -> Strin
         _ => {}
     }
     out
-}
-
-fn task_row(history: &History, id: TaskId, task: &Task, paint: Paint) -> Vec<Cell> {
-    let summary = of_task(task, history.state.invocation(), history.outline.status);
-    let note = match &task.phase {
-        Phase::Succeeded(_) if summary.reused => "reused".to_owned(),
-        Phase::Failed(error) => in_short(error),
-        Phase::Skipped(reason) => clean(reason),
-        _ => waiting_note(Some(task)),
-    };
-    row(&name(&history.state.task_ref(id)), &summary, &note, paint)
 }
 
 fn outputs(history: &History, store: &dyn Store, outputs: &Outputs, paint: Paint) -> String {

@@ -1,8 +1,9 @@
-//! The signals that ask `flow` to stop.
+//! The signals that ask `flow` to stop, and those of the terminal.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
+use crate::report::live::Handle;
 
 /// Number of SIGHUP on every platform that is supported.
 const SIGHUP: u32 = 1;
@@ -44,6 +45,41 @@ impl Signals {
             _ = hang_up => "SIGHUP",
         }
     }
+}
+
+/// Keeps the region in order while the terminal changes its size, and while the process is stopped
+/// (Ctrl-Z) and goes on. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// A signal that cannot be listened to.
+pub(super) fn attend(screen: Handle) -> Result<impl Future<Output = ()> + Send, Failure> {
+    let take = |number: nix::sys::signal::Signal| {
+        let operation = "listen to signals of the terminal";
+        signal(SignalKind::from_raw(number as i32))
+            .map_err(|source| Failure::System { operation, source })
+    };
+    use nix::sys::signal::Signal::{SIGCONT, SIGTSTP, SIGWINCH};
+    let has_region = screen.has_region();
+    // Where there is no region the process stops as any other does.
+    let mut listened = match has_region {
+        true => Some((take(SIGTSTP)?, take(SIGCONT)?, take(SIGWINCH)?)),
+        false => None,
+    };
+    Ok(async move {
+        let Some((stop, go_on, resize)) = &mut listened else { return };
+        loop {
+            tokio::select! {
+                _ = stop.recv() => {
+                    screen.hide();
+                    // What the signal would have done if nobody had listened.
+                    nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).ok();
+                    screen.redraw();
+                }
+                _ = go_on.recv() => screen.redraw(),
+                _ = resize.recv() => screen.redraw(),
+            }
+        }
+    })
 }
 
 /// Whether the process was started with SIGHUP ignored, as `nohup` does. Known on Linux alone.

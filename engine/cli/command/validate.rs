@@ -11,7 +11,7 @@ use crate::report::{diagnostics, tell};
 use crate::session::{Session, Verbosity};
 
 /// A program that is not there. Only a warning: the file may run on another machine.
-const MISSING_TOOL: &str = "W127";
+pub(crate) const MISSING_TOOL: &str = "W151";
 
 pub(crate) fn run(args: &ValidateArgs, env: &Session) -> Result<Exit, Failure> {
     let catalog = env.catalog();
@@ -55,6 +55,9 @@ fn tell_file(mut examined: Examined, env: &Session) -> bool {
         _ => {
             let word = env.stderr.bad("error");
             tell(&format!("{word}: {name} is not valid: {}\n", count(errors, "fault")));
+            if !env.json {
+                tell(&diagnostics::way_to_explain(found, env));
+            }
             false
         }
     }

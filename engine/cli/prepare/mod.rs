@@ -33,9 +33,12 @@ pub(crate) use params::{Given, ParamFault, Params, output_value};
 pub(crate) use preflight::{MissingTool, missing};
 pub(crate) use preview::Preview;
 pub(crate) use secrets::{
-    SecretState, check_recorded, read as read_secrets, states as secret_states,
+    SecretState, StandIns, check_recorded, read as read_secrets, stand_in, stand_ins,
+    states as secret_states,
 };
-pub(crate) use update::{Update, gone};
+pub(crate) use update::{Update, gone, shown};
+#[cfg(test)]
+pub(crate) use uses::UNUSABLE;
 
 /// A workflow file that can run.
 pub(crate) struct Workflow {

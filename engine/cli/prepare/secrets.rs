@@ -58,6 +58,46 @@ pub(crate) fn read(
     Ok((Arc::new(secrets), missing))
 }
 
+/// Secrets for an attempt that is laid out: what stands for them where they could be seen, and their
+/// values.
+pub(crate) struct StandIns {
+    /// A word in the place of each value.
+    pub(crate) shown: Arc<Secrets>,
+    /// The values that are here, and the word where there is none.
+    pub(crate) real: Arc<Secrets>,
+    /// Secrets without a value here.
+    pub(crate) absent: Vec<String>,
+}
+
+/// The word that stands for a secret.
+pub(crate) fn stand_in(name: &str) -> String {
+    format!("secret:{name}")
+}
+
+/// Reads all secrets of a workflow, each with the word that stands for it.
+///
+/// # Errors
+/// Secrets too large to be hidden.
+pub(crate) fn stand_ins(graph: &Graph) -> Result<StandIns, Failure> {
+    let (mut shown, mut real, mut absent) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for (name, def) in graph.secrets().iter() {
+        let word = || Some(SecretString::from(stand_in(name)));
+        let (seen, own) = match value(graph.dir(), def) {
+            Ok(value) => (word(), Some(SecretString::from(value))),
+            Err(Unfit::Absent { .. }) if def.optional => (None, None),
+            Err(_) => {
+                absent.push(name.clone());
+                (word(), word())
+            }
+        };
+        shown.insert(name.clone(), seen);
+        real.insert(name.clone(), own);
+    }
+    let hide = |values| Secrets::new(values, variables(graph)).map(Arc::new);
+    let shown = hide(shown).map_err(Failure::Secrets)?;
+    Ok(StandIns { shown, real: hide(real).map_err(Failure::Secrets)?, absent })
+}
+
 /// How a secret stands.
 pub(crate) enum SecretState {
     /// There is a value.

@@ -116,7 +116,7 @@ fn param_note(name: &str, before: &Value, now: &Value) -> String {
 }
 
 /// A value in a line.
-fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     if let Some(artifact) = Artifact::from_json(value) {
         return format!("the file {}", artifact.name);
     }

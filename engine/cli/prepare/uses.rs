@@ -16,7 +16,7 @@ use flow_core::store::Store;
 use crate::failure::Failure;
 
 /// A path of `uses` that cannot be used.
-const UNUSABLE: &str = "W126";
+pub(crate) const UNUSABLE: &str = "W150";
 
 /// Faults of every entry of `uses` whose path cannot be stored, in nested workflow files too.
 pub(super) fn faults(definition: &Definition) -> Vec<Diagnostic> {

@@ -1,5 +1,6 @@
 //! Faults of a workflow file, for people in the manner of rustc and for programs as JSON.
 
+use std::io::IsTerminal as _;
 use std::ops::Range;
 
 use annotate_snippets::{
@@ -10,6 +11,8 @@ use flow_core::definition::{Source, Span};
 use flow_core::diagnostic::{Diagnostic, Label};
 use flow_core::schema::Severity;
 use serde_json::{Value, json};
+
+use crate::session::Session;
 
 /// Lines between two marked places that are still shown together.
 const NEAR: usize = 6;
@@ -33,6 +36,18 @@ pub(crate) fn render(diagnostics: &[Diagnostic], source: &Source, color: bool) -
         out.push_str("\n\n");
     }
     out
+}
+
+/// For a person at a terminal: how to read more about the first fault; else nothing.
+pub(crate) fn way_to_explain(faults: &[Diagnostic], env: &Session) -> String {
+    let error = faults.iter().find(|fault| fault.severity == Severity::Error);
+    match error.filter(|_| std::io::stderr().is_terminal()) {
+        Some(fault) => {
+            let command = env.command(&["explain", fault.code]);
+            format!("{}: what a code means: {command}\n", env.stderr.good("help"))
+        }
+        None => String::new(),
+    }
 }
 
 /// The faults as data. `valid` tells whether none of them refuses the file.

@@ -1,44 +1,39 @@
 //! Events as plain lines for people.
 
-use std::collections::{HashMap, HashSet};
-
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::graph::Graph;
 use flow_core::id::RunId;
 use flow_core::run::Recorded;
 use flow_core::run::event::{Awaited, Event, RunEnd, TaskRef};
 use flow_core::stage::{Fallback, FallbackReason, Progress, Stream};
-use flow_runtime::{Observer, Passing};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::style::Paint;
-use super::tell;
-use super::text::{clean, count, duration};
-use crate::session::Verbosity;
+use super::text::{bytes, clean, count, duration, width};
+use crate::session::Prompt;
 
 /// Names are aligned up to this width; longer ones push what follows to the right.
 const NAME_MAX: usize = 32;
-
-const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 /// Turns events into lines.
 pub(crate) struct Lines {
     run: RunId,
     paint: Paint,
+    prompt: Prompt,
     zone: TimeZone,
     /// Width of the column of names.
     width: usize,
 }
 
 impl Lines {
-    pub(crate) fn new(run: &RunId, graph: &Graph, paint: Paint) -> Self {
+    pub(crate) fn new(run: &RunId, graph: &Graph, paint: Paint, prompt: Prompt) -> Self {
         let longest = graph.nodes().iter().map(|node| {
             // An item's key in brackets follows the name.
             node.name.len() + if node.fan.is_some() { 10 } else { 0 }
         });
         let width = longest.max().unwrap_or(0).clamp(8, NAME_MAX);
-        Self { run: run.clone(), paint, zone: TimeZone::system(), width }
+        Self { run: run.clone(), paint, prompt, zone: TimeZone::system(), width }
     }
 
     /// The line of an event; `None` for those that say nothing new to people.
@@ -58,14 +53,7 @@ impl Lines {
 
     /// A line for how far an attempt is.
     pub(crate) fn progress(&self, at: Timestamp, task: &TaskRef, progress: &Progress) -> String {
-        let far = match progress.total {
-            Some(total) if total > 0.0 => {
-                format!("{:.0} % of {total} {}", progress.done / total * 100.0, progress.unit)
-            }
-            _ => format!("{} {}", progress.done, progress.unit),
-        };
-        let what = clean(&format!("{} {far}", progress.message));
-        self.line(at, &Said::of(Mark::Busy, "·", &name(task), what.trim().to_owned()))
+        self.line(at, &Said::of(Mark::Busy, "·", &name(task), how_far(progress)))
     }
 
     /// A line in the engine's own words.
@@ -96,7 +84,7 @@ impl Lines {
     }
 
     fn padded(&self, name: &str) -> String {
-        let pad = self.width.saturating_sub(name.chars().count());
+        let pad = self.width.saturating_sub(width(name));
         format!("{name}{}", " ".repeat(pad))
     }
 
@@ -141,7 +129,12 @@ impl Lines {
                 let what = format!("{from} failed ({}); {to} takes its place", in_short(error));
                 Said::of(Mark::Odd, "⇢", &task, what)
             }
-            Event::Waiting { wait, .. } => Said::of(Mark::Odd, "◷", &task, waits_for(wait)),
+            Event::Waiting { task: asks, wait } => {
+                let answer = |question| self.prompt.answer(self.run.as_str(), asks, question);
+                let more = wait.question.iter().map(|ask| format!("answer: {}", answer(ask)));
+                let said = Said::of(Mark::Odd, "◷", &task, waits_for(wait));
+                Said { more: more.collect(), ..said }
+            }
             Event::Unknown { error, .. } => {
                 let said = Said::of(
                     Mark::Bad,
@@ -256,112 +249,25 @@ pub(crate) fn name(task: &TaskRef) -> String {
     clean(&task.to_string())
 }
 
+/// How far an attempt is: `encoding 43 % of 12.0 s`, `receiving 3.4 MB`, `speaking 2 of 7 sections`.
+pub(crate) fn how_far(progress: &Progress) -> String {
+    let amount = |value: f64| match progress.unit {
+        // What is below zero or beyond the largest number is the nearest one.
+        "bytes" => bytes(value as u64),
+        "seconds" => duration((value * 1_000.0) as u64),
+        unit => format!("{} {unit}", (value * 10.0).round() / 10.0),
+    };
+    let far = match progress.total {
+        Some(total) if total > 0.0 => {
+            let percent = (progress.done / total * 100.0).clamp(0.0, 100.0);
+            format!("{percent:.0} % of {}", amount(total))
+        }
+        _ => amount(progress.done),
+    };
+    clean(format!("{} {far}", progress.message).trim())
+}
+
 /// A failure in one line.
 pub(crate) fn in_short(error: &StageError) -> String {
     format!("{}: {}", error.class.name(), clean(&error.message))
-}
-
-/// Tells the events of a run on stderr while it goes on.
-pub(crate) struct HumanReporter {
-    lines: Lines,
-    verbosity: Verbosity,
-    /// What is to be told; handed over when nothing more is waiting.
-    text: String,
-    /// What programs wrote that was not told yet.
-    partial: HashMap<(TaskRef, Stream), Vec<u8>>,
-    /// Tasks whose attempt was told to have begun. Output may overtake that fact, which is told
-    /// once it is durable; it waits here until then.
-    begun: HashSet<TaskRef>,
-}
-
-impl HumanReporter {
-    pub(crate) fn new(lines: Lines, verbosity: Verbosity) -> Self {
-        Self {
-            lines,
-            verbosity,
-            text: String::new(),
-            partial: HashMap::new(),
-            begun: HashSet::new(),
-        }
-    }
-
-    fn log(&mut self, task: &TaskRef, stream: Stream, bytes: &[u8]) {
-        self.partial.entry((task.clone(), stream)).or_default().extend_from_slice(bytes);
-        if self.begun.contains(task) {
-            self.whole_lines(task, stream);
-        }
-    }
-
-    /// Tells the lines of a program that are whole.
-    fn whole_lines(&mut self, task: &TaskRef, stream: Stream) {
-        let Some(partial) = self.partial.get_mut(&(task.clone(), stream)) else { return };
-        let Some(end) = partial.iter().rposition(|byte| *byte == b'\n') else { return };
-        let rest = partial.split_off(end + 1);
-        let whole = std::mem::replace(partial, rest);
-        for line in String::from_utf8_lossy(&whole).lines() {
-            self.text.push_str(&self.lines.output(task, stream, &clean(line)));
-        }
-    }
-
-    /// Notes that an attempt has begun, and tells what it has written since.
-    fn begin_output(&mut self, task: &TaskRef) {
-        self.begun.insert(task.clone());
-        for stream in STREAMS {
-            self.whole_lines(task, stream);
-        }
-    }
-
-    /// Tells everything that a program wrote before its attempt ended.
-    fn end_output(&mut self, task: &TaskRef) {
-        self.begun.remove(task);
-        for stream in STREAMS {
-            let rest = self.partial.remove(&(task.clone(), stream)).unwrap_or_default();
-            for line in String::from_utf8_lossy(&rest).lines() {
-                self.text.push_str(&self.lines.output(task, stream, &clean(line)));
-            }
-        }
-    }
-}
-
-impl Observer for HumanReporter {
-    fn event(&mut self, recorded: &Recorded) {
-        let task = recorded.event.task().filter(|_| self.verbosity == Verbosity::Verbose);
-        let begins = matches!(recorded.event, Event::AttemptStarted { .. });
-        let ends = matches!(recorded.event, Event::AttemptFailed { .. } | Event::Succeeded { .. });
-        if let Some(task) = task.filter(|_| ends) {
-            self.end_output(task);
-        }
-        let is_failure = matches!(recorded.event, Event::Failed { .. } | Event::NodeFailed { .. });
-        if self.verbosity > Verbosity::Quiet || is_failure {
-            self.text.extend(self.lines.event(recorded));
-        }
-        if let Some(task) = task.filter(|_| begins) {
-            self.begin_output(task);
-        }
-    }
-
-    fn passing(&mut self, passing: &Passing) {
-        let now = Timestamp::now();
-        match passing {
-            Passing::Note { task, message } if self.verbosity > Verbosity::Quiet => {
-                let line = self.lines.note(now, task.as_ref(), message);
-                self.text.push_str(&line);
-            }
-            Passing::Log { task, stream, bytes, .. } if self.verbosity == Verbosity::Verbose => {
-                self.log(task, *stream, bytes);
-            }
-            Passing::Progress { task, progress, .. } if self.verbosity == Verbosity::Verbose => {
-                let line = self.lines.progress(now, task, progress);
-                self.text.push_str(&line);
-            }
-            _ => {}
-        }
-    }
-
-    fn idle(&mut self) {
-        if !self.text.is_empty() {
-            tell(&self.text);
-            self.text.clear();
-        }
-    }
 }

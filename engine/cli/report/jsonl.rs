@@ -70,6 +70,8 @@ impl Observer for JsonReporter {
                 let stream = json!(stream);
                 log(&self.run, task, *attempt, stream.as_str().unwrap_or_default(), &text)
             }
+            // What waits is told by its events.
+            Passing::Queue { .. } => return,
             Passing::Note { task, message } => {
                 let rest = json!({ "stream": "engine", "text": message });
                 passing(&self.run, "log", task.as_ref(), rest)

@@ -70,7 +70,11 @@ impl Results {
     }
 }
 
-/// Writes text to stderr. Where that fails, nobody is left to be told.
+/// Writes text to stderr, through the screen where there is one. Where that fails, nobody is left
+/// to be told.
 pub(crate) fn tell(text: &str) {
+    if super::live::say(text) {
+        return;
+    }
     io::stderr().lock().write_all(text.as_bytes()).ok();
 }

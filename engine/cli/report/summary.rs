@@ -1,4 +1,4 @@
-//! The end of an invocation: the failures again, and one line of counts.
+//! The end of an invocation: a recap, the failures again, and one line of counts.
 
 use flow_core::id::{NodeId, TaskId};
 use flow_core::run::RunState;
@@ -6,22 +6,30 @@ use flow_core::run::state::{Phase, Task, Tasks, Whole};
 use jiff::Timestamp;
 
 use super::human::name;
+use super::recap::Recap;
 use super::text::{clean, duration, millis_between};
 use super::{failure_block, style::Paint};
 use crate::args::RunStatus;
 use crate::history::History;
 use crate::report::view::node_summary;
-use crate::session::Session;
+use crate::session::{Session, Verbosity};
 
 /// More failed items of one node than this are counted, not shown.
 const ITEMS_MAX: usize = 5;
 
-/// The failures and the line of counts. `since` is when this invocation began.
-pub(crate) fn render(history: &History, env: &Session, since: Timestamp) -> String {
+/// The recap, the failures, and the line of counts. `since` is when this invocation began.
+pub(crate) fn render(
+    history: &History,
+    env: &Session,
+    since: Timestamp,
+    recap: Option<&Recap>,
+) -> String {
     let paint = env.stderr;
-    let mut out = failures(history, env, paint);
-    if !out.is_empty() {
-        out = format!("\n{out}\n");
+    let recap = recap.filter(|_| env.verbosity > Verbosity::Quiet);
+    let mut out = recap.map(|recap| recap.render(history, paint)).unwrap_or_default();
+    let failures = failures(history, env, paint);
+    if !failures.is_empty() {
+        out.push_str(&format!("\n{failures}\n"));
     }
     let status = history.outline.status;
     let word = match status {
@@ -47,15 +55,11 @@ pub(crate) fn render(history: &History, env: &Session, since: Timestamp) -> Stri
 /// What nodes of the run ask, each with the command that answers.
 fn questions(history: &History, env: &Session) -> Vec<(String, String)> {
     let state = &history.state;
-    let run = history.run().as_str();
     let asked = state.awaiting().filter_map(|task| {
         let question = state.awaited(task)?.question.as_ref()?;
-        let node = name(&state.task_ref(task));
-        let command = match question.choices.first() {
-            None => env.command(&["approve", run, &node]),
-            Some(choice) => env.command(&["approve", run, &node, "--choice", choice]),
-        };
-        Some((format!("{node} asks: {}", clean(&question.message)), command))
+        let task = state.task_ref(task);
+        let command = env.prompt().answer(history.run().as_str(), &task, question);
+        Some((format!("{} asks: {}", name(&task), clean(&question.message)), command))
     });
     asked.take(ITEMS_MAX).collect()
 }

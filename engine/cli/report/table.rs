@@ -1,5 +1,7 @@
 //! Plain tables: columns as wide as their widest cell.
 
+use super::text::width;
+
 /// A cell: what is shown, and how many columns it takes without its colors.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cell {
@@ -11,12 +13,12 @@ impl Cell {
     /// A cell without colors.
     pub(crate) fn plain(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { width: text.chars().count(), text }
+        Self { width: width(&text), text }
     }
 
     /// A cell whose text was painted from `plain`.
     pub(crate) fn painted(plain: &str, paint: impl FnOnce(&str) -> String) -> Self {
-        Self { width: plain.chars().count(), text: paint(plain) }
+        Self { width: width(plain), text: paint(plain) }
     }
 }
 
@@ -46,7 +48,7 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_nothing_trails() {
         let row = |a: &str, b: &str, c: &str| vec![Cell::plain(a), Cell::plain(b), Cell::plain(c)];
-        let shown = render(&[row("a", "bbb", "c"), row("aaaa", "é", ""), row("", "x", "")], 1);
-        assert_eq!(shown, " a     bbb  c\n aaaa  é\n       x\n");
+        let shown = render(&[row("a", "bbb", "c"), row("aaaa", "é", ""), row("日本", "x", "")], 1);
+        assert_eq!(shown, " a     bbb  c\n aaaa  é\n 日本  x\n");
     }
 }

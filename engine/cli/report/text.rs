@@ -2,7 +2,34 @@
 
 use std::fmt::Write as _;
 
+use flow_core::call::Usage;
 use jiff::Timestamp;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Columns that a text takes on a terminal.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// A text in at most so many columns; what is left out shows as `…`.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    // A long text need not be measured whole.
+    if text.len() <= columns || (text.len() <= columns * 4 && width(text) <= columns) {
+        return text.to_owned();
+    }
+    let (mut out, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used >= columns {
+            break;
+        }
+        out.push(c);
+    }
+    if columns > 0 {
+        out.push('…');
+    }
+    out
+}
 
 /// Text of unknown origin with every control character written out, so that it cannot steer a
 /// terminal. Tabs stay; line ends stay only with [`clean_lines`].
@@ -49,6 +76,11 @@ pub(crate) fn duration(ms: u64) -> String {
     }
 }
 
+/// A span that grows while it is looked at, in whole seconds: `0 s`, `12 s`, `2 min 5 s`.
+pub(crate) fn seconds(ms: u64) -> String {
+    if ms < 60_000 { format!("{} s", ms / 1_000) } else { duration(ms) }
+}
+
 /// The milliseconds from one point in time to another; 0 if the clock went back.
 pub(crate) fn millis_between(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0)
@@ -68,6 +100,25 @@ pub(crate) fn bytes(size: u64) -> String {
 pub(crate) fn count(number: usize, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{s}")
+}
+
+/// What calls used, such as `$0.012, 812 tokens, 3 calls`; nothing for nothing.
+pub(crate) fn used(usage: Usage) -> String {
+    let counted = |number: u64, noun| {
+        (number > 0).then(|| count(usize::try_from(number).unwrap_or(usize::MAX), noun))
+    };
+    let money = (usage.usd > 0.0).then(|| dollars(usage.usd));
+    let parts = [money, counted(usage.tokens, "token"), counted(usage.calls, "call")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Money to the cent, and to three digits where it is less than a dollar.
+fn dollars(usd: f64) -> String {
+    match usd {
+        1.0.. => format!("${usd:.2}"),
+        0.0005.. => format!("${usd:.3}"),
+        _ => "under $0.001".to_owned(),
+    }
 }
 
 /// A command as it can be typed into a shell.
@@ -115,6 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_used_is_told_in_the_unit_that_fits() {
+        let usage = |usd, tokens, calls| used(Usage { usd, tokens, calls });
+        assert_eq!(usage(0.0, 0, 0), "");
+        assert_eq!(usage(0.0, 0, 1), "1 call");
+        assert_eq!(usage(0.012, 812, 3), "$0.012, 812 tokens, 3 calls");
+        assert_eq!(usage(1.5, 0, 0), "$1.50");
+        assert_eq!(usage(0.000_04, 1, 0), "under $0.001, 1 token");
+    }
+
+    #[test]
     fn spans_and_sizes_have_the_unit_that_fits() {
         for (ms, text) in [
             (0, "0 ms"),
@@ -128,6 +189,24 @@ mod tests {
         for (size, text) in [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (2_000_000, "2.0 MB")] {
             assert_eq!(bytes(size), text);
         }
+    }
+
+    #[test]
+    fn a_text_is_cut_by_the_columns_it_takes() {
+        for (text, columns, cut_to) in [
+            ("plain", 5, "plain"),
+            ("plain", 4, "pla…"),
+            ("日本語", 6, "日本語"),
+            ("日本語", 5, "日本…"),
+            ("日本語", 4, "日…"),
+            ("e\u{301}e\u{301}e\u{301}", 3, "e\u{301}e\u{301}e\u{301}"),
+            ("ab", 1, "…"),
+            ("ab", 0, ""),
+        ] {
+            assert_eq!(cut(text, columns), cut_to, "{text} in {columns}");
+            assert!(width(&cut(text, columns)) <= columns);
+        }
+        assert_eq!(cut(&"x".repeat(1 << 20), 3), "xx…");
     }
 
     #[test]

@@ -8,8 +8,10 @@ use flow_runtime::Secrets;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::logfile::{SharedLog, write_line};
@@ -30,10 +32,19 @@ struct Words {
     secrets: Arc<Secrets>,
 }
 
-impl<S: Subscriber> Layer<S> for Words {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Words {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields.rest);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        let spans = spans(event, &context);
         let level = *event.metadata().level();
         let mut line = Map::new();
         line.insert("ts".into(), json!(Timestamp::now().to_string()));
@@ -41,11 +52,16 @@ impl<S: Subscriber> Layer<S> for Words {
         line.insert("target".into(), json!(event.metadata().target()));
         line.insert("run_id".into(), json!(self.run));
         for name in ["node", "item", "attempt"] {
-            line.insert(name.into(), fields.rest.remove(name).unwrap_or(Value::Null));
+            let around = || spans.iter().rev().find_map(|span| span.get(name).cloned());
+            let value = fields.rest.remove(name).or_else(around).unwrap_or(Value::Null);
+            line.insert(name.into(), value);
         }
         line.insert("event".into(), json!("log"));
         line.insert("message".into(), json!(fields.message));
         line.extend(fields.rest.clone());
+        if level <= Level::WARN && !spans.is_empty() {
+            line.insert("spans".into(), json!(spans));
+        }
         write_line(&self.log, &Value::Object(line), level == Level::ERROR);
         // A panic is told once, by whoever handles it.
         if level == Level::WARN {
@@ -55,6 +71,20 @@ impl<S: Subscriber> Layer<S> for Words {
             tell(&format!("warning: {}\n", clean(&self.secrets.mask(&words))));
         }
     }
+}
+
+/// What an event happened in, outermost first: each span's name and fields.
+fn spans<S: Subscriber + for<'s> LookupSpan<'s>>(
+    event: &Event<'_>,
+    context: &Context<'_, S>,
+) -> Vec<Map<String, Value>> {
+    let scope = context.event_scope(event).into_iter().flat_map(|scope| scope.from_root());
+    let told = scope.map(|span| {
+        let mut told = Map::from_iter([("name".to_owned(), json!(span.name()))]);
+        told.extend(span.extensions().get::<Map<String, Value>>().cloned().unwrap_or_default());
+        told
+    });
+    told.collect()
 }
 
 #[derive(Default)]

@@ -1,9 +1,10 @@
 //! A run as JSON: what `show --json` prints, and `run --json` as its last line.
 
+use flow_core::call::Usage;
 use flow_core::id::{NodeId, RunId, TaskId};
 use flow_core::payload::PayloadRef;
 use flow_core::run::RunState;
-use flow_core::run::event::outputs_json;
+use flow_core::run::line::outputs_json;
 use flow_core::run::state::{NodeState, Phase, Task, Tasks, Whole};
 use flow_core::store::Store;
 use jiff::Timestamp;
@@ -40,6 +41,7 @@ pub(crate) fn outline(outline: &Outline, outputs: Value) -> Map<String, Value> {
         "finished_at": outline.finished_at.map(|at| at.to_string()),
         "error": outline.failures.first().map(|(_, error)| error),
         "outputs": outputs,
+        "usage": usage(outline.usage),
     });
     let mut object = match object {
         Value::Object(map) => map,
@@ -113,6 +115,7 @@ impl View<'_> {
             "finished_at": summary.finished_at.map(|at| at.to_string()),
             "duration_ms": summary.duration_ms,
             "error": summary.error,
+            "usage": usage(state.node(id).usage),
             "outputs": outputs,
             "items": items,
         })
@@ -131,6 +134,7 @@ impl View<'_> {
             "status": task_status(task, self.history.outline.status),
             "reused": is_reused(task, state.invocation()),
             "attempts": task.attempts,
+            "usage": usage(task.usage),
             "outputs": self.outputs(task),
             "error": error,
         })
@@ -141,6 +145,11 @@ impl View<'_> {
         let value = |payload: &PayloadRef| value_of(self.store, self.history.run(), payload);
         outputs_json(&done.outputs, &value)
     }
+}
+
+/// What calls used; null where there is nothing to tell.
+fn usage(usage: Usage) -> Value {
+    if usage.is_nothing() { Value::Null } else { json!(usage) }
 }
 
 fn key_of(task: &Task) -> Value {

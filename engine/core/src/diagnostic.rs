@@ -5,6 +5,17 @@ use std::sync::Arc;
 use crate::definition::{Source, Span};
 use crate::schema::Severity;
 
+/// Declares the codes of faults as constants, and `ALL` of them with their meanings, in order.
+#[macro_export]
+macro_rules! diagnostic_codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = $code;)+
+
+        /// Every code with its meaning, in order.
+        pub const ALL: &[(&str, &str)] = &[$(($code, concat!($($doc),+))),+];
+    };
+}
+
 /// A fault with its place and the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {

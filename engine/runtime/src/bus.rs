@@ -34,6 +34,13 @@ pub enum Passing {
         /// The bytes, as they came.
         bytes: Vec<u8>,
     },
+    /// How many tasks stand in front of a pool or rate.
+    Queue {
+        /// What they wait for, in words.
+        gate: String,
+        /// How many.
+        waiting: usize,
+    },
     /// Words of the engine itself.
     Note {
         /// The task, if it is about one.

@@ -8,7 +8,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc as blocking;
 use std::time::Duration;
 
 use flow_core::graph::Gate;
@@ -19,7 +18,7 @@ use flow_core::run::{
     Action, Decision, Ending, Event, Mark, Outcome, Recorded, RunState, Signal, decide,
 };
 use flow_core::stage::{CancelReason, Usage};
-use flow_core::store::{Hold, InlinePayload, Journal, JournalSync, Position, StoreError};
+use flow_core::store::{Hold, InlinePayload, Journal, Position, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bus::Bus;
@@ -29,6 +28,8 @@ use crate::executor::{
     read_items, store_error,
 };
 use crate::inbox::{self, Word};
+use crate::journal_sync::SyncThread;
+use crate::queues::Queues;
 use crate::runner::{Control, RunError};
 
 /// What reaches the dispatcher.
@@ -107,8 +108,11 @@ pub(crate) struct Dispatcher {
     /// Flights and messages to let go with the batch that is being put together.
     landed: Vec<Box<dyn Hold>>,
     messages: Vec<String>,
+    /// Messages whose words are on record with the end of the run.
+    last_messages: Vec<String>,
     words: Vec<oneshot::Sender<()>>,
     inbox_poll: tokio::time::Interval,
+    queues: Queues,
     cancel: watch::Sender<Option<CancelReason>>,
     interrupted: bool,
     ending: Option<Ending>,
@@ -123,7 +127,9 @@ impl Dispatcher {
         bus: Bus,
     ) -> Result<Self, RunError> {
         let (sender, inputs) = mpsc::unbounded_channel();
-        let sync = SyncThread::start(journal.syncer(), sender.clone())?;
+        let done = sender.clone();
+        let told = move |result| done.send(Input::Synced(result)).is_ok();
+        let sync = SyncThread::start(journal.syncer(), told)?;
         Ok(Self {
             around: Rc::new(around),
             journal,
@@ -150,12 +156,14 @@ impl Dispatcher {
             flights: HashMap::new(),
             landed: Vec::new(),
             messages: Vec::new(),
+            last_messages: Vec::new(),
             words: Vec::new(),
             inbox_poll: {
                 let mut interval = tokio::time::interval(INBOX_POLL);
                 interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 interval
             },
+            queues: Queues::default(),
             cancel: watch::Sender::new(None),
             interrupted: false,
             ending: None,
@@ -198,7 +206,10 @@ impl Dispatcher {
                     }
                 }
                 () = at(self.lazy_sync) => self.urgent = true,
-                _ = self.inbox_poll.tick() => self.read_inbox()?,
+                _ = self.inbox_poll.tick() => {
+                    self.queues.tell(&self.state, &self.bus);
+                    self.read_inbox()?;
+                }
                 _ = self.inputs.recv_many(&mut burst, BURST) => {
                     for input in burst.drain(..) {
                         self.take(input)?;
@@ -248,19 +259,21 @@ impl Dispatcher {
     fn read_inbox(&mut self) -> Result<(), RunError> {
         for (name, bytes) in self.around.store.inbox(&self.around.run)? {
             if self.messages.contains(&name)
+                || self.last_messages.contains(&name)
                 || self.batches.iter().any(|batch| batch.messages.contains(&name))
             {
                 continue;
             }
-            let signal = match inbox::read(&bytes) {
-                Some(word) => self.word(word),
+            let word = inbox::read(&bytes);
+            match word {
+                Some(Word::Cancel) => self.last_messages.push(name),
+                Some(_) => self.messages.push(name),
                 None => {
                     tracing::warn!(message = name, "a message in the inbox cannot be read");
-                    None
+                    self.messages.push(name);
                 }
-            };
-            self.messages.push(name);
-            if let Some(signal) = signal {
+            }
+            if let Some(signal) = word.and_then(|word| self.word(word)) {
                 self.step(signal);
             }
         }
@@ -320,14 +333,7 @@ impl Dispatcher {
         self.urgent |= !self.then.is_empty() || !self.state.is_busy();
         if !self.events.is_empty() {
             self.urgent |= self.events.iter().any(|event| self.is_awaited(event));
-            if self
-                .events
-                .iter()
-                .any(|event| matches!(event, Event::RunFinished { status: RunEnd::Succeeded }))
-            {
-                // Whatever could ask for what is in them has ended, and that is durable.
-                self.around.store.remove_private(&self.around.run)?;
-            }
+            self.before_the_end()?;
             let ts = self.clock.now().wall;
             let records: Vec<Recorded> = std::mem::take(&mut self.events)
                 .into_iter()
@@ -348,6 +354,22 @@ impl Dispatcher {
         self.act(actions);
         if self.durable >= self.written && !self.batches.is_empty() {
             self.synced(self.durable)?;
+        }
+        Ok(())
+    }
+
+    /// What has to be done before the end of the run is written, if it is among the events.
+    fn before_the_end(&mut self) -> Result<(), RunError> {
+        let end = self.events.iter().find_map(|event| match event {
+            Event::RunFinished { status } => Some(*status),
+            _ => None,
+        });
+        if end == Some(RunEnd::Succeeded) {
+            // Whatever could ask for what is in them has ended, and that is durable.
+            self.around.store.remove_private(&self.around.run)?;
+        }
+        if end.is_some() {
+            self.messages.append(&mut self.last_messages);
         }
         Ok(())
     }
@@ -592,47 +614,5 @@ async fn at(instant: Option<tokio::time::Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The thread that makes the journal durable.
-struct SyncThread {
-    requests: Option<blocking::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl SyncThread {
-    fn start(
-        journal: Arc<dyn JournalSync>,
-        done: mpsc::UnboundedSender<Input>,
-    ) -> std::io::Result<Self> {
-        let (requests, receiver) = blocking::channel::<()>();
-        let thread = std::thread::Builder::new().name("journal-sync".into()).spawn(move || {
-            while receiver.recv().is_ok() {
-                let result = journal.sync();
-                let failed = result.is_err();
-                // After a failed sync nothing more may be acknowledged, so it is never tried again.
-                if done.send(Input::Synced(result)).is_err() || failed {
-                    break;
-                }
-            }
-        })?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
-    }
-
-    fn request(&self) {
-        if let Some(requests) = &self.requests {
-            // A thread that is gone has told its failure already.
-            requests.send(()).ok();
-        }
-    }
-
-    fn stop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the sync thread panicked");
-        }
     }
 }

@@ -10,8 +10,10 @@ mod executor;
 mod forecast;
 mod generation;
 pub mod inbox;
+mod journal_sync;
 mod leftovers;
 mod losses;
+mod queues;
 pub mod runner;
 pub mod secrets;
 pub mod testing;
@@ -21,8 +23,8 @@ pub use adopt::record_adopted;
 pub use bus::{Observer, Passing};
 pub use clock::{Clock, SystemClock};
 pub use executor::{
-    Answer, LoadFault, Made, Recipes, Trial, TrialPlan, TrialResult, admit_outputs, capture_path,
-    input_values, try_once, value_at,
+    Answer, Case, LaidOut, LoadFault, Made, Recipes, Trial, TrialPlan, TrialResult, admit_outputs,
+    capture_path, input_values, lay_out, try_once, value_at,
 };
 pub use forecast::{Forecast, Miss, Past, Prospect, Subject, foresee};
 pub use generation::{record_generation, recorded_generation};

@@ -70,6 +70,17 @@ impl Opened {
         &self.state
     }
 
+    /// The state as this process begins with it: what had begun or failed is open again.
+    #[must_use]
+    pub fn at_start(&self) -> RunState {
+        let mut state = self.state.clone();
+        if state.invocation() > 0 {
+            let event = Event::RunResumed { notes: Vec::new(), manifest: self.manifest_digest };
+            state.apply(&Recorded { seq: None, ts: jiff::Timestamp::UNIX_EPOCH, event });
+        }
+        state
+    }
+
     /// The lock for whoever starts programs for this run and may outlive this process.
     ///
     /// # Errors

@@ -124,6 +124,22 @@ impl Chain {
         Ok(Self { providers, remote: remote.clone() })
     }
 
+    /// Passes over the providers without a key once, and says so, for a chain that is asked often. It
+    /// stays as it is when none of them has one.
+    pub(crate) fn with_keys(mut self, context: &dyn Context) -> Self {
+        let has_key = |provider: &Provider| provider.service().is_none_or(Service::has_key);
+        if !self.providers.iter().any(has_key) {
+            return self;
+        }
+        for (at, provider) in self.providers.iter().enumerate().filter(|(_, p)| !has_key(p)) {
+            let to = self.providers.get(at + 1).map(|next| next.name().to_owned());
+            let (from, reason) = (provider.name().to_owned(), FallbackReason::NoKey);
+            context.provider_fallback(Fallback { from, to, reason });
+        }
+        self.providers.retain(has_key);
+        self
+    }
+
     /// Whether it has no service at all.
     pub(crate) fn is_local(&self) -> bool {
         self.providers.iter().all(|provider| provider.service().is_none())

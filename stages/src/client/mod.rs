@@ -10,17 +10,34 @@
 
 #![allow(dead_code, reason = "until all services use it")]
 
+pub(crate) mod anthropic;
 pub(crate) mod balldontlie;
 pub(crate) mod call;
 pub(crate) mod chain;
 pub(crate) mod day;
+pub(crate) mod elevenlabs;
+pub(crate) mod fal;
+pub(crate) mod flux;
+pub(crate) mod gemini;
 pub(crate) mod goatedbets;
+pub(crate) mod instagram;
+pub(crate) mod job;
+pub(crate) mod language;
 pub(crate) mod odds_api;
 pub(crate) mod once;
+pub(crate) mod openai;
+pub(crate) mod openai_images;
+pub(crate) mod picture;
+pub(crate) mod publication;
+pub(crate) mod replicate;
+pub(crate) mod s3;
 pub(crate) mod service;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+pub(crate) mod tiktok;
+pub(crate) mod webhook;
 pub(crate) mod wire;
+pub(crate) mod youtube;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! Calls and chains against a server that gives every kind of trouble.
 
 #[path = "../../../tests/services/mod.rs"]
-mod services;
+pub(crate) mod services;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl services::Api for Plain {
     }
 }
 
-fn remote() -> Remote {
+pub(crate) fn remote() -> Remote {
     // A proxy of the machine that tests run on has no part in them.
     Remote::with(crate::transport::Settings { proxies: false, ..Default::default() })
 }

@@ -20,6 +20,7 @@ use crate::transport::{Expect, Reply, Request, failure, retry_after, send, shown
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
 
 /// A request to a service.
+#[derive(Clone)]
 pub(crate) struct Message {
     method: Method,
     url: Url,
@@ -80,6 +81,14 @@ impl Message {
         self
     }
 
+    /// Sets headers that another library has made, such as a signature. None of them is shown.
+    pub(crate) fn headers(mut self, headers: HeaderMap) -> Self {
+        let text = |value: &HeaderValue| value.to_str().map(telling_parts).unwrap_or_default();
+        self.sent.extend(headers.values().flat_map(text));
+        self.headers.extend(headers);
+        self
+    }
+
     /// `Authorization: Bearer …`.
     pub(crate) fn bearer(self, key: &str) -> Self {
         self.header("authorization", &format!("Bearer {key}"))
@@ -91,6 +100,15 @@ impl Message {
 
     pub(crate) fn bytes(self, bytes: Vec<u8>, media_type: &str) -> Self {
         self.body(Outgoing::bytes(bytes, media_type))
+    }
+
+    /// Pairs, as an HTML form sends them. None of their values is shown.
+    pub(crate) fn form(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.sent.extend(pairs.iter().map(|(_, value)| (*value).to_owned()));
+        let mut url = self.url.clone();
+        url.query_pairs_mut().clear().extend_pairs(pairs);
+        let form = url.query().unwrap_or_default().as_bytes().to_vec();
+        self.body(Outgoing::bytes(form, "application/x-www-form-urlencoded"))
     }
 
     /// The whole of a file, read while it is sent.

@@ -31,6 +31,9 @@ pub struct AudioMetadata {
     pub provider: String,
     /// The voice.
     pub voice: String,
+    /// The model, where a service spoke it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Whether it was spoken for an earlier run.
     pub cached: bool,
 }
@@ -49,6 +52,7 @@ impl Contract for AudioMetadata {
             ("loudness_lufs", Type::Number),
             ("provider", Type::String),
             ("voice", Type::String),
+            ("model", Type::String.optional()),
             ("cached", Type::Boolean),
         ]
     }

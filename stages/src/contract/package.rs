@@ -63,6 +63,9 @@ pub struct AssetMetadata {
     pub bytes: u64,
     /// What made it.
     pub provider: String,
+    /// The model, where one made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// What was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
@@ -96,6 +99,7 @@ impl Contract for AssetMetadata {
             ("height_px", Type::Integer),
             ("bytes", Type::Integer),
             ("provider", Type::String),
+            ("model", Type::String.optional()),
             ("prompt", Type::String.optional()),
             ("seed", Type::Integer.optional()),
             ("check", ty::<AssetCheck>().optional()),

@@ -1,23 +1,33 @@
-//! `media.ideas`: what is said and shown, from templates and the day's numbers.
+//! `media.ideas`: what is said and shown, by a language model or from templates, and from the day's
+//! numbers alone.
 
 use std::collections::BTreeMap;
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::schema::Type;
-use flow_core::stage::{BoxFuture, Context, Drafts, FieldKind, Job, Ports, Stage, StageSpec};
+use flow_core::stage::{
+    BoxFuture, ConfigFault, Context, Drafts, FieldKind, Job, NodeView, Ports, Stage, StageSpec,
+};
+use futures_util::future::join_all;
 
 use super::ports::{draft, field, input, input_list, number, port, text};
 use super::words::{self, Day};
-use crate::contract::{self, CalendarConfig, IdeaPackage, SegmentData, Slate};
+use super::writer::{self, Brief, PROVIDERS};
+use crate::client::chain::providers_field;
+use crate::client::service::{keys_field, services_field};
+use crate::client::{Chain, Provider, Remote};
+use crate::contract::{self, CalendarConfig, IdeaPackage, NormalizedMatchup, SegmentData, Slate};
 
-/// Writes one idea for each segment, from templates.
+/// Writes one idea for each segment.
 pub(super) struct IdeasStage {
     spec: StageSpec,
+    remote: Remote,
 }
 
 impl IdeasStage {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(remote: Remote) -> Self {
         Self {
+            remote,
             spec: StageSpec {
                 name: "media.ideas",
                 version: 1,
@@ -42,6 +52,12 @@ impl IdeasStage {
                         FieldKind::Text,
                         "Another text gives other ideas for the same day; default: none.",
                     ),
+                    providers_field(
+                        "Who writes, in order: `anthropic`, `gemini`, `templates`; default: \
+                         `[\"templates\"]`.",
+                    ),
+                    services_field(),
+                    keys_field(),
                 ],
                 needs_scratch: false,
                 example: r#"[nodes.ideas]
@@ -59,6 +75,10 @@ impl Stage for IdeasStage {
         &self.spec
     }
 
+    fn check(&self, node: &NodeView<'_>) -> Vec<ConfigFault> {
+        PROVIDERS.faults(node)
+    }
+
     fn run<'a>(
         &'a self,
         context: &'a dyn Context,
@@ -72,7 +92,10 @@ impl Stage for IdeasStage {
             let seed = text(&job, "seed").unwrap_or_default();
             let wanted: Vec<SegmentData> =
                 segments.into_iter().take(count.unwrap_or(usize::MAX)).collect();
-            let ideas = write(&slate, &calendar, &wanted, seed)?;
+            let chain = Chain::read(&job, &self.remote, &PROVIDERS, &["templates"])?;
+            let briefs = briefs(&slate, &calendar, &wanted, seed);
+            let makers = ask(context, &chain, &briefs).await?;
+            let ideas = write(&briefs, makers)?;
             shortcomings(&wanted, &ideas).into_iter().for_each(|text| context.warn(text));
             let first = ideas.first().ok_or_else(nothing_to_write)?;
             Ok(BTreeMap::from([
@@ -83,25 +106,90 @@ impl Stage for IdeasStage {
     }
 }
 
-/// One idea for each segment that names a game of the slate, none in another's words.
-fn write(
-    slate: &Slate,
-    calendar: &CalendarConfig,
-    segments: &[SegmentData],
-    seed: &str,
-) -> Result<Vec<IdeaPackage>, StageError> {
+/// Who makes an idea.
+enum Maker {
+    /// A model has made it.
+    Model(Box<IdeaPackage>),
+    /// It is still to be made from templates.
+    Templates,
+}
+
+/// What is to be written: the segments that name a game of the slate.
+fn briefs<'a>(
+    slate: &'a Slate,
+    calendar: &'a CalendarConfig,
+    segments: &'a [SegmentData],
+    seed: &'a str,
+) -> Vec<Brief<'a>> {
+    let brief = |segment| Some(Brief { game: game_of(slate, segment)?, segment, calendar, seed });
+    segments.iter().filter_map(brief).collect()
+}
+
+fn game_of<'a>(slate: &'a Slate, segment: &SegmentData) -> Option<&'a NormalizedMatchup> {
+    segment.matchup_ids.iter().find_map(|id| {
+        let id = id.to_ascii_lowercase();
+        slate.matchups.iter().find(|game| game.matchup_id == id)
+    })
+}
+
+/// Asks the chain for each idea: one question for each, so that what was paid for is kept idea by
+/// idea. The first is asked alone, and tells which services have no money left; the others follow
+/// together, as many at a time as the services take.
+async fn ask(
+    context: &dyn Context,
+    chain: &Chain,
+    briefs: &[Brief<'_>],
+) -> Result<Vec<Maker>, StageError> {
+    let Some((first, others)) = briefs.split_first() else { return Ok(Vec::new()) };
+    let mut makers = vec![ask_one(context, chain, *first).await?];
+    let asked = others.iter().map(|brief| ask_one(context, chain, *brief));
+    for maker in join_all(asked).await {
+        makers.push(maker?);
+    }
+    Ok(makers)
+}
+
+async fn ask_one(
+    context: &dyn Context,
+    chain: &Chain,
+    brief: Brief<'_>,
+) -> Result<Maker, StageError> {
+    chain.ask(context, |provider| Box::pin(made_by(context, provider, brief))).await
+}
+
+async fn made_by(
+    context: &dyn Context,
+    provider: &Provider,
+    brief: Brief<'_>,
+) -> Result<Maker, StageError> {
+    match provider {
+        Provider::Local(_) => Ok(Maker::Templates),
+        Provider::Remote(service) => {
+            let idea = writer::write(context, service, brief).await?;
+            Ok(Maker::Model(Box::new(idea)))
+        }
+    }
+}
+
+/// All ideas in order. Those from templates are in no other's words.
+fn write(briefs: &[Brief<'_>], makers: Vec<Maker>) -> Result<Vec<IdeaPackage>, StageError> {
     let mut day = Day::default();
-    let mut ideas = Vec::with_capacity(segments.len());
-    for segment in segments {
-        let game = segment.matchup_ids.iter().find_map(|id| {
-            let id = id.to_ascii_lowercase();
-            slate.matchups.iter().find(|game| game.matchup_id == id)
-        });
-        let Some(game) = game else { continue };
-        let Some(idea) = words::write(&mut day, game, segment, calendar, seed) else { continue };
-        let operation = format!("write the idea of {}", segment.segment_id);
-        words::check_length(&idea.script, &operation, "ideas", "/script")?;
-        ideas.push(idea);
+    let mut ideas = Vec::with_capacity(briefs.len());
+    for (brief, maker) in briefs.iter().zip(makers) {
+        let Brief { game, segment, calendar, seed } = *brief;
+        match maker {
+            Maker::Model(idea) => {
+                day.take(game, &idea);
+                ideas.push(*idea);
+            }
+            Maker::Templates => {
+                let idea = words::write(&mut day, game, segment, calendar, seed);
+                let Some(idea) = idea else { continue };
+                let operation = format!("write the idea of {}", segment.segment_id);
+                words::check_length(&idea.script, &operation, "ideas", "/script")?;
+                ideas.push(idea);
+            }
+        }
     }
     Ok(ideas)
 }
@@ -171,7 +259,17 @@ pub(super) mod tests {
     pub(in crate::media) fn written(date: &str, seconds: u64, slides: u32) -> Vec<IdeaPackage> {
         let slate = slate();
         let segments = segments(&slate, seconds, slides);
-        write(&slate, &calendar(date), &segments, "").expect("ideas")
+        from_templates(&slate, &calendar(date), &segments)
+    }
+
+    fn from_templates(
+        slate: &Slate,
+        calendar: &CalendarConfig,
+        segments: &[SegmentData],
+    ) -> Vec<IdeaPackage> {
+        let briefs = briefs(slate, calendar, segments, "");
+        let makers = briefs.iter().map(|_| Maker::Templates).collect();
+        write(&briefs, makers).expect("ideas")
     }
 
     #[test]
@@ -195,7 +293,7 @@ pub(super) mod tests {
     fn a_script_that_nobody_speaks_has_no_wanted_length() {
         let slate = slate();
         let silent = CalendarConfig { layers: vec!["L3".into()], ..calendar("2025-11-23") };
-        let ideas = write(&slate, &silent, &segments(&slate, 7, 3), "").expect("ideas");
+        let ideas = from_templates(&slate, &silent, &segments(&slate, 7, 3));
         assert_eq!(ideas[0].script.target_words, None);
     }
 

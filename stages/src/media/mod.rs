@@ -21,6 +21,7 @@ mod mashup;
 mod narrate;
 mod outbox;
 mod ports;
+mod publish;
 mod settings;
 mod shown;
 mod slate;
@@ -28,7 +29,9 @@ mod slides;
 mod speech;
 #[cfg(test)]
 mod tests;
+mod voices;
 mod words;
+mod writer;
 
 use flow_core::catalog::Catalog;
 
@@ -43,10 +46,11 @@ pub(crate) fn register(catalog: Catalog, spawner: &Spawner, remote: &Remote) -> 
         .with(slate::SlateStage::new(remote.clone()))
         .with(lookup::LookupStage::new(remote.clone()))
         .with(calendar::CalendarStage::new())
-        .with(ideas::IdeasStage::new())
-        .with(narrate::NarrateStage::new(spawner.clone()))
-        .with(slides::SlidesStage::new())
+        .with(ideas::IdeasStage::new(remote.clone()))
+        .with(narrate::NarrateStage::new(spawner.clone(), remote.clone()))
+        .with(slides::SlidesStage::new(remote.clone()))
         .with(assemble::AssembleStage::new(spawner.clone()))
         .with(mashup::MashupStage::new(spawner.clone()))
         .with(outbox::OutboxStage::new())
+        .with(publish::PublishStage::new(remote.clone()))
 }

@@ -1,53 +1,56 @@
 //! `media.narrate`: the words of a script as sound.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use flow_core::error::{ErrorClass, ErrorKind, StageError};
+use flow_core::error::{ErrorClass, StageError};
 use flow_core::schema::{MediaPattern, Type};
 use flow_core::stage::{
-    BoxFuture, Context, Draft, Drafts, FieldKind, Job, Missing, NodeView, Ports, Progress, Stage,
-    StageSpec,
+    BoxFuture, ConfigFault, Context, Draft, Drafts, FieldKind, Job, Missing, NodeView, Ports,
+    Stage, StageSpec,
 };
+use serde_json::Value;
 
 use super::ffmpeg::{self, Loudness, Needs, TARGET_LUFS};
 use super::machine;
-use super::ports::{config_error, draft, field, input, number, port, text, tool};
+use super::ports::{config_error, draft, field, input, number, port, text};
 use super::speech::{Track, spoken, timing};
+use super::voices::{
+    AUDIO, ESPEAK, Espeak, Narration, PROVIDERS, RATE, RATES, SPEAKING_LIMIT, Speaking, VOICE,
+    silent,
+};
 use super::words;
+use crate::client::chain::providers_field;
+use crate::client::service::{keys_field, services_field};
+use crate::client::{Chain, Remote};
 use crate::contract::{
     self, AudioMetadata, FileRef, IdeaPackage, ScriptSection, ScriptStructure, TimingData,
 };
 use crate::process::Spawner;
 
-/// The rate at which the offline voice speaks [`super::words::WORDS_PER_SECOND`].
-const RATE: u64 = 165;
-/// Rates that espeak-ng speaks.
-const RATES: std::ops::RangeInclusive<u64> = 80..=450;
-const VOICE: &str = "en-us";
-/// How long the voice may take for a section; it needs a fraction of a second.
-const SPEAKING_LIMIT: Duration = Duration::from_secs(30);
 /// How far from the target loudness a narration may be without a warning.
 const TOLERANCE_LU: f64 = 1.0;
 
-/// Speaks a script with espeak-ng and sets its loudness.
+/// Has a script spoken and sets its loudness.
 pub(super) struct NarrateStage {
     spec: StageSpec,
     spawner: Spawner,
+    remote: Remote,
     /// How long the voice may take for a section.
     pub(super) limit: Duration,
 }
 
 impl NarrateStage {
-    pub(super) fn new(spawner: Spawner) -> Self {
+    pub(super) fn new(spawner: Spawner, remote: Remote) -> Self {
         Self {
             spawner,
+            remote,
             limit: SPEAKING_LIMIT,
             spec: StageSpec {
                 name: "media.narrate",
                 version: 1,
-                summary: "Speaks an idea's script with espeak-ng, at the loudness of platforms",
+                summary: "Speaks an idea's script, at the loudness of platforms",
                 inputs: Ports::Fixed(vec![port(
                     "idea",
                     contract::ty::<IdeaPackage>(),
@@ -69,6 +72,12 @@ impl NarrateStage {
                         FieldKind::Plain(Type::Integer),
                         "Words a minute, as espeak-ng counts them; default 165.",
                     ),
+                    providers_field(
+                        "Who speaks, in order: `elevenlabs`, `openai`, `espeak`; default: \
+                         `[\"espeak\"]`.",
+                    ),
+                    services_field(),
+                    keys_field(),
                 ],
                 needs_scratch: true,
                 example: r#"[nodes.narrate]
@@ -85,14 +94,18 @@ impl Stage for NarrateStage {
         &self.spec
     }
 
+    fn check(&self, node: &NodeView<'_>) -> Vec<ConfigFault> {
+        PROVIDERS.faults(node)
+    }
+
     fn preflight(&self, node: &NodeView<'_>) -> Vec<Missing> {
-        let needs = Needs {
-            programs: &["espeak-ng", "ffmpeg"],
-            filters: &["loudnorm", "pan"],
-            ..Needs::default()
-        };
+        let speaks_here = speaks_here(node);
+        let programs: &[&str] = if speaks_here { &["espeak-ng", "ffmpeg"] } else { &["ffmpeg"] };
+        let needs = Needs { programs, filters: &["loudnorm", "pan"], ..Needs::default() };
         let mut missing = ffmpeg::missing(node, needs);
-        missing.extend(machine::missing_voice(node, VOICE));
+        if speaks_here {
+            missing.extend(machine::missing_voice(node, VOICE));
+        }
         missing
     }
 
@@ -106,9 +119,14 @@ impl Stage for NarrateStage {
             let voice = text(&job, "voice").unwrap_or(VOICE);
             let rate = rate(&job)?;
             check_words(&idea.script)?;
-            let (spawner, limit) = (&self.spawner, self.limit);
-            let narrator = Narrator { spawner, context, voice, rate, limit };
-            let (audio, timing) = narrator.narrate(&idea.script.sections).await?;
+            let chain = Chain::read(&job, &self.remote, &PROVIDERS, &[ESPEAK])?;
+            let (spawner, sections) = (&self.spawner, idea.script.sections.as_slice());
+            let speaking = Speaking { spawner, context, sections };
+            let espeak = Espeak { voice, rate, limit: self.limit };
+            // One voice speaks all: where it fails in the middle, the next one begins anew.
+            let narration =
+                chain.ask(context, |provider| Box::pin(speaking.by(provider, espeak))).await?;
+            let (audio, timing) = Narrator { spawner, context }.join(sections, narration).await?;
             let track = audio.path.path().map(Path::to_owned).unwrap_or_default();
             Ok(BTreeMap::from([
                 ("track".to_owned(), Draft::Path(track)),
@@ -117,6 +135,12 @@ impl Stage for NarrateStage {
             ]))
         })
     }
+}
+
+/// Whether the voice of this machine is in the chain.
+fn speaks_here(node: &NodeView<'_>) -> bool {
+    let listed = node.config.get("providers").and_then(Value::as_array);
+    listed.is_none_or(|names| names.iter().any(|name| name == ESPEAK))
 }
 
 fn rate(job: &Job) -> Result<u64, StageError> {
@@ -151,29 +175,25 @@ fn unspeakable(message: String, pointer: &str) -> StageError {
     error
 }
 
+/// What becomes of spoken sections.
 struct Narrator<'a> {
     spawner: &'a Spawner,
     context: &'a dyn Context,
-    voice: &'a str,
-    rate: u64,
-    limit: Duration,
 }
 
 impl Narrator<'_> {
-    async fn narrate(
+    /// Joins what was spoken, and sets its loudness.
+    async fn join(
         &self,
-        sections: &[ScriptSection],
+        script: &[ScriptSection],
+        narration: Narration,
     ) -> Result<(AudioMetadata, TimingData), StageError> {
         let mut track = Track::default();
-        for (at, section) in sections.iter().enumerate() {
-            let sound = self.speak(at, section).await?;
-            let audible = track
-                .add(&sound)
-                .map_err(|e| unreadable(&format!("section {}", section.section_id), e))?;
-            if !audible {
-                return Err(silent(&format!("section {}", section.section_id)));
+        for (section, spoken) in script.iter().zip(&narration.sections) {
+            let name = format!("section {}", section.section_id);
+            if !track.add(&spoken.sound).map_err(|e| unreadable(&name, e))? {
+                return Err(silent(&name));
             }
-            self.tell(at + 1, sections.len());
         }
         let voice = self.context.scratch().join("voice.wav");
         track.write(&voice).map_err(unwritable)?;
@@ -188,50 +208,13 @@ impl Narrator<'_> {
             channels: 2,
             duration_ms,
             loudness_lufs: loudness,
-            provider: "espeak-ng".into(),
-            voice: self.voice.to_owned(),
+            provider: narration.provider,
+            voice: narration.voice,
+            model: narration.model,
             cached: false,
         };
-        Ok((audio, timing(sections, &track.ends_ms(), duration_ms)))
-    }
-
-    /// Speaks one section to a file of its own.
-    async fn speak(&self, at: usize, section: &ScriptSection) -> Result<PathBuf, StageError> {
-        let scratch = self.context.scratch();
-        let text = scratch.join(format!("section-{:02}.txt", at + 1));
-        let sound = text.with_extension("wav");
-        std::fs::write(&text, spoken(&section.text))
-            .map_err(|e| StageError::from_io("write the words to speak", &e).kind(AUDIO))?;
-        let operation = format!("speak section {}", section.section_id);
-        let command = tool(self.context, "espeak-ng", AUDIO, operation)
-            .args(["-v", self.voice, "-s", &self.rate.to_string(), "-b", "1", "-w"])
-            .arg(&sound)
-            .arg("-f")
-            .arg(&text)
-            // It writes to its file alone, so that silence on its streams is its whole life.
-            .idle_timeout(Some(self.limit));
-        let finished = self.spawner.run(self.context, command).await;
-        finished.map_err(|error| self.unspoken(section, error))?;
-        // espeak-ng ends with 0 even where it could not write its file.
-        if sound.is_file() { Ok(sound) } else { Err(missing_sound(&section.section_id)) }
-    }
-
-    /// Adds what a person can do about a voice that failed.
-    fn unspoken(&self, section: &ScriptSection, mut error: StageError) -> StageError {
-        match error.class {
-            ErrorClass::Process => {
-                error.hint("check the voice: `espeak-ng --voices` lists those that are installed")
-            }
-            ErrorClass::Timeout => {
-                let seconds = self.limit.as_secs_f64();
-                error.message = format!(
-                    "espeak-ng had not spoken section {} after {seconds} s",
-                    section.section_id
-                );
-                error.hint("shorten the section, or try the voice by hand: `espeak-ng hello`")
-            }
-            _ => error,
-        }
+        let told: Vec<_> = narration.sections.into_iter().map(|spoken| spoken.words).collect();
+        Ok((audio, timing(script, &told, &track.ends_ms(), duration_ms)))
     }
 
     /// Sets the loudness, and returns what it has become.
@@ -255,33 +238,6 @@ impl Narrator<'_> {
         let ms = u64::from(reader.duration()) * 1000 / rate;
         if ms == 0 { Err(silent("the narration")) } else { Ok(ms) }
     }
-
-    fn tell(&self, done: usize, total: usize) {
-        #[expect(clippy::cast_precision_loss, reason = "few sections")]
-        self.context.progress(Progress {
-            done: done as f64,
-            total: Some(total as f64),
-            unit: "sections",
-            message: "speaking".into(),
-        });
-    }
-}
-
-const AUDIO: ErrorKind = ErrorKind::AudioGeneration;
-
-/// Nothing can be heard.
-fn silent(what: &str) -> StageError {
-    StageError::new(ErrorClass::Malformed, "narrate the script", format!("{what} is silent"))
-        .kind(AUDIO)
-        .hint("check the section's text: it needs words that the voice can speak")
-}
-
-/// The voice said that all is well, and there is no file.
-fn missing_sound(section: &str) -> StageError {
-    let message = format!("espeak-ng reported success and wrote no sound for section {section}");
-    StageError::new(ErrorClass::Malformed, "narrate the script", message).kind(AUDIO).hint(
-        "check that the disk has room, and try the voice by hand: `espeak-ng -w test.wav hello`",
-    )
 }
 
 fn unreadable(what: &str, cause: hound::Error) -> StageError {

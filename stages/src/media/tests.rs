@@ -14,6 +14,7 @@ use super::assemble::AssembleStage;
 use super::narrate::NarrateStage;
 use super::outbox::OutboxStage;
 use super::slides::SlidesStage;
+use crate::client::Remote;
 use crate::contract::IdeaPackage;
 use crate::process::testing::{TestContext, spawner};
 
@@ -103,8 +104,8 @@ async fn an_idea_becomes_a_verified_reel_in_the_outbox() {
     // Each stage has a scratch folder of its own, which lasts until the end of the test.
     let contexts: Vec<TestContext> = (0..4).map(|_| TestContext::new()).collect();
     let stages: [Box<dyn Stage>; 4] = [
-        Box::new(NarrateStage::new(spawner.clone())),
-        Box::new(SlidesStage::new()),
+        Box::new(NarrateStage::new(spawner.clone(), Remote::new())),
+        Box::new(SlidesStage::new(Remote::new())),
         Box::new(AssembleStage::new(spawner)),
         Box::new(OutboxStage::new()),
     ];
@@ -139,7 +140,7 @@ async fn an_idea_becomes_a_verified_reel_in_the_outbox() {
 
 /// A package of slides that were drawn for the short idea.
 async fn slides(context: &TestContext) -> Payloads {
-    run(&SlidesStage::new(), context, &idea_input()).await.expect("slides")
+    run(&SlidesStage::new(Remote::new()), context, &idea_input()).await.expect("slides")
 }
 
 #[tokio::test]

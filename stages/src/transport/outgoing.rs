@@ -9,13 +9,14 @@ use reqwest::header::{CONTENT_LENGTH, HeaderValue};
 use serde_json::Value;
 
 /// What is sent, and what it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
     content: Content,
     /// Its media type, where the headers name none.
     pub(crate) media_type: String,
 }
 
+#[derive(Clone)]
 enum Content {
     Bytes(Vec<u8>),
     /// Opened anew for each request, because a redirect can ask for it twice.

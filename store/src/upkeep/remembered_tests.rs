@@ -4,7 +4,7 @@ use std::fs;
 
 use flow_core::run::event::Event;
 use flow_core::run::memory::Kept;
-use flow_core::store::{Journal, Store};
+use flow_core::store::Store;
 
 use super::verify_tests::{findings, small_store};
 use super::{FindingKind, Retention};
@@ -32,12 +32,16 @@ fn a_remembered_file_is_kept_exported_and_checked_until_its_task_succeeds() {
     other.import(&package).expect("an import");
     let copy = fs::read(other.object(&digest).expect("the object")).expect("its bytes");
     assert_eq!(copy, b"the first half of a download");
+    let object = store.object(&digest).expect("the object");
+    drop(store);
     assert_eq!(findings(&dir), []);
-    fs::remove_file(store.object(&digest).expect("the object")).expect("it goes");
+    fs::remove_file(object).expect("it goes");
     let found = findings(&dir);
     let [missing] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((missing.kind, &missing.task), (FindingKind::Missing, &Some(task(40))));
     assert_eq!(missing.reason, "the object is missing: a file that it remembers as `part`");
+    let store = DiskStore::open(&dir).expect("the store");
     succeed(&mut *store.open_run(&run_id("one")).expect("the run"), 40..41);
+    drop(store);
     assert_eq!(findings(&dir), []);
 }

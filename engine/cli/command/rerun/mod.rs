@@ -17,19 +17,20 @@ use tokio::sync::watch;
 
 use super::drive::runtime;
 use super::resume::cancelled;
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use crate::args::RerunArgs;
 use crate::bug;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
 use crate::lost;
 use crate::prepare;
-use crate::report::human::name;
-use crate::report::tell;
-use crate::session::{Session, find_run};
+use crate::report::human::{Lines, name};
+use crate::report::teller::Teller;
+use crate::report::{live, tell};
+use crate::session::{Session, Verbosity, find_run};
 use crate::target;
 use report::Report;
-use subject::Subject;
+pub(super) use subject::Subject;
 
 pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
     if args.downstream && !args.adopt {
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
     bug::during(run.as_str());
     subject.plan.secrets = Arc::clone(&secrets);
     opened.keep_secrets(secrets);
-    let (result, signal) = try_it(&subject, &shared)?;
+    let (result, signal) = try_it(env, &subject, &shared)?;
     let report = Report { env, store: store.as_ref(), history: &history, task, result, args };
     if !env.json {
         tell(&report.text());
@@ -100,7 +101,7 @@ fn refuse_effect(args: &RerunArgs, env: &Session, subject: &Subject) -> Result<(
 }
 
 /// Refuses a task whose inputs are not there.
-fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failure> {
+pub(super) fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failure> {
     let (state, task): (&RunState, TaskId) = (&subject.state, subject.task);
     let node = state.graph().node(task.node);
     let present = |producer, port: &str, take| state.has_output(producer, port, take, task.item);
@@ -119,7 +120,7 @@ fn check_inputs(subject: &Subject, env: &Session, run: &str) -> Result<(), Failu
 }
 
 /// Refuses a task whose inputs are damaged or missing, and names who makes them again.
-fn refuse_lost(subject: &Subject, store: &dyn Store) -> Result<(), Failure> {
+pub(super) fn refuse_lost(subject: &Subject, store: &dyn Store) -> Result<(), Failure> {
     let Subject { run, state, task, plan, .. } = subject;
     if !plan.inputs.is_empty() {
         // What is given takes the place of what may be lost.
@@ -139,27 +140,26 @@ fn refuse_lost(subject: &Subject, store: &dyn Store) -> Result<(), Failure> {
 
 /// Runs the attempt; signals stop it. The first of them is returned.
 fn try_it(
+    env: &Session,
     subject: &Subject,
     store: &Arc<dyn Store>,
 ) -> Result<(TrialResult, Option<&'static str>), Failure> {
     let runtime = runtime()?;
     let (sender, cancel) = watch::channel(None);
+    let screen = live::start_beside(env, &subject.run, &subject.state, subject.task)?;
+    let lines = Lines::new(&subject.run, subject.state.graph(), env.stderr, env.prompt());
+    let task = subject.state.task_ref(subject.task);
+    let verbosity = if env.json { Verbosity::Quiet } else { env.verbosity };
+    let teller = Teller::new(lines, verbosity, screen.handle()).beside(&task);
     let done = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let trial = flow_runtime::try_once(
-            Arc::clone(store),
-            &subject.run,
-            &subject.manifest,
-            &subject.state,
-            subject.task,
-            &subject.plan,
-            cancel,
-        );
+        let terminal = tokio::spawn(signals::attend(screen.handle())?);
+        let trial = flow_runtime::try_once(subject.case(store), cancel, vec![Box::new(teller)]);
         tokio::pin!(trial);
         let mut first = None;
-        loop {
+        let result = loop {
             tokio::select! {
-                result = &mut trial => return Ok((result, first)),
+                result = &mut trial => break result,
                 signal = signals.next() => {
                     let reason = match first {
                         None => CancelReason::Interrupted,
@@ -169,7 +169,11 @@ fn try_it(
                     first = first.or(Some(signal));
                 }
             }
-        }
+        };
+        terminal.abort();
+        let operation = "start the thread of the observers";
+        let result = result.map_err(|source| Failure::System { operation, source })?;
+        Ok((result, first))
     });
     runtime.shutdown_background();
     done

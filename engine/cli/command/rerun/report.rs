@@ -2,7 +2,8 @@
 
 use flow_core::id::TaskId;
 use flow_core::payload::PayloadRef;
-use flow_core::run::event::{Outputs, outputs_json};
+use flow_core::run::event::Outputs;
+use flow_core::run::line::outputs_json;
 use flow_core::store::{InlinePayload, Store};
 use flow_runtime::{Trial, TrialResult};
 use serde_json::{Map, Value, json};

@@ -10,7 +10,7 @@ use flow_core::id::{RunId, TaskId};
 use flow_core::run::RunState;
 use flow_core::run::manifest::Manifest;
 use flow_core::store::Store;
-use flow_runtime::TrialPlan;
+use flow_runtime::{Case, TrialPlan};
 use serde_json::{Map, Value};
 
 use crate::args::RerunArgs;
@@ -21,12 +21,12 @@ use crate::session::Session;
 use crate::target;
 
 /// One task, with all that it goes by.
-pub(super) struct Subject {
-    pub(super) run: RunId,
+pub(in crate::command) struct Subject {
+    pub(in crate::command) run: RunId,
     pub(super) manifest: Manifest,
-    pub(super) state: RunState,
-    pub(super) task: TaskId,
-    pub(super) plan: TrialPlan,
+    pub(in crate::command) state: RunState,
+    pub(in crate::command) task: TaskId,
+    pub(in crate::command) plan: TrialPlan,
 }
 
 /// What `--set` says, by what it is about.
@@ -37,6 +37,23 @@ struct Settings<'a> {
 }
 
 impl Subject {
+    /// A task as it is recorded.
+    pub(in crate::command) fn recorded(history: &History, task: TaskId) -> Self {
+        Self {
+            run: history.run().clone(),
+            manifest: history.manifest.clone(),
+            state: history.state.clone(),
+            task,
+            plan: TrialPlan::default(),
+        }
+    }
+
+    /// The task as it is tried.
+    pub(in crate::command) fn case<'a>(&'a self, store: &'a Arc<dyn Store>) -> Case<'a> {
+        let Self { run, manifest, state, task, plan } = self;
+        Case { store, run, manifest, state, task: *task, plan }
+    }
+
     /// Puts together what `args` ask for. Nothing has run yet: every fault is told before.
     ///
     /// # Errors

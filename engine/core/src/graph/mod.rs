@@ -2,7 +2,7 @@
 //! [`check`](check::check) makes one, so unresolved wiring cannot be represented.
 
 pub mod check;
-mod codes;
+pub mod codes;
 mod compose;
 mod conditions;
 mod config;

@@ -1,10 +1,34 @@
 //! Cycles: found with Tarjan's algorithm, told as a short path.
 
+use std::collections::BTreeSet;
+
 use petgraph::graph::DiGraph;
 
-use super::{Need, codes};
+use super::{Graph, Need, codes};
 use crate::definition::Definition;
 use crate::diagnostic::Diagnostic;
+use crate::id::NodeId;
+
+impl Graph {
+    /// All nodes, each after what it needs; otherwise in declared order.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<NodeId> {
+        let mut open: Vec<usize> = self.nodes.iter().map(|node| node.needs.len()).collect();
+        let mut ready: BTreeSet<NodeId> = self.ids().filter(|id| open[id.index()] == 0).collect();
+        let mut order = Vec::with_capacity(open.len());
+        while let Some(id) = ready.pop_first() {
+            order.push(id);
+            for dependent in &self.node(id).dependents {
+                let open = &mut open[dependent.node.index()];
+                *open = open.saturating_sub(1);
+                if *open == 0 {
+                    ready.insert(dependent.node);
+                }
+            }
+        }
+        order
+    }
+}
 
 /// Pushes one fault for each group of nodes that wait for each other.
 pub(super) fn check_cycles(

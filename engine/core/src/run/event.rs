@@ -5,18 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::memory::Kept;
 use crate::call::{CallRetry, Fallback, Usage};
 use crate::digest::Digest;
 use crate::error::StageError;
-use crate::id::RunId;
 use crate::payload::PayloadRef;
 use crate::stage::ProcessId;
-
-/// Payloads of at most this many bytes of JSON are shown in full where a run is shown.
-pub const SHOWN_VALUE_MAX: u64 = 4096;
 
 /// A task by name, as events and checkpoints know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -437,6 +433,15 @@ impl Event {
         }
     }
 
+    /// What it says that calls used.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Succeeded { usage, .. } | Self::AttemptFailed { usage, .. } => *usage,
+            _ => Usage::default(),
+        }
+    }
+
     /// The node it is about, if it is about one.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
@@ -468,165 +473,4 @@ impl std::fmt::Display for TaskRef {
             Some(item) => write!(f, "{}[{}]", self.node, item.key),
         }
     }
-}
-
-impl Recorded {
-    /// The line of the event stream; `None` for internal events. `value_of` gives the JSON of a
-    /// small payload, where it is at hand.
-    #[must_use]
-    pub fn to_public_json(
-        &self,
-        run: &RunId,
-        value_of: &dyn Fn(&PayloadRef) -> Option<Value>,
-    ) -> Option<Value> {
-        let mut line = Map::new();
-        line.insert("seq".into(), json!(self.seq?));
-        line.insert("ts".into(), json!(self.ts.to_string()));
-        line.insert("run".into(), json!(run));
-        line.insert("event".into(), json!(self.event.name()?));
-        if let Some(node) = self.event.node() {
-            line.insert("node".into(), json!(node));
-            let item = self.event.task().and_then(|t| t.item.as_ref()).map(|i| i.key.clone());
-            line.insert("item".into(), json!(item));
-        }
-        let mut put = |name: &str, value: Value| {
-            line.insert(name.to_owned(), value);
-        };
-        match &self.event {
-            Event::RunStarted { workflow, params, max_parallel, .. } => {
-                put("workflow", json!(workflow));
-                put("params", params.clone());
-                put("max_parallel", json!(max_parallel));
-            }
-            Event::RunResumed { notes, .. } => put("notes", json!(notes)),
-            Event::RunInterrupted { signal } => put("signal", json!(signal)),
-            Event::RunFinished { status } => put("status", json!(status)),
-            Event::AttemptStarted { attempt, key, intent, .. } => {
-                put("attempt", json!(attempt));
-                put("key", json!(key));
-                if let Some(intent) = intent {
-                    put("idempotency_key", json!(intent));
-                }
-            }
-            Event::CallRetried { attempt, retry, .. } => {
-                put("attempt", json!(attempt));
-                put("provider", json!(retry.provider));
-                put("operation", json!(retry.operation));
-                put("call", json!(retry.call));
-                put("delay_ms", json!(retry.delay_ms));
-                put("error", json!(retry.error));
-            }
-            Event::PassedOver { attempt, fallback, .. } => {
-                put("attempt", json!(attempt));
-                put("from", json!(fallback.from));
-                put("to", json!(fallback.to));
-                put("reason", json!(fallback.reason.name()));
-                put("error", json!(fallback.reason.error()));
-            }
-            Event::FellBack { from, to, error, .. } => {
-                put("attempt", json!(error.attempt));
-                put("from", json!(from));
-                put("to", json!(to));
-                put("reason", json!("failed"));
-                put("error", json!(error));
-            }
-            Event::Waiting { wait, .. } => {
-                put("attempt", json!(wait.attempt));
-                put("until", json!(wait.until.map(|t| t.to_string())));
-                if let Some(question) = &wait.question {
-                    put("message", json!(question.message));
-                    put("choices", json!(question.choices));
-                }
-            }
-            Event::CacheHit { key, from, made_at, .. } => {
-                put("key", json!(key));
-                put("from", json!(from));
-                put("made_at", json!(made_at.to_string()));
-            }
-            Event::CacheMiss { key, .. } => put("key", json!(key)),
-            Event::AttemptFailed { attempt, error, usage, .. } => {
-                put("attempt", json!(attempt));
-                put("error", json!(error));
-                if !usage.is_nothing() {
-                    put("usage", json!(usage));
-                }
-            }
-            Event::Unknown { attempt, error, .. } | Event::Failed { attempt, error, .. } => {
-                put("attempt", json!(attempt));
-                put("error", json!(error));
-            }
-            Event::RetryScheduled { attempt, delay_ms, at, .. } => {
-                put("attempt", json!(attempt));
-                put("delay_ms", json!(delay_ms));
-                put("at", json!(at.to_string()));
-            }
-            Event::Succeeded {
-                attempt,
-                key,
-                outputs,
-                duration_ms,
-                warnings,
-                usage,
-                provisional,
-                ..
-            } => {
-                put("attempt", json!(attempt));
-                put("key", json!(key));
-                put("duration_ms", json!(duration_ms));
-                put("outputs", outputs_json(outputs, value_of));
-                if !warnings.is_empty() {
-                    put("warnings", json!(warnings));
-                }
-                if !usage.is_nothing() {
-                    put("usage", json!(usage));
-                }
-                if *provisional {
-                    put("provisional", json!(true));
-                }
-            }
-            Event::Reused { key, outputs, from, .. } => {
-                put("key", json!(key));
-                put("from", json!(from));
-                put("outputs", outputs_json(outputs, value_of));
-            }
-            Event::Skipped { reason, .. } | Event::NodeSkipped { reason, .. } => {
-                put("reason", json!(reason));
-            }
-            Event::Cancelled { attempt, .. } => put("attempt", json!(attempt)),
-            Event::NodeGathered { succeeded, left_out, .. } => {
-                put("succeeded", json!(succeeded));
-                put("left_out", json!(left_out));
-            }
-            Event::NodeFailed { error, .. } => put("error", json!(error)),
-            Event::ItemsResolved { .. }
-            | Event::ProcessStarted { .. }
-            | Event::Remembered { .. }
-            | Event::EffectSettled { .. }
-            | Event::Invalidated { .. }
-            | Event::OutputsLost { .. } => return None,
-        }
-        Some(Value::Object(line))
-    }
-}
-
-/// Outputs as events and `show` print them: type, digest, size, and the value where it is small.
-#[must_use]
-pub fn outputs_json(outputs: &Outputs, value_of: &dyn Fn(&PayloadRef) -> Option<Value>) -> Value {
-    let one = |payload: &PayloadRef| {
-        let mut map = Map::new();
-        map.insert("type".into(), json!(payload.ty));
-        map.insert("digest".into(), json!(payload.digest));
-        map.insert("size".into(), json!(payload.size));
-        let value = match &payload.artifact {
-            None if payload.size <= SHOWN_VALUE_MAX => value_of(payload),
-            _ => None,
-        };
-        map.insert("value".into(), value.unwrap_or(Value::Null));
-        if let Some(artifact) = &payload.artifact {
-            map.insert("name".into(), json!(artifact.name));
-            map.insert("media_type".into(), json!(artifact.media_type));
-        }
-        Value::Object(map)
-    };
-    Value::Object(outputs.iter().map(|(port, payload)| (port.clone(), one(payload))).collect())
 }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use super::event::{Event, ItemRef, Recorded, TaskRef};
 use super::state::{Done, Phase, RunPhase, RunState, Task, Tasks, Whole};
-use crate::call::Usage;
 use crate::definition::OnItemFailure;
 use crate::id::{NodeId, TaskId};
 
@@ -17,6 +16,7 @@ impl RunState {
     pub fn apply(&mut self, recorded: &Recorded) {
         self.last_seq = recorded.seq.unwrap_or(self.last_seq);
         let ts = recorded.ts;
+        self.count(&recorded.event);
         match &recorded.event {
             Event::RunStarted { .. } => {
                 self.started_at = Some(ts);
@@ -56,8 +56,7 @@ impl RunState {
                     Arc::make_mut(memories).keep(*key, name.clone(), kept.clone());
                 });
             }
-            Event::AttemptFailed { task, error, usage, .. } => {
-                self.count(task, *usage);
+            Event::AttemptFailed { task, error, .. } => {
                 self.change(task, |t| {
                     t.last_error = Some(Arc::new(error.as_ref().clone()));
                     t.phase = Phase::Pending;
@@ -99,8 +98,7 @@ impl RunState {
                     self.waiting.insert(id);
                 }
             }
-            Event::Succeeded { task, attempt, key, outputs, duration_ms, usage, .. } => {
-                self.count(task, *usage);
+            Event::Succeeded { task, attempt, key, outputs, duration_ms, .. } => {
                 let done = Done { key: *key, outputs: outputs.clone(), duration_ms: *duration_ms };
                 self.end(task, Phase::Succeeded(Arc::new(done)), ts, false);
                 // A result that was adopted from a trial has no start on record.
@@ -142,11 +140,9 @@ impl RunState {
     }
 
     /// Counts what the calls of an attempt used.
-    fn count(&mut self, task: &TaskRef, usage: Usage) {
-        if usage.is_nothing() {
-            return;
-        }
-        self.usage.add(usage);
+    fn count(&mut self, event: &Event) {
+        let usage = event.usage();
+        let Some(task) = event.task().filter(|_| !usage.is_nothing()) else { return };
         self.change(task, |t| t.usage.add(usage));
         if let Some(id) = self.graph.find(&task.node) {
             self.nodes[id.index()].usage.add(usage);

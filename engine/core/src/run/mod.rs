@@ -7,6 +7,7 @@
 pub mod decide;
 pub mod event;
 mod fold;
+pub mod line;
 pub mod manifest;
 mod marks;
 pub mod memory;

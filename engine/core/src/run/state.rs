@@ -209,7 +209,6 @@ pub struct RunState {
     pub(super) finished_at: Option<Timestamp>,
     pub(super) invocation: u32,
     pub(super) last_seq: u64,
-    pub(super) usage: Usage,
     pub(super) ready: BTreeSet<(Reverse<i64>, TaskId)>,
     /// Fanned-out nodes that are open and whose list must be read.
     pub(super) unresolved: BTreeSet<usize>,
@@ -306,7 +305,6 @@ impl RunState {
             finished_at: None,
             invocation: 0,
             last_seq: 0,
-            usage: Usage::default(),
             ready: BTreeSet::new(),
             unresolved: BTreeSet::new(),
             to_gather: BTreeSet::new(),
@@ -408,12 +406,6 @@ impl RunState {
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.last_seq
-    }
-
-    /// What the calls of all attempts used, those of nodes that are gone included.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        self.usage
     }
 
     /// The name of a task.
@@ -633,6 +625,11 @@ impl RunState {
     pub(super) fn is_asking(&self, task: TaskId) -> bool {
         let gate = self.graph.node(task.node).gate.and_then(|gate| self.gates.get(gate));
         gate.is_some_and(|gate| gate.asking == Some(task))
+    }
+
+    /// How many ready tasks stand in front of each gate.
+    pub fn queue_lengths(&self) -> impl Iterator<Item = usize> + '_ {
+        self.gates.iter().map(|gate| gate.queue.len())
     }
 
     /// Ready tasks in front of gates.

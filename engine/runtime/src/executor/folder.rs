@@ -60,7 +60,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder with inputs and `uses` in it.
+    /// Makes the folder with inputs and `uses` in it, if the stage works in one.
     pub(super) fn make(
         around: &Surroundings,
         node: &Node,
@@ -71,6 +71,16 @@ impl Folder {
         if !work.stage.spec().needs_scratch {
             return Ok(Self { root: None, reserved: Vec::new(), placed: Mutex::default() });
         }
+        Self::make_anyhow(around, node, assignment, inputs)
+    }
+
+    /// Makes the folder, whatever the stage is.
+    pub(super) fn make_anyhow(
+        around: &Surroundings,
+        node: &Node,
+        assignment: &Assignment,
+        inputs: &[Input],
+    ) -> Result<Self, Box<StageError>> {
         let name = format!(
             "{}.{}.{}",
             file_name(&assignment.task),
@@ -259,6 +269,16 @@ impl Folder {
     /// Top-level names in the working folder that are no outputs.
     pub(super) fn reserved(&self) -> Vec<String> {
         self.reserved.clone()
+    }
+
+    /// Removes the folder, whatever is in it.
+    pub(super) fn discard(self) {
+        let Some(root) = &self.root else { return };
+        remove(root);
+        // The folder of the run is kept while anything else is in it.
+        if let Some(parent) = root.parent() {
+            std::fs::remove_dir(parent).ok();
+        }
     }
 
     /// Removes the folder after success, or sets it aside if nothing was left in it.

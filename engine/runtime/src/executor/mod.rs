@@ -12,6 +12,7 @@ mod context;
 mod earlier;
 mod folder;
 mod items;
+mod lay_out;
 mod load;
 mod media_type;
 mod memory;
@@ -19,6 +20,7 @@ mod once;
 mod probe;
 mod recipe;
 mod scope;
+mod stopping;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -54,6 +56,8 @@ use context::{AttemptContext, Lines};
 use folder::Folder;
 use memory::AttemptMemory;
 use scope::Scopes;
+use stopping::run_stage;
+use tracing::Instrument as _;
 
 pub(crate) use answer::answer_outputs;
 pub use answer::{Answer, admit_outputs};
@@ -61,19 +65,16 @@ pub(crate) use cache::{Found, check_outputs, find};
 pub(crate) use earlier::Earlier;
 pub(crate) use folder::SpareFolders;
 pub(crate) use items::read_items;
+pub use lay_out::{LaidOut, lay_out};
 pub(crate) use load::Parsed;
 pub use load::{LoadFault, value_at};
 pub(crate) use media_type::detect as detect_media_type;
 pub use memory::Recollection;
 pub(crate) use memory::{Keeper, Memo};
 pub(crate) use once::assignment;
-pub use once::{Trial, TrialPlan, TrialResult, input_values, try_once};
+pub use once::{Case, Trial, TrialPlan, TrialResult, input_values, try_once};
 pub(crate) use probe::probe_node;
 pub use recipe::{Made, Recipes};
-
-/// How long a stage may take to return after it was told to stop, over the grace period that it
-/// gives its own children.
-const RETURN_GRACE: Duration = Duration::from_secs(8);
 
 /// What all attempts of a run share.
 pub(crate) struct Surroundings {
@@ -207,6 +208,7 @@ pub(crate) async fn execute_node(
     let started = Instant::now();
     let (mut begun, spent) = (false, Spent::default());
     let work = attempt(around, assignment, line, started, &mut begun, &spent);
+    let work = work.instrument(span(assignment));
     match guarded(work).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => {
@@ -226,6 +228,17 @@ pub(crate) async fn execute_node(
             Outcome::Failed { error, begun: true, usage: spent.sum() }
         }
     }
+}
+
+/// What the engine's own words are about while an attempt goes on.
+fn span(assignment: &Assignment) -> tracing::Span {
+    let item = assignment.task.item.as_ref().map(|item| &*item.key);
+    tracing::info_span!(
+        "attempt",
+        node = &*assignment.task.node,
+        item = item,
+        attempt = assignment.attempt
+    )
 }
 
 /// Lets a panic of a stage become a failure of its attempt.
@@ -415,91 +428,6 @@ fn waits(
         }
     };
     Ok(Outcome::Waits { key, delay, question })
-}
-
-/// Runs the stage under its timeout. A stage that is told to stop gets time to clean up; one that
-/// does not return is dropped.
-async fn run_stage(
-    work: &Work,
-    context: &AttemptContext,
-    job: Job,
-    assignment: &Assignment,
-) -> Result<flow_core::stage::Drafts, Box<StageError>> {
-    let operation = format!("run stage {}", work.stage.spec().name);
-    let mut work = work.stage.run(context, job);
-    let timer = async {
-        match assignment.timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(timer);
-    let reason = tokio::select! {
-        biased;
-        result = &mut work => return result.map_err(Box::new),
-        reason = context.stop() => reason,
-        () = &mut timer => {
-            let reason = if assignment.by_deadline { CancelReason::Deadline } else { CancelReason::Timeout };
-            context.tell_stop(reason);
-            reason
-        }
-    };
-    let late = tokio::select! {
-        biased;
-        result = &mut work => Some(result),
-        () = tokio::time::sleep(RETURN_GRACE) => None,
-        // A second signal does not wait for anyone's manners.
-        () = context.killed() => tokio::time::timeout(Duration::from_secs(2), &mut work).await.ok(),
-    };
-    match late {
-        // It ended just in time: one outcome only, and the work is not thrown away.
-        Some(Ok(drafts)) => Ok(drafts),
-        Some(Err(error)) => Err(Box::new(stopped(reason, assignment, &operation, Some(error)))),
-        None => Err(Box::new(stopped(reason, assignment, &operation, None))),
-    }
-}
-
-/// The failure of an attempt that was stopped, with what the stage still had to say.
-fn stopped(
-    reason: CancelReason,
-    assignment: &Assignment,
-    operation: &str,
-    detail: Option<StageError>,
-) -> StageError {
-    let limit = assignment.timeout.map(flow_core::policy::format_duration).unwrap_or_default();
-    let (class, message, hint) = match reason {
-        CancelReason::Timeout => (
-            ErrorClass::Timeout,
-            format!("it did not end within its timeout of {limit}"),
-            Some("raise `timeout` of the node, or make its work smaller"),
-        ),
-        CancelReason::Deadline => (
-            ErrorClass::Timeout,
-            "its deadline has passed".to_owned(),
-            Some("raise `deadline`, or resume the run: every invocation has the whole span"),
-        ),
-        CancelReason::Interrupted | CancelReason::Killed => {
-            (ErrorClass::Cancelled, "the run was interrupted".to_owned(), None)
-        }
-        CancelReason::Cancelled => {
-            (ErrorClass::Cancelled, "the run is ending after a failure".to_owned(), None)
-        }
-    };
-    let mut error = match detail {
-        Some(detail) => StageError {
-            kind: detail.kind,
-            argv: detail.argv,
-            stderr_tail: detail.stderr_tail,
-            exit_code: detail.exit_code,
-            signal: detail.signal,
-            provider: detail.provider,
-            unsent: detail.unsent,
-            ..StageError::new(class, detail.operation, message)
-        },
-        None => StageError::new(class, operation, message),
-    };
-    error.hint = hint.map(str::to_owned);
-    error
 }
 
 fn cancelled(message: &str) -> Box<StageError> {

@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use super::{
     Assignment, Keeper, Line, LoadFault, Recollection, Surroundings, execute_node, value_at,
 };
+use crate::bus::{Bus, Observer};
 use crate::secrets::Secrets;
 use crate::wiring::{Wire, wire};
 
@@ -73,33 +74,75 @@ pub struct TrialPlan {
     pub secrets: Arc<Secrets>,
 }
 
-/// Runs one task again with its recorded inputs, beside the run.
-pub async fn try_once(
-    store: Arc<dyn Store>,
-    run: &RunId,
-    manifest: &Manifest,
-    state: &RunState,
-    task: TaskId,
-    plan: &TrialPlan,
-    cancel: watch::Receiver<Option<CancelReason>>,
-) -> TrialResult {
-    let graph = Arc::clone(state.graph());
-    let attempt = state.task(task).map_or(0, |t| t.attempts) + 1;
-    let secrets = Arc::clone(&plan.secrets);
-    let around = Surroundings::beside(store, run, graph, Arc::new(manifest.clone()), secrets);
-    let folder = Arc::new(OnceLock::new());
-    let mut assignment = Assignment {
-        beside: true,
-        failed_before: false,
-        keep: plan.keep.then(|| Arc::clone(&folder)),
-        ..assignment(state, manifest, task, attempt)
-    };
-    let ports = &around.graph.node(task.node).inputs;
-    for (port, wire) in ports.iter().zip(&mut assignment.inputs) {
-        if let Some(value) = plan.inputs.get(&port.name) {
-            *wire = Wire::Value { value: value.clone(), path: Vec::new(), optional: true };
-        }
+/// One task of a run, to be tried beside it.
+#[derive(Clone, Copy)]
+pub struct Case<'a> {
+    /// Where the run is recorded.
+    pub store: &'a Arc<dyn Store>,
+    /// The run.
+    pub run: &'a RunId,
+    /// Its manifest.
+    pub manifest: &'a Manifest,
+    /// Its state.
+    pub state: &'a RunState,
+    /// The task.
+    pub task: TaskId,
+    /// How the trial differs from what the run would do.
+    pub plan: &'a TrialPlan,
+}
+
+impl Case<'_> {
+    /// The number that the trial runs under.
+    fn attempt(&self) -> u32 {
+        self.state.task(self.task).map_or(0, |task| task.attempts) + 1
     }
+
+    pub(super) fn surroundings(&self, bus: Option<Bus>) -> Surroundings {
+        let (store, graph) = (Arc::clone(self.store), Arc::clone(self.state.graph()));
+        let (manifest, secrets) = (Arc::new(self.manifest.clone()), Arc::clone(&self.plan.secrets));
+        Surroundings { bus, ..Surroundings::beside(store, self.run, graph, manifest, secrets) }
+    }
+
+    pub(super) fn assignment(&self, folder: &Arc<OnceLock<PathBuf>>) -> Assignment {
+        let mut assignment = Assignment {
+            beside: true,
+            failed_before: false,
+            keep: self.plan.keep.then(|| Arc::clone(folder)),
+            ..assignment(self.state, self.manifest, self.task, self.attempt())
+        };
+        let ports = &self.state.graph().node(self.task.node).inputs;
+        for (port, wire) in ports.iter().zip(&mut assignment.inputs) {
+            if let Some(value) = self.plan.inputs.get(&port.name) {
+                *wire = Wire::Value { value: value.clone(), path: Vec::new(), optional: true };
+            }
+        }
+        assignment
+    }
+}
+
+/// Runs one task again with its recorded inputs, beside the run. The observers get its passing news.
+///
+/// # Errors
+/// A system that gives no thread for them.
+pub async fn try_once(
+    case: Case<'_>,
+    cancel: watch::Receiver<Option<CancelReason>>,
+    observers: Vec<Box<dyn Observer>>,
+) -> std::io::Result<TrialResult> {
+    let (bus, seen) = Bus::start(observers)?;
+    let result = try_watched(case, cancel, bus).await;
+    seen.finish();
+    Ok(result)
+}
+
+async fn try_watched(
+    case: Case<'_>,
+    cancel: watch::Receiver<Option<CancelReason>>,
+    bus: Bus,
+) -> TrialResult {
+    let attempt = case.attempt();
+    let folder = Arc::new(OnceLock::new());
+    let (around, assignment) = (case.surroundings(Some(bus)), case.assignment(&folder));
     let begin = |_: super::Beginning| {
         let (sender, receiver) = oneshot::channel();
         // The receiver is right here, so the word always arrives.

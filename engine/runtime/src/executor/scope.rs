@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::folder::Folder;
 use super::{Assignment, Surroundings, Taken};
+use crate::secrets::Secrets;
 
 /// The names for one attempt.
 pub(super) struct Scopes {
@@ -81,13 +82,44 @@ impl Scopes {
         folder: &Folder,
         idempotency_key: &str,
     ) -> Result<Self, Box<StageError>> {
+        let [scopes] = Self::real_with(
+            around,
+            node,
+            work,
+            assignment,
+            taken,
+            folder,
+            idempotency_key,
+            [&around.secrets],
+        )?;
+        Ok(scopes)
+    }
+
+    /// The same for several forms of the secrets: what is shown of an attempt has none of their
+    /// values.
+    #[expect(clippy::too_many_arguments, reason = "all that names come from")]
+    pub(super) fn real_with<const N: usize>(
+        around: &Surroundings,
+        node: &Node,
+        work: &Work,
+        assignment: &Assignment,
+        taken: &Taken<'_>,
+        folder: &Folder,
+        idempotency_key: &str,
+        secrets: [&Secrets; N],
+    ) -> Result<[Self; N], Box<StageError>> {
         let Taken { inputs, params, item } = taken;
         let inputs: BTreeMap<String, Value> =
             inputs.iter().map(|i| (i.name.clone(), folder.with_paths(&i.value))).collect();
         let outputs = output_paths(node, folder);
+        let of = |scope| Self {
+            scope,
+            inputs: inputs.clone(),
+            side: folder.side(),
+            outputs: outputs.clone(),
+        };
         if !work.has_templates {
-            let scope = Scope::new(&Value::Null);
-            return Ok(Self { scope, inputs, side: folder.side(), outputs });
+            return Ok(secrets.map(|_| of(Scope::new(&Value::Null))));
         }
         let mut names = common(around, node, assignment);
         names.insert("inputs".into(), json!(inputs));
@@ -103,13 +135,15 @@ impl Scopes {
             "workflow".into(),
             json!({ "name": node.home.name, "dir": node.home.dir.to_string_lossy() }),
         );
-        names.insert("secrets".into(), around.secrets.values(&node.secrets));
         if let Some(item) = item {
             folder.place_all(around, item, "item")?;
             names.insert("item".into(), folder.with_paths(item));
         }
-        let scope = Scope::new(&Value::Object(names));
-        Ok(Self { scope, inputs, side: folder.side(), outputs })
+        let mut names = Value::Object(names);
+        Ok(secrets.map(|secrets| {
+            names["secrets"] = secrets.values(&node.secrets);
+            of(Scope::new(&names))
+        }))
     }
 
     /// The names.

@@ -17,8 +17,8 @@ use flow_core::stage::{
 };
 use flow_core::store::Store;
 use flow_runtime::{
-    Clock, Observer, RunError, Runner, SystemClock, Word, open, record_generation,
-    recorded_generation, start,
+    Clock, Observer, RunError, Runner, SystemClock, Trial, TrialPlan, Word, open,
+    record_generation, recorded_generation, start, try_once,
 };
 use flow_store::MemoryStore;
 use serde_json::json;
@@ -415,6 +415,23 @@ impl Harness {
         let mut opened = open(&store, &self.run, Arc::clone(&self.graph), self.manifest()).unwrap();
         opened.invalidate(&self.graph.ids().collect::<Vec<_>>());
         self.drive(store, opened).unwrap()
+    }
+
+    /// Runs a node that is not fanned out again, beside the run.
+    pub(crate) fn try_beside(&self, node: &str) -> Trial {
+        let store: Arc<dyn Store> = self.store.clone();
+        let (state, manifest) = (self.replayed(), self.manifest());
+        let task = flow_core::id::TaskId::whole(self.graph.find(node).unwrap());
+        let plan = TrialPlan::default();
+        let (_keep, cancel) = tokio::sync::watch::channel(None);
+        let trial = try_once(store, &self.run, &manifest, &state, task, &plan, cancel);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(trial).outcome
+    }
+
+    /// All records of the run.
+    pub(crate) fn records(&self) -> Vec<Recorded> {
+        self.store.read_run(&self.run).unwrap()
     }
 
     /// Records a word while nobody drives the run; false if nothing waits for it.

@@ -14,7 +14,7 @@ use flow_core::stage::{
 
 use crate::process::Spawner;
 
-pub use prepare::command_of;
+pub use prepare::{command_of, environment_of};
 
 /// The `command` stage.
 pub struct CommandStage {

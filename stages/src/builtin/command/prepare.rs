@@ -32,7 +32,7 @@ pub fn command_of(context: &dyn Context, job: &Job) -> Result<Command, StageErro
     command.stdin = stdin(job.config.get("stdin").unwrap_or(&Value::Null))?;
     command.idle_timeout =
         job.config.get("idle_timeout").and_then(Value::as_u64).map(Duration::from_millis);
-    command.env = environment(context, job)?;
+    command.env = environment_of(context, job)?;
     command.env_remove = absent_names(context);
     command.stdout = keep(job, Stream::Stdout);
     command.stderr = keep(job, Stream::Stderr);
@@ -93,8 +93,15 @@ fn stdin(value: &Value) -> Result<Stdin, StageError> {
     Ok(if bytes.is_empty() { Stdin::Empty } else { Stdin::Bytes(bytes.into()) })
 }
 
-/// `with.env`, and then what the engine says about the attempt.
-fn environment(context: &dyn Context, job: &Job) -> Result<Vec<(OsString, OsString)>, StageError> {
+/// The variables that a program of a job gets on top of the engine's environment: `with.env`, and
+/// then what the engine says about the attempt. Writes the file that `FLOW_INPUTS` names.
+///
+/// # Errors
+/// When that file or the folder for outputs cannot be made.
+pub fn environment_of(
+    context: &dyn Context,
+    job: &Job,
+) -> Result<Vec<(OsString, OsString)>, StageError> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
     let given = job.config.get("env").and_then(Value::as_object);
     for (name, value) in given.into_iter().flatten() {

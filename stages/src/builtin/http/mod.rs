@@ -16,7 +16,7 @@ use flow_core::error::StageError;
 use flow_core::schema::Type;
 use flow_core::stage::{
     BoxFuture, ConfigFault, Context, Drafts, FieldKind, FieldSpec, Job, NodeView, PortSpec, Ports,
-    Stage, StageSpec,
+    Stage, StageSpec, Usage,
 };
 
 use crate::transport::{self, Clients, Request, failure};
@@ -156,6 +156,8 @@ impl HttpStage {
         job: &Job,
         request: &Request,
     ) -> Result<Drafts, StageError> {
+        // Redirects are followed within one call.
+        context.used(Usage { calls: 1, ..Usage::default() });
         let reply = transport::send(&self.clients, request).await?;
         if !request.expect.covers(reply.response.status().as_u16()) {
             return Err(failure::of_status(request, reply).await);

@@ -73,7 +73,7 @@ impl Colour {
 }
 
 /// Relative luminance as WCAG 2 defines it.
-fn luminance(colour: Colour) -> f32 {
+pub(super) fn luminance(colour: Colour) -> f32 {
     let linear = |c: f32| if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
     0.2126 * linear(colour.r) + 0.7152 * linear(colour.g) + 0.0722 * linear(colour.b)
 }

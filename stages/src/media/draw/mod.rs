@@ -1,6 +1,7 @@
 //! Slides drawn in Rust: pixels, type, colours, layouts, and the measures that every slide must
 //! meet.
 
+mod backdrop;
 mod canvas;
 mod colour;
 mod layout;
@@ -8,6 +9,7 @@ mod layout;
 mod tests;
 mod type_setting;
 
+pub(super) use backdrop::Backdrop;
 pub(super) use canvas::{HEIGHT, Placed, WIDTH};
 pub(super) use layout::{SlideFacts, draw};
 

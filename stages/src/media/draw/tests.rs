@@ -92,8 +92,14 @@ fn idea() -> impl Strategy<Value = IdeaPackage> {
 
 fn drawn(idea: &IdeaPackage, position: usize) -> Drawing {
     let count = idea.script.sections.len();
-    draw(&SlideFacts { idea, section: &idea.script.sections[position], position, count })
-        .expect("the bundled font")
+    draw(&SlideFacts {
+        idea,
+        section: &idea.script.sections[position],
+        position,
+        count,
+        backdrop: None,
+    })
+    .expect("the bundled font")
 }
 
 /// The share of pixels in a line's box that have clearly another colour than the box's corners

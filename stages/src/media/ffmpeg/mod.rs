@@ -15,6 +15,7 @@ mod sound;
 mod tests;
 mod timeline;
 mod verify;
+mod voice;
 mod watch;
 
 use flow_core::error::{ErrorKind, StageError};
@@ -37,6 +38,7 @@ pub(super) use produce::{Effort, Made, produce};
 pub(super) use sound::{Sound, level};
 pub(super) use timeline::{FPS, Timeline, frames};
 pub(super) use verify::Expected;
+pub(super) use voice::to_voice;
 pub(super) use watch::STALL;
 
 /// Free disk space in bytes that an encode may need: part file, stored video and their inputs.

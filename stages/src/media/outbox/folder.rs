@@ -125,7 +125,7 @@ fn is_published(folder: &Path, sha256: &str, texts: &[(&str, String)]) -> io::Re
 }
 
 /// SHA-256 and size of a file, read piece by piece.
-pub(super) fn digest(path: &Path) -> io::Result<(String, u64)> {
+pub(in crate::media) fn digest(path: &Path) -> io::Result<(String, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

@@ -2,6 +2,8 @@
 
 mod folder;
 
+pub(super) use folder::digest;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};

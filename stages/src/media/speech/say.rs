@@ -1,7 +1,7 @@
 //! Text as a synthetic voice reads it well: odds, scores, signs and short forms in words.
 
 /// The words of a text as they are to be spoken, each beside the word it stands for.
-fn words(text: &str) -> impl Iterator<Item = (&str, String)> {
+pub(super) fn words(text: &str) -> impl Iterator<Item = (&str, String)> {
     text.split_whitespace().map(|word| (word, spoken_word(word)))
 }
 

@@ -79,10 +79,22 @@ impl Track {
     }
 }
 
-/// When sections and words are heard. Sections are exact; the words of a section share its time by
-/// their spoken length. `duration_ms` is that of the finished file, and becomes the last end.
+/// How long a sound is; `None` if there is nothing to hear in it.
+///
+/// # Errors
+/// When the file is no mono 16-bit WAV.
+pub(in crate::media) fn length_ms(file: &Path) -> Result<Option<u64>, hound::Error> {
+    let mut track = Track::default();
+    let audible = track.add(file)?;
+    Ok(track.ends_ms().last().filter(|_| audible).map(|(words, _)| *words))
+}
+
+/// When sections and words are heard. Sections are exact; so are the words of a section where the
+/// voice told their times, and else they share its time by their spoken length. `duration_ms` is
+/// that of the finished file, and becomes the last end.
 pub(in crate::media) fn timing(
     sections: &[ScriptSection],
+    told: &[Option<Vec<WordTiming>>],
     ends_ms: &[(u64, u64)],
     duration_ms: u64,
 ) -> TimingData {
@@ -90,16 +102,32 @@ pub(in crate::media) fn timing(
     let mut segments = Vec::with_capacity(sections.len());
     for (at, (section, (words_end, end))) in sections.iter().zip(ends_ms).enumerate() {
         let end_ms = if at + 1 == ends_ms.len() { duration_ms } else { *end };
+        let words_end = (*words_end).min(end_ms);
+        let (words, source) = match told.get(at).and_then(Option::as_ref) {
+            Some(told) => (later(told, start_ms, words_end), "exact"),
+            None => (word_timing(&section.text, start_ms, words_end), "estimated"),
+        };
         segments.push(SegmentTiming {
             section_id: section.section_id.clone(),
             start_ms,
             end_ms,
-            words: word_timing(&section.text, start_ms, (*words_end).min(end_ms)),
-            timing_source: "estimated".into(),
+            words,
+            timing_source: source.into(),
         });
         start_ms = end_ms;
     }
     TimingData { schema_version: 1, duration_ms, segments }
+}
+
+/// Words of a section that begins at `start_ms`, none of them after the end of its sound.
+fn later(words: &[WordTiming], start_ms: u64, end_ms: u64) -> Vec<WordTiming> {
+    let at = |ms: u64| (start_ms + ms).min(end_ms);
+    let word = |word: &WordTiming| WordTiming {
+        text: word.text.clone(),
+        start_ms: at(word.start_ms),
+        end_ms: at(word.end_ms),
+    };
+    words.iter().map(word).collect()
 }
 
 fn word_timing(text: &str, start_ms: u64, end_ms: u64) -> Vec<WordTiming> {
@@ -152,7 +180,7 @@ mod tests {
         track.write(&folder.path().join("all.wav")).expect("a file");
         assert_eq!(track.ends_ms(), [(1000, 1220), (1720, 2140)]);
         let sections = [section("s1", "one two"), section("s2", "three")];
-        let timing = timing(&sections, &track.ends_ms(), 2141);
+        let timing = timing(&sections, &[], &track.ends_ms(), 2141);
         let spans: Vec<(u64, u64)> =
             timing.segments.iter().map(|s| (s.start_ms, s.end_ms)).collect();
         assert_eq!(spans, [(0, 1220), (1220, 2141)]);
@@ -162,9 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn told_times_are_exact_from_the_section_on_and_end_with_its_sound() {
+        let word =
+            |text: &str, start_ms, end_ms| WordTiming { text: text.into(), start_ms, end_ms };
+        let told = [None, Some(vec![word("three", 100, 300), word("four", 300, 9000)])];
+        let sections = [section("s1", "one two"), section("s2", "three four")];
+        let timing = timing(&sections, &told, &[(1000, 1220), (1720, 2140)], 2140);
+        let sources: Vec<&str> = timing.segments.iter().map(|s| &*s.timing_source).collect();
+        assert_eq!(sources, ["estimated", "exact"]);
+        assert_eq!(timing.segments[1].words, [word("three", 1320, 1520), word("four", 1520, 1720)]);
+    }
+
+    #[test]
     fn a_silent_sound_is_not_audible() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut track = Track::default();
-        assert!(!track.add(&wav(folder.path(), "a.wav", 300, 0)).expect("a sound"));
+        let silence = wav(folder.path(), "a.wav", 300, 0);
+        assert!(!track.add(&silence).expect("a sound"));
+        assert_eq!(length_ms(&silence).expect("a sound"), None);
+        assert_eq!(length_ms(&wav(folder.path(), "b.wav", 300, 900)).expect("a sound"), Some(300));
     }
 }

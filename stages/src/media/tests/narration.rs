@@ -7,7 +7,7 @@ use crate::contract::{TimingData, read};
 use crate::process::Command;
 
 fn stage() -> NarrateStage {
-    NarrateStage::new(spawner())
+    NarrateStage::new(spawner(), Remote::new())
 }
 
 fn inputs_of(idea: &IdeaPackage) -> Payloads {

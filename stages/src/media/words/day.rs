@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::seed::Seed;
-use crate::contract::{NormalizedMatchup, PropData, ScriptStructure};
+use crate::contract::{IdeaPackage, NormalizedMatchup, PropData, ScriptStructure};
 
 /// How long sentences should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,12 @@ impl Day {
     /// Whether a pick of the day is on this prop.
     pub(super) fn is_picked(&self, game: &NormalizedMatchup, prop: &PropData) -> bool {
         self.picked.contains(&pick_of(game, prop))
+    }
+
+    /// Remembers the pick of an idea that came from elsewhere.
+    pub(in crate::media) fn take(&mut self, game: &NormalizedMatchup, idea: &IdeaPackage) {
+        let prop = game.props.iter().find(|prop| idea.pick.is_on(prop));
+        prop.into_iter().for_each(|prop| self.pick(game, prop));
     }
 
     /// Remembers a pick.

@@ -140,6 +140,11 @@ pub(in crate::media) fn feat(prop: &PropData) -> String {
     format!("to get at least {} {stat}", line(least))
 }
 
+/// When a game starts, such as `Sun, Jan 5, 1:00 PM EST`; `None` where the time cannot be read.
+pub(in crate::media) fn start(time: &str, zone: &str) -> Option<String> {
+    Start::of(time, zone).map(|start| start.written)
+}
+
 /// When a game starts, as people say it.
 pub(super) struct Start {
     weekday: String,

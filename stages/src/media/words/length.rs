@@ -3,10 +3,22 @@
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
 
 use super::WORDS_PER_SECOND;
-use crate::contract::ScriptStructure;
+use crate::contract::{CalendarConfig, ScriptStructure, SegmentData};
+
+/// The layer that speaks.
+const NARRATION: &str = "L4";
+
+/// Words that fill a segment's time, where its script is heard.
+pub(in crate::media) fn target_words(
+    segment: &SegmentData,
+    calendar: &CalendarConfig,
+) -> Option<u64> {
+    let is_heard = calendar.layers.iter().any(|layer| layer == NARRATION);
+    is_heard.then(|| words_in_ms(segment.target_duration_ms))
+}
 
 /// Words that the offline voice speaks in this time.
-pub(in crate::media) fn words_in_ms(ms: u64) -> u64 {
+fn words_in_ms(ms: u64) -> u64 {
     #[expect(clippy::cast_precision_loss, reason = "durations are short")]
     let words = ms as f64 / 1000.0 * WORDS_PER_SECOND;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]

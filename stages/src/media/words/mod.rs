@@ -14,10 +14,11 @@ mod seed;
 mod tests;
 
 pub(super) use day::Day;
-pub(super) use facts::feat;
-pub(super) use length::check_length;
+pub(super) use facts::{feat, start};
+pub(super) use length::{check_length, target_words};
 pub(super) use odds::{american, implied, line, percent, stat_name, team_nickname};
-pub(super) use script::write;
+pub(super) use post::DISCLAIMER;
+pub(super) use script::{idea_id, write};
 
 /// Words per second of the offline voice at its usual rate, as heard in short sentences with
 /// numbers, their pauses included.

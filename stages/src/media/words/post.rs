@@ -6,7 +6,7 @@ use super::odds::{american, line, stat_name};
 use crate::contract::NormalizedMatchup;
 
 /// What every piece shows.
-pub(super) const DISCLAIMER: &str =
+pub(in crate::media) const DISCLAIMER: &str =
     "21+ only. Entertainment, not advice. Gambling problem? Call 1-800-GAMBLER.";
 /// Characters of a headline.
 const LONGEST_HEADLINE: usize = 60;

@@ -8,7 +8,7 @@ use flow_core::digest::Digest;
 use super::angle::{Candidate, choose};
 use super::day::{Day, Taste};
 use super::facts::{Facts, Start};
-use super::length::words_in_ms;
+use super::length::target_words;
 use super::odds::team_nickname;
 use super::seed::Seed;
 use super::{board, phrases, post};
@@ -19,8 +19,6 @@ use crate::contract::{
 
 /// Raised when the same inputs give other words.
 const TEMPLATES: &str = "templates-3";
-/// The layer that speaks.
-const NARRATION: &str = "L4";
 /// Characters that a section's text may have.
 const LONGEST_TEXT: usize = 400;
 
@@ -39,26 +37,22 @@ pub(in crate::media) fn write(
     day.pick(game, candidate.prop);
     let front = seed.pick(candidate.angle.headline());
     let start = Start::of(&game.game_time, &calendar.timezone).map(|start| start.written);
-    let spoken = calendar.layers.iter().any(|layer| layer == NARRATION);
     let writer = Writer {
         game,
         segment,
         front,
         start: start.as_deref(),
-        target: spoken.then(|| words_in_ms(segment.target_duration_ms)),
+        target: target_words(segment, calendar),
         facts: Facts::of(&candidate, game, &calendar.timezone),
         c: candidate,
     };
-    let idea_id = Digest::of(
-        [game.matchup_id.as_str(), &segment.segment_id, TEMPLATES].join("\u{1f}").as_bytes(),
-    );
     let teams = [
         team_nickname(&game.away_team, game.away.as_ref()),
         team_nickname(&game.home_team, game.home.as_ref()),
     ];
     Some(IdeaPackage {
         schema_version: 1,
-        idea_id: idea_id.short(),
+        idea_id: idea_id(game, segment, TEMPLATES),
         matchup_id: game.matchup_id.clone(),
         headline: post::headline(&candidate),
         angle: candidate.angle.name().into(),
@@ -72,6 +66,16 @@ pub(in crate::media) fn write(
         disclaimer: post::DISCLAIMER.into(),
         matchup: Some(game.clone()),
     })
+}
+
+/// The id of a piece that was written by this version of templates or of a prompt.
+pub(in crate::media) fn idea_id(
+    game: &NormalizedMatchup,
+    segment: &SegmentData,
+    version: &str,
+) -> String {
+    let parts = [game.matchup_id.as_str(), &segment.segment_id, version];
+    Digest::of(parts.join("\u{1f}").as_bytes()).short()
 }
 
 struct Writer<'a> {

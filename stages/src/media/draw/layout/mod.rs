@@ -8,6 +8,7 @@ mod poster;
 
 use ab_glyph::InvalidFont;
 
+use super::backdrop::Backdrop;
 use super::canvas::{Area, Canvas, Glow, HEIGHT, WIDTH};
 use super::colour::Colour;
 use super::type_setting::{Align, Faces, Setter, Style};
@@ -31,6 +32,8 @@ pub(in crate::media) struct SlideFacts<'a> {
     pub(in crate::media) position: usize,
     /// How many slides there are.
     pub(in crate::media) count: usize,
+    /// The picture behind its words; without one, the colours of the teams.
+    pub(in crate::media) backdrop: Option<&'a Backdrop>,
 }
 
 /// Draws a slide.
@@ -135,7 +138,7 @@ impl Slide<'_> {
         (prop.team == home.abbreviation).then_some((home, away))
     }
 
-    /// A dark ground lit by the colours of both teams, with faint stripes.
+    /// A dark ground lit by the colours of both teams: the picture, if there is one, else faint stripes.
     fn ground(&self, canvas: &mut Canvas, first: Colour, second: Colour) {
         let (top, bottom) = (first.vivid(), second.vivid());
         let top_shade = Colour::NIGHT.mix(top.dark_enough_for(Colour::WHITE, 7.0), 0.55);
@@ -150,6 +153,9 @@ impl Slide<'_> {
             } else {
                 Colour::NIGHT.mix(bottom_shade, down * 2.0 - 1.0)
             };
+            if let Some(backdrop) = self.facts.backdrop {
+                return backdrop.at(x, y).mix(base, 0.22);
+            }
             let stripe = ((x + y * 0.6) / 54.0).rem_euclid(2.0) < 1.0;
             let base = if stripe { base.mix(Colour::WHITE, 0.014) } else { base };
             below.over(above.over(base, x, y), x, y)

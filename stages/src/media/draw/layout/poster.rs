@@ -44,11 +44,17 @@ fn ground(slide: &Slide<'_>, canvas: &mut Canvas) {
         let below = lit(home, (y - 720.0) / 1300.0);
         let teams = below.mix(above, (over + 0.5).clamp(0.0, 1.0));
         let stripe = ((x + y * 0.6) / 54.0).rem_euclid(2.0) < 1.0;
-        let teams = if stripe { teams.mix(Colour::NIGHT, 0.06) } else { teams };
+        let teams = match slide.facts.backdrop {
+            Some(backdrop) => backdrop.at(x, y).mix(teams, 0.5),
+            None if stripe => teams.mix(Colour::NIGHT, 0.06),
+            None => teams,
+        };
         let edge = 1.0 - (over.abs() - 4.0).clamp(0.0, 1.0);
         let teams = teams.mix(Colour::WHITE, edge * 0.9);
         let floor = ((y - FLOOR + 150.0) / 190.0).clamp(0.0, 1.0);
-        teams.mix(Colour::NIGHT, floor * floor * 0.96)
+        // A picture may be seen through the floor.
+        let cover = if slide.facts.backdrop.is_some() { 0.72 } else { 0.96 };
+        teams.mix(Colour::NIGHT, floor * floor * cover)
     });
     canvas.rounded(Area::new(STAGE.left, 1100.0, 120.0, 12.0), 6.0, Colour::LIME, 1.0);
 }

@@ -2,8 +2,9 @@
 //! with its causes. One JSON object a line, each with the run, node, item and attempt that it is
 //! about, so that the lines of jobs side by side can be told apart.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+mod rotating;
+
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,30 +16,40 @@ use flow_runtime::{Observer, Passing, Secrets};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use self::rotating::{LONGEST, Rotating};
 use super::human::{in_short, passes};
+use super::tell;
 
 /// The two files, open for appending. Lines of many processes may interleave, never their parts:
 /// whole lines are written in one call each.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
-    pipeline: File,
-    errors: File,
+    pipeline: Rotating,
+    errors: Rotating,
     secrets: Arc<Secrets>,
+    /// Whether it was told that a file cannot be written.
+    told: bool,
 }
 
 impl LogFiles {
     /// Opens the files in `dir`, which is made if it is not there.
     pub(crate) fn open(dir: &Path, secrets: Arc<Secrets>) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let open = |name| OpenOptions::new().create(true).append(true).open(dir.join(name));
-        Ok(Self { pipeline: open("pipeline.log")?, errors: open("errors.log")?, secrets })
+        let open = |name| Rotating::open(dir.join(name), LONGEST);
+        let (pipeline, errors) = (open("pipeline.log")?, open("errors.log")?);
+        Ok(Self { pipeline, errors, secrets, told: false })
     }
 
     fn write(&mut self, all: &[u8], errors: &[u8]) {
-        // A log that cannot be written must not stop a run: the journal has every fact.
-        self.pipeline.write_all(all).ok();
+        let mut written = self.pipeline.write(all);
         if !errors.is_empty() {
-            self.errors.write_all(errors).ok();
+            written = written.and(self.errors.write(errors));
+        }
+        // A log that cannot be written must not stop a run: the journal has every fact.
+        if let Err(error) = written
+            && !std::mem::replace(&mut self.told, true)
+        {
+            tell(&format!("warning: the log files cannot be written: {error}\n"));
         }
     }
 }
@@ -74,6 +85,15 @@ impl LogReporter {
         if is_error {
             self.errors.extend_from_slice(&line);
         }
+    }
+
+    /// What the failure happened in, outermost first.
+    fn spans(&self, event: &Event, attempt: Option<u32>) -> Value {
+        let mut spans = vec![json!({"name": "run", "run_id": self.run})];
+        let item = event.task().and_then(|task| task.item.as_ref()).map(|item| &item.key);
+        spans.extend(event.node().map(|node| json!({"name": "node", "node": node, "item": item})));
+        spans.extend(attempt.map(|attempt| json!({"name": "attempt", "attempt": attempt})));
+        Value::Array(spans)
     }
 
     fn head(
@@ -112,6 +132,7 @@ impl Observer for LogReporter {
         }
         if let Some(error) = told.error {
             line.insert("error".into(), json!(error));
+            line.insert("spans".into(), self.spans(event, told.attempt));
         }
         self.add(line, told.error.is_some());
     }

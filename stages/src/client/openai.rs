@@ -1,0 +1,120 @@
+//! OpenAI: what its endpoints share, and speech: `POST /v1/audio/speech`.
+
+use std::time::Duration;
+
+use flow_core::error::{ErrorClass, ErrorKind, StageError};
+use flow_core::policy::parse_duration;
+use flow_core::stage::Context;
+use serde_json::{Value, json};
+
+use super::{Answer, Api, Message, Service};
+
+/// The API for speech when nothing else is said.
+pub(crate) static OPENAI: Api = Api {
+    name: "openai",
+    base_url: "https://api.openai.com",
+    kind: ErrorKind::AudioGeneration,
+    timeout: Duration::from_secs(60),
+    in_flight: 2,
+    needs_key: true,
+    key_env: "OPENAI_API_KEY",
+};
+
+const SPEECH_MODEL: &str = "gpt-4o-mini-tts";
+const SPEECH_VOICE: &str = "coral";
+
+/// What is asked for to speak a text: model, voice and words. The same request is the same sound.
+pub(crate) fn speech_request(service: &Service, text: &str) -> Value {
+    let mut request = json!({
+        "model": speech_model(service),
+        "voice": speech_voice(service),
+        "input": text,
+        "response_format": "wav",
+    });
+    if let Some(speed) = service.option_number("speed") {
+        request["speed"] = speed.into();
+    }
+    if let Some(instructions) = service.option("instructions") {
+        request["instructions"] = instructions.into();
+    }
+    request
+}
+
+/// The model that speaks.
+pub(crate) fn speech_model(service: &Service) -> &str {
+    service.option_or("speech_model", SPEECH_MODEL)
+}
+
+/// The voice that speaks.
+pub(crate) fn speech_voice(service: &Service) -> &str {
+    service.option_or("voice", SPEECH_VOICE)
+}
+
+/// One try to have a text spoken: the bytes of a sound, which nobody has listened to yet, and the
+/// service's name for the request.
+///
+/// # Errors
+/// Those of [`failure`]; `malformed` when what comes calls itself something else than sound.
+pub(crate) async fn speak(
+    context: &dyn Context,
+    service: &Service,
+    operation: &str,
+    request: &Value,
+) -> Result<(Vec<u8>, Option<String>), StageError> {
+    let url = service.url("/v1/audio/speech")?;
+    let message = Message::post(url).bearer(service.key()?).json(request);
+    let answer = service.send(context, operation, message).await?;
+    if !answer.is_success() {
+        return Err(failure(service, &answer));
+    }
+    let kind = answer.header("content-type").unwrap_or_default();
+    if kind.starts_with("text/") || kind.starts_with("application/json") {
+        return Err(answer.misshapen(service, "is text and not sound"));
+    }
+    if answer.body.is_empty() {
+        return Err(answer.misshapen(service, "has no bytes"));
+    }
+    Ok((answer.body, answer.request_id))
+}
+
+/// What a status that is no success means: the code in the body, then its type, then the status.
+/// Too many requests may mean an empty wallet, and a bad request refused content.
+pub(crate) fn failure(service: &Service, answer: &Answer) -> StageError {
+    let value = answer.value().unwrap_or_default();
+    let error = &value["error"];
+    let named = [&error["code"], &error["type"]].into_iter().filter_map(Value::as_str);
+    let class = named.filter_map(class_of).next();
+    let mut failed = answer.refusal(service, class, error["message"].as_str());
+    if failed.class == ErrorClass::RateLimited {
+        failed.retry_after_ms = failed.retry_after_ms.or_else(|| wait(answer));
+    }
+    failed
+}
+
+fn class_of(code: &str) -> Option<ErrorClass> {
+    Some(match code {
+        "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" => {
+            ErrorClass::QuotaExhausted
+        }
+        "invalid_api_key"
+        | "invalid_organization"
+        | "authentication_error"
+        | "unsupported_country_region_territory" => ErrorClass::Auth,
+        "moderation_blocked" | "content_policy_violation" | "image_generation_user_error" => {
+            ErrorClass::Moderated
+        }
+        "rate_limit_exceeded" => ErrorClass::RateLimited,
+        "server_error" => ErrorClass::Http5xx,
+        _ => return None,
+    })
+}
+
+/// How long until the limit that was met is open again, where no `Retry-After` says it.
+fn wait(answer: &Answer) -> Option<u64> {
+    ["requests", "tokens"].into_iter().find_map(|limit| {
+        let left = answer.header(&format!("x-ratelimit-remaining-{limit}"))?;
+        let reset = answer.header(&format!("x-ratelimit-reset-{limit}"))?;
+        let reset = parse_duration(reset).filter(|_| left.trim() == "0")?;
+        u64::try_from(reset.as_millis()).ok()
+    })
+}

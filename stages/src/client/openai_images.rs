@@ -1,0 +1,128 @@
+//! Pictures of OpenAI: `POST /v1/images/generations`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flow_core::error::{ErrorKind, StageError};
+use flow_core::stage::{Context, Usage};
+use serde_json::{Value, json};
+
+use super::job::{self, Missed};
+use super::picture::{self, Order, Wanted};
+use super::{Answer, Api, Message, Service, call, openai};
+
+/// The API for pictures when nothing else is said: the same service as for speech.
+pub(crate) static OPENAI_IMAGES: Api = Api {
+    name: "openai",
+    base_url: "https://api.openai.com",
+    kind: ErrorKind::MediaGeneration,
+    timeout: Duration::from_secs(180),
+    in_flight: 2,
+    needs_key: true,
+    key_env: "OPENAI_API_KEY",
+};
+
+/// Where URLs of pictures lead.
+const HOSTS: [&str; 1] = ["*.blob.core.windows.net"];
+const MODEL: &str = "gpt-image-2";
+
+/// What is asked for. The model is always named: the service's own default is an old one.
+///
+/// # Errors
+/// `config` when a setting is of another form than it must be.
+pub(super) fn order(service: &Service, wanted: &Wanted) -> Result<Order, StageError> {
+    let model = service.option_or("image_model", MODEL);
+    let (width, height) = picture::size(service, suited(model))?;
+    let mut body = json!({
+        "model": model,
+        "prompt": wanted.prompt,
+        "n": 1,
+        "size": format!("{width}x{height}"),
+    });
+    if model.starts_with("dall-e") {
+        body["response_format"] = "b64_json".into();
+    } else {
+        body["output_format"] = service.option_or("output_format", "png").into();
+    }
+    for name in ["quality", "moderation"] {
+        if let Some(text) = service.option(name) {
+            body[name] = text.into();
+        }
+    }
+    Ok(Order { is_seeded: false, ..Order::new(service, model, wanted, body) })
+}
+
+/// The upright size of a model.
+fn suited(model: &str) -> (u32, u32) {
+    match model {
+        "dall-e-2" => (1024, 1024),
+        "dall-e-3" => (1024, 1792),
+        _ if model.starts_with("gpt-image-1") => (1024, 1536),
+        // Any multiples of 16.
+        _ => (1088, 1920),
+    }
+}
+
+/// Has the picture made, and puts it at `path`.
+///
+/// # Errors
+/// Those of [`openai::failure`]; `malformed` when what comes is no picture.
+pub(super) async fn paint(
+    context: &dyn Context,
+    service: &Service,
+    order: &Order,
+    path: &Path,
+) -> Result<(), StageError> {
+    let operation = "have a picture made by openai";
+    let url = call(context, service, operation, |_try| async {
+        let url = service.url("/v1/images/generations")?;
+        let message = Message::post(url).bearer(service.key()?).json(&order.body);
+        let answer = service.send(context, operation, message).await?;
+        if !answer.is_success() {
+            return Err(openai::failure(service, &answer));
+        }
+        let value = answer.json(service)?;
+        let tokens = value["usage"]["total_tokens"].as_u64().unwrap_or_default();
+        context.used(Usage { tokens, ..Usage::default() });
+        match made(service, &answer, &value)? {
+            Made::Bytes(bytes) => {
+                keep(&bytes, operation, path).await?;
+                picture::checked(service, operation, path).await?;
+                Ok(None)
+            }
+            Made::Url(url) => Ok(Some(url)),
+        }
+    })
+    .await?;
+    job::paid(context, service);
+    let Some(url) = url else { return Ok(()) };
+    let url = service.named_url_among(operation, &url, &HOSTS)?;
+    picture::download(context, service, &url, path).await.map_err(|missed| match missed {
+        Missed::Gone(error) | Missed::Failed(error) => error,
+    })
+}
+
+/// A picture in an answer.
+enum Made {
+    Bytes(Vec<u8>),
+    Url(String),
+}
+
+fn made(service: &Service, answer: &Answer, value: &Value) -> Result<Made, StageError> {
+    let first = &value["data"][0];
+    if let Some(text) = first["b64_json"].as_str() {
+        return STANDARD.decode(text).map(Made::Bytes).map_err(|error| {
+            answer.misshapen(service, "has a picture that is no base64").cause(error)
+        });
+    }
+    match first["url"].as_str() {
+        Some(url) => Ok(Made::Url(url.to_owned())),
+        None => Err(answer.misshapen(service, "has no picture")),
+    }
+}
+
+async fn keep(bytes: &[u8], operation: &str, path: &Path) -> Result<(), StageError> {
+    tokio::fs::write(path, bytes).await.map_err(|error| StageError::from_io(operation, &error))
+}
