@@ -8,6 +8,7 @@
 mod args;
 mod bug;
 mod command;
+mod compare;
 mod complete;
 mod failure;
 mod history;

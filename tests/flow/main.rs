@@ -41,3 +41,4 @@ mod types;
 mod upkeep;
 mod validate;
 mod verify;
+mod why;
