@@ -1,5 +1,6 @@
 //! What was typed.
 
+mod explain;
 mod seeing;
 mod upkeep;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub(crate) use explain::{DiffArgs, PlanArgs, WhyArgs};
 pub(crate) use seeing::{GraphArgs, GraphFormat, LogLevel, LogsArgs, ShellArgs};
 pub(crate) use upkeep::{
     CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, ManArgs, VerifyArgs,
@@ -81,12 +83,18 @@ pub(crate) enum Command {
     Cache(CacheArgs),
     /// Check workflow files without running them
     Validate(ValidateArgs),
+    /// Say what a run would do, without doing it
+    Plan(PlanArgs),
     /// Show a run: states, attempts, timings, errors, outputs
     Show(ShowArgs),
     /// List runs, newest first
     Runs(RunsArgs),
     /// Write a payload to stdout or a file
     Output(OutputArgs),
+    /// Say why a node ran, was reused, or did not run
+    Why(WhyArgs),
+    /// Say where two runs differ, where that began and where it healed
+    Diff(DiffArgs),
     /// Show the events and the captured output of a run
     Logs(LogsArgs),
     /// Open a shell in the place of an attempt: its folder, inputs, environment and command

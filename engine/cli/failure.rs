@@ -14,6 +14,7 @@ use flow_runtime::RunError;
 use flow_runtime::secrets::SecretsTooLarge;
 use flow_workflows::LoadError;
 
+use crate::nearby;
 use crate::prepare::{MissingTool, ParamFault};
 use crate::report::text::{clean, count};
 use crate::report::{diagnostics, tell};
@@ -205,7 +206,10 @@ impl Failure {
         };
         match self {
             Self::Usage { help, .. } => verdict(2, help.clone()),
-            Self::Load(_) | Self::Workflow(_) => verdict(3, None),
+            Self::Load(LoadError::Io { path, source }) => {
+                verdict(3, nearby::way_out(path, source, env))
+            }
+            Self::Workflow(_) => verdict(3, None),
             Self::Params(faults) => Verdict {
                 details: faults.iter().map(ToString::to_string).collect(),
                 ..verdict(3, Some("set a parameter with --param NAME=VALUE".into()))
@@ -237,6 +241,10 @@ impl Failure {
                 )
             },
             Self::Secrets(_) => verdict(3, Some("declare fewer or smaller secrets".into())),
+            Self::NoRun { wanted, .. } if Path::new(wanted).is_file() => {
+                let start = env.command(&["run", wanted]);
+                verdict(5, Some(format!("a run is named by its id; start that file with: {start}")))
+            }
             Self::NoRun { nearest, .. } => {
                 let near = nearest.join(", ");
                 let help = if near.is_empty() { env.command(&["runs"]) } else { near };
@@ -323,7 +331,7 @@ fn of_store(error: &StoreError, env: &Session) -> (u8, String) {
             (6, format!("watch it: {}", env.command(&["logs", run.as_str(), "-f"])))
         }
         StoreError::NoStore(_) => {
-            (4, "`flow run` makes one; --store or FLOW_STORE names another".into())
+            (4, "go to the folder where the run was started, or name its store with --store or FLOW_STORE; `flow run` makes a new one".into())
         }
         StoreError::TooNew { .. } => (4, "use the newer version of flow that wrote it".into()),
         StoreError::NoLocks(_) => {

@@ -8,10 +8,12 @@
 mod args;
 mod bug;
 mod command;
+mod compare;
 mod complete;
 mod failure;
 mod history;
 mod lost;
+mod nearby;
 mod prepare;
 mod report;
 mod session;

@@ -41,7 +41,7 @@ struct Root(PathBuf);
 #[derive(Default)]
 struct State {
     runs: HashMap<RunId, Run>,
-    /// How many appends and syncs still work, if there is a limit.
+    /// How many appends, syncs and recorded files still work, if there is a limit.
     left: Option<u64>,
     /// Counts the crashes; journals of an earlier life are dead.
     life: u64,
@@ -76,8 +76,8 @@ impl MemoryStore {
         Ok(Self { objects, tmp, layout, state: Arc::default(), _root: root })
     }
 
-    /// Makes the `n`-th append or sync from now on fail, counted from 1 over all journals. Its
-    /// journal fails from then on; others go on.
+    /// Makes the `n`-th append, sync or recorded file from now on fail, counted from 1 over all runs.
+    /// A journal fails from then on; others go on.
     pub fn fail_after(&self, n: u64) {
         lock(&self.state).left = Some(n.saturating_sub(1));
     }
@@ -154,11 +154,7 @@ impl Core {
         let mut state = lock(&self.state);
         let mut failed = lock(&self.failed);
         let life = state.life;
-        if state.left == Some(0) {
-            state.left = None;
-            *failed = true;
-        }
-        state.left = state.left.map(|left| left - 1);
+        *failed |= state.is_time_to_fail();
         match state.runs.get_mut(&self.run) {
             Some(run) if !*failed && life == self.life => Ok(act(run)),
             _ => {
@@ -219,6 +215,13 @@ impl Drop for MemoryJournal {
 }
 
 impl State {
+    /// Counts one more that works, if it does.
+    fn is_time_to_fail(&mut self) -> bool {
+        let fails = self.left == Some(0);
+        self.left = self.left.filter(|_| !fails).map(|left| left - 1);
+        fails
+    }
+
     /// The newest durable result of each key that some run made.
     fn newest(&self) -> HashMap<Digest, Checkpoint> {
         let mut newest: HashMap<Digest, Checkpoint> = HashMap::new();
@@ -317,6 +320,10 @@ impl Store for MemoryStore {
 
     fn put_run_file(&self, run: &RunId, name: &str, content: &[u8]) -> Result<(), StoreError> {
         runs::check_file_name(name)?;
+        if lock(&self.state).is_time_to_fail() {
+            let source = std::io::Error::other("told to fail");
+            return Err(StoreError::io("write", self.run_dir(run).join(name))(source));
+        }
         self.with_run(run, |found| {
             found.files.insert(name.to_owned(), content.to_vec());
             Ok(())

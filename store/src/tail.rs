@@ -21,7 +21,7 @@ impl RunTail {
     ///
     /// # Errors
     /// A journal that cannot be read, or is damaged.
-    pub fn next(&mut self) -> Result<Vec<Recorded>, StoreError> {
+    pub fn news(&mut self) -> Result<Vec<Recorded>, StoreError> {
         let mut records = Vec::new();
         let mut reader = self.journal.reader_from(self.tip);
         while let Some(frame) = reader.next_written()? {

@@ -261,7 +261,7 @@ fn what_is_not_there_is_told_with_what_is_near() {
     exit: 4
     --- stderr
     error: there is no store at [dir]/.flow
-    help: `flow run` makes one; --store or FLOW_STORE names another
+    help: go to the folder where the run was started, or name its store with --store or FLOW_STORE; `flow run` makes a new one
     ");
     for id in ["monday-1", "monday-2"] {
         place.flow(&["run", "flow.toml", "--run-id", id]).exits(0);

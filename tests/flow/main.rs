@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends where it stands")]
 
 mod authors;
+mod book;
 mod change;
 mod compose;
 mod damage;
@@ -18,6 +19,7 @@ mod live;
 mod logfiles;
 mod logs;
 mod media;
+mod mistakes;
 mod ports;
 mod rerun;
 mod resume;
@@ -39,3 +41,4 @@ mod types;
 mod upkeep;
 mod validate;
 mod verify;
+mod why;

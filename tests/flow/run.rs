@@ -260,7 +260,7 @@ fn the_store_is_found_where_it_is_named_or_near() {
     exit: 4
     --- stderr
     error: there is no store at [dir]/nowhere
-    help: `flow run` makes one; --store or FLOW_STORE names another
+    help: go to the folder where the run was started, or name its store with --store or FLOW_STORE; `flow run` makes a new one
     ");
 }
 

@@ -83,6 +83,7 @@ fn several_files_are_checked_each() {
     flow.toml: valid, 1 node
     error: cannot read the workflow file gone.toml
       cause: No such file or directory (os error 2)
+    help: TOML files there: bad.toml, flow.toml
     error[W012]: the file has no [workflow] table
     --> bad.toml
      = help: begin with:

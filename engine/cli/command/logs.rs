@@ -38,7 +38,7 @@ pub(crate) fn run(args: &LogsArgs, env: &Session) -> Result<Exit, Failure> {
         let started = Instant::now();
         // Asked before the records are read: what it wrote last is among them.
         let is_held = store.holder(&run)?.is_some();
-        for recorded in tail.next()? {
+        for recorded in tail.news()? {
             printer.tell(&recorded);
         }
         let is_over = printer.ended || !is_held || !args.follow;

@@ -4,6 +4,7 @@ mod approve;
 mod cache;
 mod cancel;
 mod completions;
+mod diff;
 mod doctor;
 mod drive;
 mod explain;
@@ -14,6 +15,7 @@ mod init;
 mod logs;
 mod man;
 mod output;
+mod plan;
 mod rerun;
 mod resolve;
 mod resume;
@@ -27,8 +29,10 @@ mod stages;
 mod update;
 mod validate;
 mod verify;
+mod why;
 mod word;
 
+pub(crate) use drive::runtime;
 pub(crate) use explain::PAGES as EXPLAINED;
 
 use crate::args::{Color, Command};
@@ -48,9 +52,12 @@ pub(crate) fn run(command: &Command, env: &Session) -> Result<Exit, Failure> {
         Command::Resolve(args) => resolve::run(args, env),
         Command::Cache(args) => cache::run(args, env),
         Command::Validate(args) => validate::run(args, env),
+        Command::Plan(args) => plan::run(args, env),
         Command::Show(args) => show::run(args, env),
         Command::Runs(args) => runs::run(args, env),
         Command::Output(args) => output::run(args, env),
+        Command::Why(args) => why::run(args, env),
+        Command::Diff(args) => diff::run(args, env),
         Command::Logs(args) => logs::run(args, env),
         Command::Shell(args) => shell::run(args, env),
         Command::Graph(args) => graph::run(args, env),

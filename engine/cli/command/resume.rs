@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use flow_core::id::NodeId;
+use flow_core::id::{NodeId, RunId};
 use flow_core::run::RunState;
 use flow_core::run::event::RunEnd;
+use flow_core::run::manifest::Manifest;
 use flow_core::run::state::{Phase, Tasks, Whole};
 use flow_core::store::{Store, StoreError};
 use jiff::Timestamp;
@@ -68,16 +69,16 @@ fn settled(env: &Session, store: &dyn Store, history: &History) -> Result<Option
             tell_end(env, store, history, Timestamp::now(), None)?;
             Ok(Some(Exit::SUCCEEDED))
         }
-        Some(RunEnd::Cancelled) => Err(cancelled(env, history)),
+        Some(RunEnd::Cancelled) => Err(cancelled(env, history.run(), &history.manifest)),
         Some(RunEnd::Failed) | None => Ok(None),
     }
 }
 
 /// A cancelled run has ended for good.
-pub(super) fn cancelled(env: &Session, history: &History) -> Failure {
-    let file = history.manifest.workflow_path.display().to_string();
+pub(super) fn cancelled(env: &Session, run: &RunId, manifest: &Manifest) -> Failure {
+    let file = manifest.workflow_path.display().to_string();
     Failure::state(
-        format!("run {} is cancelled", history.run()),
+        format!("run {run} is cancelled"),
         format!("start a new one: {}", env.command(&["run", &file])),
     )
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flow_core::id::{NodeId, TaskId};
+use flow_core::id::{NodeId, RunId, TaskId};
 use flow_core::run::RunState;
 use flow_core::run::event::RunEnd;
 use flow_core::run::state::{Phase, Tasks};
@@ -26,7 +26,7 @@ pub(super) fn run(
     history: History,
 ) -> Result<Exit, Failure> {
     if history.end() == Some(RunEnd::Cancelled) {
-        return Err(resume::cancelled(env, &history));
+        return Err(resume::cancelled(env, history.run(), &history.manifest));
     }
     let run = history.run().clone();
     if let Some(holder) = history.holder.clone() {
@@ -40,7 +40,7 @@ pub(super) fn run(
         let color = env.stderr.is_on();
         tell(&diagnostics::render(&warnings.diagnostics, &warnings.source, color));
     }
-    refuse_lost(env, &history, &update)?;
+    refuse_lost(env, history.run(), &history.state, &update)?;
     let graph = Arc::clone(update.graph());
     let only = wanted(&update)?;
     let wanted = |id: NodeId| only.binary_search(&id).is_ok();
@@ -93,8 +93,13 @@ fn wanted(update: &Update) -> Result<Vec<NodeId>, Failure> {
 }
 
 /// Refuses a file without a node whose effect may have happened: nobody would ask for it again.
-fn refuse_lost(env: &Session, history: &History, update: &Update) -> Result<(), Failure> {
-    let (run, before) = (history.run().as_str(), &history.state);
+pub(super) fn refuse_lost(
+    env: &Session,
+    run: &RunId,
+    before: &RunState,
+    update: &Update,
+) -> Result<(), Failure> {
+    let run = run.as_str();
     let graph = before.graph();
     for id in graph.ids() {
         let Some(task) = open_effect(before, id) else { continue };

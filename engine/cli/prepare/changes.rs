@@ -69,15 +69,22 @@ fn without_mark(bytes: &[u8]) -> &[u8] {
 
 /// The digest that a file or folder would be stored under.
 fn fingerprint(path: &Path, recorded: &Artifact) -> io::Result<Digest> {
-    if !recorded.is_dir() {
-        return file_digest(path).map(|(digest, _)| digest);
+    match recorded.is_dir() {
+        false => file_digest(path).map(|(digest, _)| digest),
+        true => folder_digest(path).map(|(digest, _)| digest),
     }
-    let mut entries = Vec::new();
-    collect(path, "", &mut entries)?;
-    Ok(Digest::of(&manifest_bytes(&mut entries)))
 }
 
-fn file_digest(path: &Path) -> io::Result<(Digest, u64)> {
+/// The digest of a folder, and the bytes of all its files.
+pub(super) fn folder_digest(path: &Path) -> io::Result<(Digest, u64)> {
+    let mut entries = Vec::new();
+    collect(path, "", &mut entries)?;
+    let size = entries.iter().map(|entry| entry.size).sum();
+    Ok((Digest::of(&manifest_bytes(&mut entries)), size))
+}
+
+/// The digest of a file, and its bytes.
+pub(super) fn file_digest(path: &Path) -> io::Result<(Digest, u64)> {
     // Opening a FIFO would wait for its other end.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));

@@ -5,6 +5,7 @@ mod changes;
 mod param_files;
 mod params;
 mod preflight;
+mod preview;
 mod secrets;
 mod update;
 mod uses;
@@ -30,6 +31,7 @@ use crate::failure::{Failure, Faults};
 pub(crate) use changes::changes;
 pub(crate) use params::{Given, ParamFault, Params, output_value};
 pub(crate) use preflight::{MissingTool, missing};
+pub(crate) use preview::Preview;
 pub(crate) use secrets::{
     SecretState, StandIns, check_recorded, read as read_secrets, stand_in, stand_ins,
     states as secret_states,

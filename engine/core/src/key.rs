@@ -4,6 +4,7 @@
 //! paths of outputs by name, the content of `uses`, and the declared output types. Not in it: the
 //! names of node and item, policies, scratch paths, and the environment that is merely passed on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -11,21 +12,22 @@ use serde_json::{Value, json};
 use crate::digest::Digest;
 use crate::json;
 
-/// What goes into a key.
+/// What goes into a key. Only the digest of it is recorded: a run's manifest, its definition and the
+/// digests of its outputs give all of it again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyParts<'a> {
     /// Name of the stage.
-    pub stage: &'a str,
+    pub stage: &'static str,
     /// Version of the stage.
     pub version: u32,
     /// `with`, rendered symbolically.
-    pub config: &'a Value,
+    pub config: Cow<'a, Value>,
     /// Payload digests by port; absent inputs are null.
-    pub inputs: &'a BTreeMap<String, Option<Digest>>,
+    pub inputs: BTreeMap<String, Option<Digest>>,
     /// Digests of `uses` by path.
-    pub uses: &'a BTreeMap<String, Digest>,
+    pub uses: BTreeMap<String, Digest>,
     /// Declared outputs: name to type and where it is taken from.
-    pub outputs: &'a BTreeMap<String, String>,
+    pub outputs: BTreeMap<String, String>,
 }
 
 impl KeyParts<'_> {
@@ -36,6 +38,12 @@ impl KeyParts<'_> {
             "stage": self.stage, "version": self.version, "config": self.config,
             "inputs": self.inputs, "uses": self.uses, "outputs": self.outputs,
         }))
+    }
+
+    /// The same, with nothing borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> KeyParts<'static> {
+        KeyParts { config: Cow::Owned(self.config.into_owned()), ..self }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod definition;
 pub mod diagnostic;
 pub mod digest;
 pub mod error;
+pub mod explain;
 pub mod graph;
 pub mod id;
 pub mod json;

@@ -10,8 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_core::error::StageError;
-use flow_core::graph::{Gate, Source};
+use flow_core::graph::Gate;
 use flow_core::id::TaskId;
 use flow_core::run::decide::owed_wakes;
 use flow_core::run::event::RunEnd;
@@ -26,7 +25,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::executor::{
     Assignment, Beginning, Keeper, Line, Memo, Surroundings, assignment, execute_node, probe_node,
-    resolve_items, store_error,
+    read_items, store_error,
 };
 use crate::inbox::{self, Word};
 use crate::journal_sync::SyncThread;
@@ -605,14 +604,7 @@ impl Dispatcher {
     }
 
     fn resolve(&self, group: usize) {
-        let around = Rc::clone(&self.around);
-        let read = |source: &Source| {
-            crate::wiring::wire(&self.state, &around.manifest.params, source, None)
-        };
-        let list = &around.graph.groups()[group];
-        let params: Vec<_> = list.params.iter().flatten().map(|p| read(&p.source)).collect();
-        let keys: Result<_, Box<StageError>> =
-            resolve_items(&around, group, &read(&list.list), &params);
+        let keys = read_items(&self.around, &self.state, group);
         self.send(Signal::Resolved { group, keys: keys.map_err(|e| *e) });
     }
 }

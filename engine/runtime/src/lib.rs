@@ -7,6 +7,7 @@ pub mod bus;
 pub mod clock;
 mod dispatcher;
 mod executor;
+mod forecast;
 mod generation;
 pub mod inbox;
 mod journal_sync;
@@ -22,9 +23,10 @@ pub use adopt::record_adopted;
 pub use bus::{Observer, Passing};
 pub use clock::{Clock, SystemClock};
 pub use executor::{
-    Answer, Case, LaidOut, LoadFault, Trial, TrialPlan, TrialResult, admit_outputs, capture_path,
-    input_values, lay_out, try_once, value_at,
+    Answer, Case, LaidOut, LoadFault, Made, Recipes, Trial, TrialPlan, TrialResult, admit_outputs,
+    capture_path, input_values, lay_out, try_once, value_at,
 };
+pub use forecast::{Forecast, Miss, Past, Prospect, Subject, foresee};
 pub use generation::{record_generation, recorded_generation};
 pub use inbox::Word;
 pub use losses::{lost_behind, lost_inputs};

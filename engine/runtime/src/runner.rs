@@ -266,7 +266,16 @@ impl Runner {
                 manifest: opened.manifest_digest,
                 max_parallel: opened.manifest.max_parallel,
             }],
-            _ => self.resumption(&opened)?,
+            _ => {
+                let how = TakeUp {
+                    notes: &opened.notes,
+                    manifest: opened.manifest_digest,
+                    updated: opened.updated,
+                    first: &opened.first.0,
+                    invalidated: &opened.invalidated,
+                };
+                resumption(self.store.as_ref(), &opened.run, &opened.state, &how)?
+            }
         };
         let payloads = opened.first.1;
         let dispatcher =
@@ -277,31 +286,47 @@ impl Runner {
     }
 }
 
-impl Runner {
-    /// What is recorded when a run is taken up: that it is, and which results must be made again.
-    fn resumption(&self, opened: &Opened) -> Result<Vec<Event>, RunError> {
-        // Whoever looks for an earlier result looks whether its bytes are there.
-        let lost = match opened.updated {
-            true => std::collections::BTreeMap::new(),
-            false => crate::losses::lost_tasks(self.store.as_ref(), &opened.run, &opened.state)?,
-        };
-        let mut notes = opened.notes.clone();
-        let mut losses = Vec::new();
-        for (task, reason) in lost {
-            let task = opened.state.task_ref(task);
-            notes.push(format!("{task} runs again, because its output is lost: {reason}"));
-            losses.push(Event::OutputsLost { task, reason });
-        }
-        let resumed = Event::RunResumed { notes, manifest: opened.manifest_digest };
-        let mut events = vec![resumed];
-        events.extend(unanswered(&opened.state));
-        events.extend(losses);
-        events.extend(opened.first.0.iter().cloned());
-        if !opened.invalidated.is_empty() {
-            events.push(Event::Invalidated { nodes: opened.invalidated.clone() });
-        }
-        Ok(events)
+/// How a run is taken up.
+pub(crate) struct TakeUp<'a> {
+    /// What is told to people.
+    pub(crate) notes: &'a [String],
+    /// The manifest in force from here on.
+    pub(crate) manifest: Digest,
+    /// Whether that is another one.
+    pub(crate) updated: bool,
+    /// Facts that are recorded with it.
+    pub(crate) first: &'a [Event],
+    /// Nodes whose results are open again.
+    pub(crate) invalidated: &'a [Arc<str>],
+}
+
+/// What is recorded when a run is taken up: that it is, and which results must be made again.
+pub(crate) fn resumption(
+    store: &dyn Store,
+    run: &RunId,
+    state: &RunState,
+    how: &TakeUp<'_>,
+) -> Result<Vec<Event>, StoreError> {
+    // Whoever looks for an earlier result looks whether its bytes are there.
+    let lost = match how.updated {
+        true => std::collections::BTreeMap::new(),
+        false => crate::losses::lost_tasks(store, run, state)?,
+    };
+    let mut notes = how.notes.to_vec();
+    let mut losses = Vec::new();
+    for (task, reason) in lost {
+        let task = state.task_ref(task);
+        notes.push(format!("{task} runs again, because its output is lost: {reason}"));
+        losses.push(Event::OutputsLost { task, reason });
     }
+    let mut events = vec![Event::RunResumed { notes, manifest: how.manifest }];
+    events.extend(unanswered(state));
+    events.extend(losses);
+    events.extend(how.first.iter().cloned());
+    if !how.invalidated.is_empty() {
+        events.push(Event::Invalidated { nodes: how.invalidated.to_vec() });
+    }
+    Ok(events)
 }
 
 /// Effects whose attempts were cut short: nobody knows whether they happened.

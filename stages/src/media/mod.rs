@@ -10,6 +10,7 @@ mod assemble;
 mod assemble_tests;
 mod calendar;
 mod captions;
+pub mod compare;
 mod draw;
 mod ffmpeg;
 mod fonts;

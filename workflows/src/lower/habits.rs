@@ -108,6 +108,9 @@ fn file_help(key: &str, plain: &str) -> Option<String> {
         "version" | "apiversion" | "kind" | "metadata" | "spec" => {
             "leave it out: a file begins with [workflow] and its name"
         }
+        _ if Scope::Node.keys().contains(&key) => {
+            return Some(format!("`{key}` belongs to a node: write it below [nodes.NAME]"));
+        }
         _ => return None,
     };
     Some(fixed.to_owned())

@@ -45,6 +45,9 @@ pub(crate) fn place(text: &str, error: &Error) -> Span {
 
 /// The faults without those that only follow from others, at most [`MAX_LISTED`].
 pub(crate) fn diagnostics(text: &str, errors: &[Error]) -> Vec<Diagnostic> {
+    if let Some(fault) = errors.first().and_then(|first| other_language(text, first)) {
+        return vec![fault];
+    }
     let mut found: Vec<Found<'_>> = errors.iter().map(|e| (place(text, e), e)).collect();
     found.sort_by_key(|(span, _)| span.start);
     let unclosed = cut_after_unclosed(&mut found);
@@ -62,6 +65,25 @@ pub(crate) fn diagnostics(text: &str, errors: &[Error]) -> Vec<Diagnostic> {
         }
     }
     all
+}
+
+/// The one fault of a file that is written in another language, by how it begins: what the parser
+/// makes of its lines would only confuse.
+fn other_language(text: &str, first: &Error) -> Option<Diagnostic> {
+    let begin =
+        text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let (language, key) = if begin.starts_with('{') {
+        ("JSON", "\"name\": \"…\"")
+    } else if begin == "---" || (begin.ends_with(':') && !begin.contains(['=', '"'])) {
+        ("YAML", "name: …")
+    } else {
+        return None;
+    };
+    let message = format!("this is {language}, and a workflow file is TOML");
+    let help = format!(
+        "write [workflow] and name = \"…\" below it instead of {key}; `flow init` makes a file to start from"
+    );
+    Some(Diagnostic::error(codes::SYNTAX, place(text, first), message).help(help))
 }
 
 /// In a list or table that is never closed, everything up to the end of the file is read as its

@@ -2,7 +2,6 @@
 //! result changes only where that is asked for.
 
 mod adopt;
-mod differ;
 mod report;
 mod subject;
 
@@ -44,7 +43,7 @@ pub(crate) fn run(args: &RerunArgs, env: &Session) -> Result<Exit, Failure> {
     let run = find_run(store.as_ref(), &args.run)?;
     let history = History::read(store.as_ref(), &run, &env.catalog())?;
     if args.adopt && history.end() == Some(RunEnd::Cancelled) {
-        return Err(cancelled(env, &history));
+        return Err(cancelled(env, &run, &history.manifest));
     }
     let task = target::task(&history.state, target::node(&history.state, &args.node)?)?;
     let shared: Arc<dyn Store> = store.clone();

@@ -8,10 +8,9 @@ use flow_core::store::{InlinePayload, Store};
 use flow_runtime::{Trial, TrialResult};
 use serde_json::{Map, Value, json};
 
-use super::differ::differences;
 use crate::args::RerunArgs;
+use crate::compare::Desk;
 use crate::history::History;
-use crate::prepare::shown;
 use crate::report::failure_block;
 use crate::report::human::name;
 use crate::report::text::{bytes, clean, duration};
@@ -166,18 +165,9 @@ impl Report<'_> {
         let (Some(before), Some(after)) = (before, self.new_value(new)) else {
             return String::new();
         };
-        let side = |value: Option<&Value>| value.map_or("absent".to_owned(), |v| clean(&shown(v)));
-        let found = differences(&before, &after, DIFFERENCES_MAX + 1);
-        let mut out = String::new();
-        for place in found.iter().take(DIFFERENCES_MAX) {
-            let pointer = if place.pointer.is_empty() { "the whole" } else { &place.pointer };
-            let (before, after) = (side(place.before), side(place.after));
-            out.push_str(&format!("      {}: {before} → {after}\n", clean(pointer)));
-        }
-        if found.len() > DIFFERENCES_MAX {
-            out.push_str("      …\n");
-        }
-        out
+        let desk = Desk::new(self.env, self.store, DIFFERENCES_MAX);
+        let lines = desk.values(&before, &after).lines;
+        lines.iter().map(|line| format!("      {line}\n")).collect()
     }
 
     /// The value of a payload that the trial made.

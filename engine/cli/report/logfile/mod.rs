@@ -57,11 +57,44 @@ impl LogFiles {
 /// The log files, shared between the observer and the engine's own words.
 pub(crate) type SharedLog = Arc<Mutex<LogFiles>>;
 
+/// The longest text in a line, in bytes.
+const LONGEST_TEXT: usize = 64 * 1024;
+
+/// Cuts every text in a line that is too long: the journal has the whole of it.
+fn bound(line: &mut Value) {
+    match line {
+        Value::String(text) if text.len() > LONGEST_TEXT => {
+            let end = text.floor_char_boundary(LONGEST_TEXT);
+            let rest = text.len() - end;
+            text.truncate(end);
+            text.push_str(&format!("… ({rest} more bytes)"));
+        }
+        Value::Array(list) => list.iter_mut().for_each(bound),
+        Value::Object(map) => map.values_mut().for_each(bound),
+        _ => {}
+    }
+}
+
+/// A line with its texts cut. It is masked before: half a secret would not be found.
+fn bounded(line: String) -> String {
+    if line.len() <= LONGEST_TEXT {
+        return line;
+    }
+    match serde_json::from_str(&line) {
+        Ok(mut value) => {
+            bound(&mut value);
+            value.to_string()
+        }
+        Err(_) => line,
+    }
+}
+
 /// Writes one line at once.
 pub(crate) fn write_line(log: &SharedLog, line: &Value, is_error: bool) {
     let mut files = log.lock().unwrap_or_else(PoisonError::into_inner);
     // The engine's own words may quote anything; events were masked before they were recorded.
-    let line = format!("{}\n", files.secrets.mask(&line.to_string()));
+    let masked = files.secrets.mask(&line.to_string()).into_owned();
+    let line = format!("{}\n", bounded(masked));
     let errors = if is_error { line.as_bytes() } else { &[] };
     files.write(line.as_bytes(), errors);
 }
@@ -80,7 +113,9 @@ impl LogReporter {
     }
 
     fn add(&mut self, line: Map<String, Value>, is_error: bool) {
-        let line = format!("{}\n", Value::Object(line)).into_bytes();
+        let mut line = Value::Object(line);
+        bound(&mut line);
+        let line = format!("{line}\n").into_bytes();
         self.all.extend_from_slice(&line);
         if is_error {
             self.errors.extend_from_slice(&line);
@@ -275,5 +310,19 @@ impl<'a> Told<'a> {
                 Self { error: Some(error), ..told("ERROR", format!("failed: {}", in_short(error))) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_megabyte_is_cut_at_a_character_and_says_so() {
+        let mut line = json!({"message": "é".repeat(500_000), "error": {"causes": ["short"]}});
+        bound(&mut line);
+        let text = line["message"].as_str().unwrap_or_default();
+        assert!(text.len() < LONGEST_TEXT + 50 && text.ends_with("é… (934464 more bytes)"));
+        assert_eq!(line["error"]["causes"][0], "short");
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flow_core::digest::Digest;
 use flow_core::error::StageError;
+use flow_core::id::RunId;
 use flow_core::payload::each_artifact;
 use flow_core::policy::CachePolicy;
 use flow_core::run::Outcome;
@@ -11,6 +12,7 @@ use flow_core::run::decide::Origin;
 use flow_core::run::event::Outputs;
 use flow_core::stage::CancelReason;
 use flow_core::store::{Checkpoint, Hold, INLINE_MAX, InlinePayload, Store, StoreError};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Surroundings, cancelled, store_error};
@@ -62,9 +64,44 @@ fn young_result(
     key: &Digest,
     policy: CachePolicy,
 ) -> Result<Option<Outcome>, Box<StageError>> {
+    match find(around, key, policy)? {
+        Found::Young(outcome) => Ok(Some(outcome)),
+        Found::Nothing | Found::Old { .. } | Found::Lost { .. } => Ok(None),
+    }
+}
+
+/// What the results of all runs have for a key.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A result that may be taken.
+    Young(Outcome),
+    /// None.
+    Nothing,
+    /// One that is too old.
+    Old {
+        /// The run that made it.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+    },
+    /// One whose bytes are missing or damaged.
+    Lost {
+        /// The run that made it.
+        run: RunId,
+    },
+}
+
+/// Looks for a result of any run, once.
+pub(crate) fn find(
+    around: &Surroundings,
+    key: &Digest,
+    policy: CachePolicy,
+) -> Result<Found, Box<StageError>> {
     let store = around.store.as_ref();
     let failed = |e: &StoreError| store_error("look into the cache", e);
-    let Some(found) = store.cached(key).map_err(|e| failed(&e))? else { return Ok(None) };
+    let Some(found) = store.cached(key).map_err(|e| failed(&e))? else {
+        return Ok(Found::Nothing);
+    };
     let age = around.clock.now().wall.duration_since(found.at);
     let young = match policy {
         CachePolicy::Off => false,
@@ -72,12 +109,15 @@ fn young_result(
         // A result from the future comes of a clock that was set back: it is as good as new.
         CachePolicy::For(span) => Duration::try_from(age).unwrap_or_default() <= span,
     };
-    if !young || !outputs_are_there(store, &found).map_err(|e| failed(&e))? {
-        return Ok(None);
+    if !young {
+        return Ok(Found::Old { run: found.run, at: found.at });
+    }
+    if !outputs_are_there(store, &found).map_err(|e| failed(&e))? {
+        return Ok(Found::Lost { run: found.run });
     }
     let payloads = inline_payloads(store, &found).map_err(|e| failed(&e))?;
     let from = Origin::Cache { run: found.run, made_at: found.at };
-    Ok(Some(Outcome::Reused { key: *key, outputs: found.outputs, payloads, from }))
+    Ok(Found::Young(Outcome::Reused { key: *key, outputs: found.outputs, payloads, from }))
 }
 
 /// The payloads that must stand in this run's journal too.
@@ -103,7 +143,7 @@ pub(super) fn outputs_are_there(store: &dyn Store, found: &Checkpoint) -> Result
 /// Reads every payload and artifact of outputs, which checks them.
 pub(crate) fn check_outputs(
     store: &dyn Store,
-    run: &flow_core::id::RunId,
+    run: &RunId,
     outputs: &Outputs,
 ) -> Result<(), StoreError> {
     for payload in outputs.values() {

@@ -11,7 +11,7 @@ use flow_core::run::{Outcome, Recorded};
 
 use super::cache::outputs_are_there;
 use super::scope::Scopes;
-use super::{Assignment, Surroundings, Taken, key_of, store_error};
+use super::{Assignment, Surroundings, Taken, key_parts, store_error};
 
 /// The tasks of a run that had a result, by its key. Names are not in keys, so a result is found
 /// whatever its node or its place in a list was called.
@@ -77,7 +77,7 @@ pub(super) fn outcome(
         variant += 1;
         let work = node.variant(variant);
         let symbolic = Scopes::symbolic(around, node, work, assignment, taken);
-        key = key_of(around, node, work, &symbolic, &taken.inputs)?;
+        key = key_parts(around, node, work, &symbolic, &taken.inputs)?.digest();
     }
     let let_go = before.and_then(|before| before.let_go.as_ref());
     let still = let_go.filter(|(failed, _)| *failed == key);

@@ -4,19 +4,34 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
+use flow_core::graph::Source;
 use flow_core::render::{compose_symbolic, symbolic};
+use flow_core::run::RunState;
 use flow_core::schema::describe;
 use flow_core::template::Scope;
 use serde_json::{Map, Value, json};
 
 use super::{Surroundings, load, scope};
-use crate::wiring::Wire;
+use crate::wiring::{Wire, wire};
 
 /// Items that one list may have.
 const MAX_ITEMS: usize = 1_000_000;
 
+/// The keys of a list's elements, given what has ended.
+pub(crate) fn read_items(
+    around: &Surroundings,
+    state: &RunState,
+    group: usize,
+) -> Result<Vec<Arc<str>>, Box<StageError>> {
+    let params = &around.manifest.params;
+    let read = |source: &Source| wire(state, params, source, None);
+    let list = &around.graph.groups()[group];
+    let of_key: Vec<_> = list.params.iter().flatten().map(|p| read(&p.source)).collect();
+    resolve_items(around, group, &read(&list.list), &of_key)
+}
+
 /// The keys of a list's elements, in order. A key that stands twice is a failure.
-pub(crate) fn resolve_items(
+fn resolve_items(
     around: &Surroundings,
     group: usize,
     wire: &Wire,

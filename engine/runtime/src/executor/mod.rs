@@ -18,6 +18,7 @@ mod media_type;
 mod memory;
 mod once;
 mod probe;
+mod recipe;
 mod scope;
 mod stopping;
 
@@ -60,10 +61,10 @@ use tracing::Instrument as _;
 
 pub(crate) use answer::answer_outputs;
 pub use answer::{Answer, admit_outputs};
-pub(crate) use cache::check_outputs;
+pub(crate) use cache::{Found, check_outputs, find};
 pub(crate) use earlier::Earlier;
 pub(crate) use folder::SpareFolders;
-pub(crate) use items::resolve_items;
+pub(crate) use items::read_items;
 pub use lay_out::{LaidOut, lay_out};
 pub(crate) use load::Parsed;
 pub use load::{LoadFault, value_at};
@@ -73,6 +74,7 @@ pub(crate) use memory::{Keeper, Memo};
 pub(crate) use once::assignment;
 pub use once::{Case, Trial, TrialPlan, TrialResult, input_values, try_once};
 pub(crate) use probe::probe_node;
+pub use recipe::{Made, Recipes};
 
 /// What all attempts of a run share.
 pub(crate) struct Surroundings {
@@ -259,6 +261,39 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "no message".into())
 }
 
+/// What a task comes to before results of other runs are looked for.
+pub(crate) enum Considered<'a> {
+    /// It is skipped, or the run has its result.
+    Settled(Outcome),
+    /// Nothing of it is there.
+    Open {
+        /// What it takes in.
+        taken: Taken<'a>,
+        /// Its key.
+        key: Digest,
+    },
+}
+
+/// Looks at what a task takes in, its condition, its key, and the run's own results. Nothing of it
+/// acts on anything.
+pub(crate) fn consider<'a>(
+    around: &'a Surroundings,
+    assignment: &Assignment,
+) -> Result<Considered<'a>, Box<StageError>> {
+    let node = around.graph.node(assignment.node);
+    let work = node.variant(assignment.variant);
+    let taken = Taken::load(around, node, assignment)?;
+    let symbolic = Scopes::symbolic(around, node, work, assignment, &taken);
+    if let Some(reason) = scope::condition(node, &symbolic)? {
+        return Ok(Considered::Settled(Outcome::Skipped { reason }));
+    }
+    let key = key_parts(around, node, work, &symbolic, &taken.inputs)?.digest();
+    if let Some(outcome) = earlier::outcome(around, node, assignment, &taken, &key)? {
+        return Ok(Considered::Settled(outcome));
+    }
+    Ok(Considered::Open { taken, key })
+}
+
 async fn attempt(
     around: &Surroundings,
     assignment: &Assignment,
@@ -269,15 +304,10 @@ async fn attempt(
 ) -> Result<Outcome, Box<StageError>> {
     let node = around.graph.node(assignment.node);
     let work = node.variant(assignment.variant);
-    let taken = Taken::load(around, node, assignment)?;
-    let symbolic = Scopes::symbolic(around, node, work, assignment, &taken);
-    if let Some(reason) = scope::condition(node, &symbolic)? {
-        return Ok(Outcome::Skipped { reason });
-    }
-    let key = key_of(around, node, work, &symbolic, &taken.inputs)?;
-    if let Some(outcome) = earlier::outcome(around, node, assignment, &taken, &key)? {
-        return Ok(outcome);
-    }
+    let (taken, key) = match consider(around, assignment)? {
+        Considered::Settled(outcome) => return Ok(outcome),
+        Considered::Open { taken, key } => (taken, key),
+    };
     let flight = match node.policy.cache {
         CachePolicy::Off => None,
         _ if assignment.beside || around.manifest.fresh => None,
@@ -404,24 +434,22 @@ fn cancelled(message: &str) -> Box<StageError> {
     Box::new(StageError::new(ErrorClass::Cancelled, "begin an attempt", message))
 }
 
-/// The digest of all that the result depends on.
-fn key_of(
+/// All that the result depends on.
+fn key_parts<'a>(
     around: &Surroundings,
     node: &Node,
-    work: &Work,
+    work: &'a Work,
     symbolic: &Scopes,
     inputs: &[Input],
-) -> Result<Digest, Box<StageError>> {
+) -> Result<KeyParts<'a>, Box<StageError>> {
     let config = if work.has_templates {
-        render(&work.config, symbolic.scope(), &mut compose_symbolic)
-            .map_err(|(field, message)| scope::template_error(&field, message))?
-    } else {
-        work.raw_config.clone()
-    };
-    let config = match config {
+        let rendered = render(&work.config, symbolic.scope(), &mut compose_symbolic);
+        Cow::Owned(rendered.map_err(|(field, message)| scope::template_error(&field, message))?)
+    } else if work.raw_config.is_null() {
         // No `with` and an empty one are the same.
-        Value::Null => Value::Object(Map::new()),
-        other => other,
+        Cow::Owned(Value::Object(Map::new()))
+    } else {
+        Cow::Borrowed(&work.raw_config)
     };
     let uses = node
         .uses
@@ -433,17 +461,9 @@ fn key_of(
         })
         .collect();
     let outputs = node.outputs.iter().map(|o| (o.name.clone(), taken_text(o))).collect();
-    let inputs: BTreeMap<_, _> = inputs.iter().map(|i| (i.name.clone(), i.digest)).collect();
+    let inputs = inputs.iter().map(|i| (i.name.clone(), i.digest)).collect();
     let spec = work.stage.spec();
-    let parts = KeyParts {
-        stage: spec.name,
-        version: spec.version,
-        config: &config,
-        inputs: &inputs,
-        uses: &uses,
-        outputs: &outputs,
-    };
-    Ok(parts.digest())
+    Ok(KeyParts { stage: spec.name, version: spec.version, config, inputs, uses, outputs })
 }
 
 /// A declared output: its type and where it is taken from.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use flow_core::digest::Digest;
 use flow_core::error::{ErrorClass, StageError};
-use flow_core::graph::InputPort;
+use flow_core::graph::{Graph, InputPort};
 use flow_core::id::{RunId, TaskId};
 use flow_core::run::event::{Outputs, Warning};
 use flow_core::run::manifest::Manifest;
@@ -98,20 +98,9 @@ impl Case<'_> {
     }
 
     pub(super) fn surroundings(&self, bus: Option<Bus>) -> Surroundings {
-        let graph = Arc::clone(self.state.graph());
-        Surroundings {
-            run: self.run.clone(),
-            zone: crate::runner::zone(&graph),
-            graph,
-            store: Arc::clone(self.store),
-            manifest: Arc::new(self.manifest.clone()),
-            bus,
-            spare: super::SpareFolders::default(),
-            earlier: super::Earlier::default(),
-            clock: Arc::new(crate::clock::SystemClock::start()),
-            parsed: crate::executor::Parsed::default(),
-            secrets: Arc::clone(&self.plan.secrets),
-        }
+        let (store, graph) = (Arc::clone(self.store), Arc::clone(self.state.graph()));
+        let (manifest, secrets) = (Arc::new(self.manifest.clone()), Arc::clone(&self.plan.secrets));
+        Surroundings { bus, ..Surroundings::beside(store, self.run, graph, manifest, secrets) }
     }
 
     pub(super) fn assignment(&self, folder: &Arc<OnceLock<PathBuf>>) -> Assignment {
@@ -189,6 +178,32 @@ async fn try_watched(
         }
     };
     TrialResult { attempt, outcome, folder: folder.get().cloned() }
+}
+
+impl Surroundings {
+    /// What tasks see that are looked at beside their run: nobody watches, and results of the run
+    /// are not taken.
+    pub(crate) fn beside(
+        store: Arc<dyn Store>,
+        run: &RunId,
+        graph: Arc<Graph>,
+        manifest: Arc<Manifest>,
+        secrets: Arc<Secrets>,
+    ) -> Self {
+        Self {
+            run: run.clone(),
+            zone: crate::runner::zone(&graph),
+            graph,
+            store,
+            manifest,
+            bus: None,
+            spare: super::SpareFolders::default(),
+            earlier: super::Earlier::default(),
+            clock: Arc::new(crate::clock::SystemClock::start()),
+            parsed: super::Parsed::default(),
+            secrets,
+        }
+    }
 }
 
 /// The work of one attempt, wired to what has ended so far.

@@ -97,6 +97,15 @@ impl Secrets {
         known(&self.hidden)
     }
 
+    /// Secrets of which only the names are known, and whether they are there: enough for keys, and
+    /// nothing that could be told.
+    #[must_use]
+    pub fn by_name(names: impl IntoIterator<Item = (String, bool)>) -> Self {
+        let value = |there: bool| there.then(|| SecretString::from(String::new()));
+        let values = names.into_iter().map(|(name, there)| (name, value(there))).collect();
+        Self { values, ..Self::default() }
+    }
+
     /// Whether there is nothing to hide.
     pub(crate) fn is_empty(&self) -> bool {
         self.known().masker.is_none()
