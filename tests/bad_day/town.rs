@@ -141,7 +141,8 @@ impl Town {
     }
 
     pub(super) fn troubles(&self) -> usize {
-        let troubled = |server: &Server| server.ledger().iter().filter(|a| a.trouble.is_some()).count();
+        let troubled =
+            |server: &Server| server.ledger().iter().filter(|a| a.trouble.is_some()).count();
         self.servers.iter().map(|(_, server)| troubled(server)).sum()
     }
 }
