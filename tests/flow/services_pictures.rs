@@ -19,7 +19,7 @@ openai_key = { env = "OPENAI_API_KEY", optional = true }
 [nodes.idea]
 stage = "jq"
 inputs = { idea = "params.idea" }
-with = { filter = ".idea" }
+with = { filter = "." }
 outputs = { idea = "IdeaPackage" }
 [nodes.slides]
 stage = "media.slides"
