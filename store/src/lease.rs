@@ -75,7 +75,12 @@ impl Lease {
         let failed = |error| Refusal::Failed(StoreError::io("lock", path)(error));
         let mut file = open_lock(path)?;
         if !lock_within(&file, path, PATIENCE)? {
-            return Err(Refusal::Held(note(&mut file)));
+            let note = note(&mut file);
+            // A process that was killed may leave a child that has not become another program yet, which
+            // takes long where the machine has much to do.
+            if is_alive(&note) || !lock_within(&file, path, PROGRAMS_PATIENCE)? {
+                return Err(Refusal::Held(note));
+            }
         }
         if file.metadata().map_err(failed)?.nlink() == 0 {
             return Err(failed(std::io::ErrorKind::NotFound.into()));
@@ -136,6 +141,17 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, StoreError> {
     }
 }
 
+/// Whether the process that a note names may be alive: unless it is one of this machine that is gone.
+fn is_alive(note: &str) -> bool {
+    let named = note.strip_prefix("process ").and_then(|rest| rest.split_once(" on host "));
+    let Some((pid, rest)) = named else { return true };
+    let is_here = rest.split_once(',').is_some_and(|(host, _)| host == platform::host_name());
+    match pid.parse() {
+        Ok(pid) if is_here => platform::is_alive(pid),
+        _ => true,
+    }
+}
+
 /// What the holder wrote about itself; it may just be about to.
 fn note(file: &mut File) -> String {
     let mut text = String::new();
@@ -178,6 +194,28 @@ mod tests {
                 Lease::take(&path).expect("only readers compete");
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn a_lock_that_a_dead_process_left_to_a_child_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("lock");
+        let mut child = std::process::Command::new("true").spawn().expect("a process");
+        child.wait().expect("its end");
+        let mut left = open_lock(&path).ok().expect("a lock");
+        left.lock().expect("it is free");
+        let note = format!("process {} on host {}, since x", child.id(), platform::host_name());
+        left.write_all(note.as_bytes()).expect("a note");
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            let taker = scope.spawn(|| Lease::take(&path));
+            // Longer than a living holder is given.
+            while begin.elapsed() < 3 * PATIENCE {
+                std::thread::sleep(PAUSE);
+            }
+            drop(left);
+            assert!(taker.join().expect("no panic").is_ok());
         });
     }
 

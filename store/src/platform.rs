@@ -43,6 +43,18 @@ pub(crate) fn start_writing(file: &File) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn start_writing(_: &File) {}
 
+/// Whether a process of this machine may be alive. One that has ended and was not asked for its end yet
+/// holds nothing any more.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let Some(process) = rustix::process::Pid::from_raw(pid) else { return true };
+    if let Err(rustix::io::Errno::SRCH) = rustix::process::test_kill_process(process) {
+        return false;
+    }
+    // `pid (name) state …`, where the name may have anything in it.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z"))
+}
+
 /// A file at `path` with the byte at `place` locked, as long as that file is open; `None` if another
 /// open file has it, of this process or another one.
 #[cfg(target_os = "linux")]

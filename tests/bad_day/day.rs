@@ -75,8 +75,12 @@ impl Day {
     }
 
     fn judged(self, shown: &Value) -> Self {
-        let items = items(shown, "publish");
-        let published = items.iter().filter(|item| is_published(item)).count();
+        let (items, posts) = (items(shown, "publish"), items(shown, "post"));
+        let is_posted = |item: &&Value| {
+            let key = format!("webhook/{}", item["key"].as_str().unwrap_or_default());
+            posts.iter().any(|post| post["key"] == *key && is_published(post))
+        };
+        let published = items.iter().filter(|item| is_published(item)).filter(is_posted).count();
         let status = shown["status"].as_str().unwrap_or("none").to_owned();
         // An item that is neither published nor failed with an error was lost in silence.
         let told = |item: &&Value| is_published(item) || !item["error"].is_null();
@@ -95,7 +99,10 @@ impl Day {
 
     /// One line for people.
     pub(super) fn told(&self) -> String {
-        let killed = if self.is_killed { ", killed" } else { "" };
+        let killed = match self.is_killed {
+            true => format!(", killed, {} invocations", self.invocations),
+            false => String::new(),
+        };
         let verdict = if self.succeeded() { "good" } else { "BAD" };
         let mut line = format!(
             "{verdict:<4}  {}{killed}, {}/{} online, {}/{} published, {} of {} requests in trouble, {:.1} s",
@@ -120,8 +127,14 @@ fn prepare(folder: &Path, wishes: &Wishes) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows");
     let text = fs::read_to_string(shipped.join("daily.toml")).unwrap();
     let patched = text
-        .replace("retry           = { attempts = 2, on", "retry           = { attempts = 6, base = \"10ms\", on")
-        .replace("captions = \"{{ params.captions }}\", fit", "stall_timeout = \"3s\", captions = \"{{ params.captions }}\", fit");
+        .replace(
+            "retry           = { attempts = 2, on",
+            "retry           = { attempts = 6, base = \"10ms\", on",
+        )
+        .replace(
+            "captions = \"{{ params.captions }}\", fit",
+            "stall_timeout = \"3s\", captions = \"{{ params.captions }}\", fit",
+        );
     assert_ne!(text, patched, "the shipped workflow has other words than those that are changed");
     fs::create_dir_all(folder.join("work/data")).unwrap();
     fs::write(folder.join("work/daily.toml"), patched).unwrap();
@@ -262,7 +275,8 @@ fn is_online(folder: &Path, item: &Value) -> bool {
 
 /// Whether a provider is not one of those that work on this machine.
 fn is_service(name: &Value) -> bool {
-    name.as_str().is_some_and(|name| !matches!(name, "recorded" | "templates" | "espeak-ng" | "local"))
+    name.as_str()
+        .is_some_and(|name| !matches!(name, "recorded" | "templates" | "espeak-ng" | "local"))
 }
 
 fn is_published(item: &Value) -> bool {

@@ -304,7 +304,7 @@ fn everything_that_the_machine_lacks_is_told_at_once_before_anything_runs() {
     let text = place.read("w/flow.toml");
     let strange = text
         .replace("captions = \"{{ params.captions }}\"", "captions = true, font = [\"Intre\"]")
-        .replace("[nodes.narrate]\n", "[nodes.narrate]\nwith = { voice = \"qqq\" }\n");
+        .replace("[nodes.narrate.with]\n", "[nodes.narrate.with]\nvoice = \"qqq\"\n");
     place.write("w/flow.toml", &strange);
     let done = run(&place, &[]).exits(1);
     for lacks in [

@@ -19,7 +19,7 @@ openai_key = { env = "OPENAI_API_KEY", optional = true }
 [nodes.idea]
 stage = "jq"
 inputs = { idea = "params.idea" }
-with = { filter = ".idea" }
+with = { filter = "." }
 outputs = { idea = "IdeaPackage" }
 [nodes.slides]
 stage = "media.slides"
@@ -47,7 +47,7 @@ fn idea(prompt: &str) -> Value {
 fn command(place: &Place, args: &[&str], keys: &[&str]) -> Command {
     let mut command = place.command(args);
     command.env_remove("BFL_API_KEY").env_remove("OPENAI_API_KEY");
-    keys.iter().for_each(|key| drop(command.env(key, "test-key")));
+    command.envs(keys.iter().map(|key| (key, "test-key")));
     command
 }
 

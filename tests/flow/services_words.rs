@@ -251,7 +251,9 @@ fn an_idea_that_is_cut_off_may_be_longer_once_and_one_that_invents_is_taken_with
     let place = ideas(&["anthropic"], 1);
     let lines = run(&place, &[("anthropic", &server)]).exits(0).lines();
     assert_eq!(server.ledger().len(), 2);
-    let warnings = events(&lines, "warning");
+    let ended = events(&lines, "node_succeeded");
+    let warnings: Vec<&Value> =
+        ended.iter().filter_map(|event| event["warnings"].as_array()).flatten().collect();
     assert!(
         warnings.iter().any(|w| w["message"].as_str().unwrap().contains("97531")),
         "{warnings:?}"

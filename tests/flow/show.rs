@@ -113,6 +113,7 @@ fn json_has_every_field() {
             "finished_at",
             "error",
             "outputs",
+            "usage",
             "nodes"
         ]
     );
@@ -132,6 +133,7 @@ fn json_has_every_field() {
                 "finished_at",
                 "duration_ms",
                 "error",
+                "usage",
                 "outputs",
                 "items"
             ]
@@ -142,7 +144,7 @@ fn json_has_every_field() {
     let items = nodes[1]["items"].as_array().unwrap();
     assert_eq!(
         keys(&items[0]),
-        ["key", "index", "status", "reused", "attempts", "outputs", "error"]
+        ["key", "index", "status", "reused", "attempts", "usage", "outputs", "error"]
     );
     assert_eq!(
         (&items[0]["key"], &items[0]["status"], &items[1]["status"]),

@@ -115,12 +115,18 @@ fn help_is_a_result() {
       resolve  Say whether an effect happened whose attempt ended without an answer
       cache  Results that other runs may take
       validate  Check workflow files without running them
+      plan  Say what a run would do, without doing it
       show  Show a run: states, attempts, timings, errors, outputs
       runs  List runs, newest first
       output  Write a payload to stdout or a file
+      why  Say why a node ran, was reused, or did not run
+      diff  Say where two runs differ, where that began and where it healed
       logs  Show the events and the captured output of a run
+      shell  Open a shell in the place of an attempt: its folder, inputs, environment and command
+      graph  Draw the DAG of a workflow file, or of a run with its states and times
       stages  List the stages, or explain one; or print the JSON Schema of a record
       init  Make a starter project
+      explain  Say what a code means, with an example and the way out
       schema  Print the JSON Schema of workflow files, for editors
       verify  Read every byte of the store and name what is damaged or lost
       gc  Remove old runs, and what no run needs any more
@@ -128,6 +134,7 @@ fn help_is_a_result() {
       import  Take a run from a file into the store
       doctor  Check tools, store, secrets and limits of this machine
       completions  Print what a shell needs to complete command lines
+      man  Print the manual page, or write those of all commands into a folder
 
     Options:
           --store <DIR>

@@ -36,7 +36,7 @@ const FILES: [(&str, &str); 40] = [
         "an input of the wrong type",
         "[nodes.a]\nstage = \"media.outbox\"\ninputs = { reel = \"make.n\", idea = \"make.one\" }\nwith = { dir = \"o\" }\n",
     ),
-    ("an input that is missing", "[nodes.a]\nstage = \"media.slate\"\n"),
+    ("an input that is missing", "[nodes.a]\nstage = \"media.calendar\"\n"),
     (
         "an input that the stage has not",
         "[nodes.a]\nstage = \"media.slate\"\ninputs = { slatefile = \"make.n\" }\n",

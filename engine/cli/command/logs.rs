@@ -172,10 +172,10 @@ impl Printer<'_> {
         match &recorded.event {
             Event::RunFinished { .. } | Event::RunInterrupted { .. } => self.ended = true,
             Event::RunResumed { .. } => self.ended = false,
-            Event::AttemptStarted { task, attempt, .. } => {
-                if self.wanted.has_output(task, *attempt) {
-                    self.open.insert((task.clone(), *attempt), Captured::default());
-                }
+            Event::AttemptStarted { task, attempt, .. }
+                if self.wanted.has_output(task, *attempt) =>
+            {
+                self.open.insert((task.clone(), *attempt), Captured::default());
             }
             Event::AttemptFailed { task, attempt, .. } | Event::Succeeded { task, attempt, .. } => {
                 if let Some(mut captured) = self.open.remove(&(task.clone(), *attempt)) {

@@ -36,7 +36,7 @@ pub(crate) use secrets::{
     SecretState, StandIns, check_recorded, read as read_secrets, stand_in, stand_ins,
     states as secret_states,
 };
-pub(crate) use update::{Update, gone, shown};
+pub(crate) use update::{Update, gone};
 #[cfg(test)]
 pub(crate) use uses::UNUSABLE;
 

@@ -143,7 +143,7 @@ fn assert_order(dag: &Dag, told: &[String]) -> Result<(), TestCaseError> {
             let end = first(&|line| line.starts_with("node_") && line.ends_with(&name));
             prop_assert!(
                 end.is_some_and(|end| end < start),
-                "n{number} began before n{need} ended"
+                "n{number} began before n{need} ended: {told:#?}"
             );
         }
     }

@@ -81,7 +81,12 @@ pub(crate) async fn speak(
         return Err(failure(service, &answer));
     }
     answer.json(service)?;
-    read(&answer.body).map_err(|fault| answer.misshapen(service, &fault))?;
+    read(&answer.body).map_err(|fault| {
+        answer.misshapen(service, &fault).hint(
+            "if this goes on, choose another voice or model of the service, or put another provider \
+             behind it in `providers`",
+        )
+    })?;
     Ok((answer.body, answer.request_id))
 }
 

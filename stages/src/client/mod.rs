@@ -8,8 +8,6 @@
 //! What a server says decides the class of a failure: the code in its body first, its status second.
 //! Each API's file has that table. What was paid for is remembered before it is used ([`once`]).
 
-#![allow(dead_code, reason = "until all services use it")]
-
 pub(crate) mod anthropic;
 pub(crate) mod balldontlie;
 pub(crate) mod call;

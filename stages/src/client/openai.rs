@@ -74,7 +74,23 @@ pub(crate) async fn speak(
     if answer.body.is_empty() {
         return Err(answer.misshapen(service, "has no bytes"));
     }
-    Ok((answer.body, answer.request_id))
+    Ok((with_true_lengths(answer.body), answer.request_id))
+}
+
+/// A WAV whose head tells the lengths that came. The service begins to send before it knows them, and
+/// tells the greatest there are, which a decoder takes for a file that was cut short.
+fn with_true_lengths(mut sound: Vec<u8>) -> Vec<u8> {
+    const UNKNOWN: [u8; 4] = [0xff; 4];
+    let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
+    let (whole, is_wav) = (sound.len(), sound.starts_with(b"RIFF"));
+    let data = sound.windows(8).take(512).position(|eight| eight[..4] == *b"data");
+    let Some(data) = data.filter(|_| is_wav) else { return sound };
+    for (place, rest) in [(4, whole.saturating_sub(8)), (data + 4, whole - data - 8)] {
+        if sound[place..place + 4] == UNKNOWN {
+            sound[place..place + 4].copy_from_slice(&length(rest));
+        }
+    }
+    sound
 }
 
 /// What a status that is no success means: the code in the body, then its type, then the status.

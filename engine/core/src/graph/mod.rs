@@ -18,7 +18,7 @@ mod reference;
 mod types;
 mod work;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -490,25 +490,6 @@ impl Graph {
             }
         }
         self.ids().filter(|id| seen[id.index()]).collect()
-    }
-
-    /// All nodes, each behind those that it waits for; in declared order where that is free.
-    #[must_use]
-    pub fn in_order(&self) -> Vec<NodeId> {
-        let mut waits: Vec<usize> = self.nodes().iter().map(|node| node.needs.len()).collect();
-        let mut next: BTreeSet<NodeId> = self.ids().filter(|id| waits[id.index()] == 0).collect();
-        let mut order = Vec::with_capacity(waits.len());
-        while let Some(id) = next.pop_first() {
-            order.push(id);
-            for dependent in &self.node(id).dependents {
-                let waits = &mut waits[dependent.node.index()];
-                *waits = waits.saturating_sub(1);
-                if *waits == 0 {
-                    next.insert(dependent.node);
-                }
-            }
-        }
-        order
     }
 
     /// The same workflow with no limit on what runs at once: no pools, rates and limits of nodes.

@@ -359,14 +359,17 @@ impl RunState {
         }
         let group = self.graph.node(id).fan.as_ref().map(|f| f.group);
         let mut ready = Vec::new();
+        let is_open = self.nodes[id.index()].whole == Whole::Open;
         match &mut self.nodes[id.index()].tasks {
             Tasks::One(task) if matches!(task.phase, Phase::Pending) => {
                 task.phase = Phase::Ready;
                 ready.push(TaskId::whole(id));
             }
             Tasks::One(_) => {}
+            // One that was skipped with the others over its list, before all that it waited for had
+            // ended, has no list to be read any more.
             Tasks::Unresolved => {
-                self.unresolved.extend(group);
+                self.unresolved.extend(group.filter(|_| is_open));
             }
             Tasks::Items(items) => {
                 for (index, task) in (0_u32..).zip(items.iter_mut()) {

@@ -30,13 +30,15 @@ impl RunState {
                 continue;
             }
             // What a node let go stays gone, unless the node itself failed for it.
-            let node_failed = matches!(self.nodes[id.index()].whole, Whole::Failed(_));
+            let accepts = self.graph.node(id).optional;
+            let has_failed = matches!(self.nodes[id.index()].whole, Whole::Failed(_));
+            let node_failed = has_failed && !accepts;
             let drops = self.drops(id) && !node_failed;
             if node_failed && self.drops(id) {
                 self.reopen_dropped(id);
             }
-            let open_whole = self.take_up_whole(id);
-            let accepts = self.graph.node(id).optional;
+            // That an optional node failed is final: what waited for it has gone on.
+            let open_whole = !(has_failed && accepts) && self.take_up_whole(id);
             let repeats = self.graph.node(id).effect.as_ref().is_some_and(|e| e.idempotent);
             let probes = self.has_probe(id);
             let limit = self.graph.node(id).policy.retry.attempts;

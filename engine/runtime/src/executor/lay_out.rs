@@ -13,7 +13,7 @@ use super::context::{AttemptContext, Lines};
 use super::folder::Folder;
 use super::memory::AttemptMemory;
 use super::scope::Scopes;
-use super::{Case, Keeper, Recollection, Spent, Taken, key_of};
+use super::{Case, Keeper, Recollection, Spent, Taken, key_parts};
 use crate::secrets::Secrets;
 
 /// An attempt as it would begin.
@@ -39,7 +39,7 @@ pub fn lay_out(case: Case<'_>, real: &Secrets) -> Result<LaidOut, Box<StageError
     let work = node.variant(assignment.variant);
     let taken = Taken::load(&around, node, &assignment)?;
     let symbolic = Scopes::symbolic(&around, node, work, &assignment, &taken);
-    let key = key_of(&around, node, work, &symbolic, &taken.inputs)?;
+    let key = key_parts(&around, node, work, &symbolic, &taken.inputs)?.digest();
     let idempotency = match &assignment.intent {
         Some(intent) => intent.to_string(),
         None => {

@@ -202,7 +202,11 @@ impl Dag {
         line(node.when == Some(true), "when = \"1 == 1\"");
         line(node.when == Some(false), "when = \"1 == 2\"");
         line(node.effect == Effect::Idempotent, "effect = { idempotent = true }");
-        line(node.effect == Effect::Probed, "effect = { probe = { stage = \"probe\" } }");
+        // The probe says that it happened, so it stands where no attempt answers that it did not.
+        let answers = |fate: &Fate| matches!(fate, Fate::Fails);
+        let is_probed =
+            node.effect == Effect::Probed && !node.items.iter().chain([&node.fate]).any(answers);
+        line(is_probed, "effect = { probe = { stage = \"probe\" } }");
         // Nodes with one key have one result, so only those share it that cannot fail.
         let is_safe = matches!(node.kind, Kind::Plain) && matches!(node.fate, Fate::Succeeds(_));
         line(node.cache && node.effect == Effect::None && is_safe, "cache = \"forever\"");

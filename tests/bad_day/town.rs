@@ -1,0 +1,148 @@
+//! All services of a day, each a server of its own with its own bad luck.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::services::balldontlie::BallDontLie;
+use crate::services::elevenlabs::ElevenLabs;
+use crate::services::flux::Flux;
+use crate::services::gemini::Gemini;
+use crate::services::goatedbets::GoatedBets;
+use crate::services::openai::OpenAiSpeech;
+use crate::services::openai_images::OpenAiImages;
+use crate::services::server::Weather;
+use crate::services::webhook::Webhook;
+use crate::services::{Api, Asked, Reply, Server, Trouble, anthropic::Anthropic};
+
+/// What goes wrong with a request on a bad day.
+const TROUBLES: [Trouble; 11] = [
+    Trouble::Status(500),
+    Trouble::Status(502),
+    Trouble::Status(503),
+    Trouble::TooMany(0),
+    Trouble::TooManyUntil(1),
+    Trouble::Reset,
+    Trouble::Lost,
+    Trouble::Cut,
+    Trouble::Html,
+    Trouble::BrokenJson,
+    // Longer than a call may take.
+    Trouble::Silence(4_000),
+];
+
+/// How long a try of a call may take, in the settings of the services.
+const TIMEOUT: &str = "3s";
+
+/// Speech and pictures of one service, under one address.
+struct OpenAi {
+    speech: OpenAiSpeech,
+    images: OpenAiImages,
+}
+
+impl Api for OpenAi {
+    fn answer(&self, asked: &Asked, base: &str) -> Reply {
+        match asked.path.starts_with("/v1/audio") {
+            true => self.speech.answer(asked, base),
+            false => self.images.answer(asked, base),
+        }
+    }
+
+    fn failure(&self, status: u16) -> Reply {
+        self.images.failure(status)
+    }
+}
+
+/// The services of one day.
+pub(super) struct Town {
+    servers: Vec<(&'static str, Server)>,
+    webhook: Webhook,
+}
+
+impl Town {
+    /// Opens all services. Of 100 requests, `percent` meet trouble.
+    pub(super) fn start(seed: u64, percent: u64) -> Self {
+        let webhook = Webhook::default();
+        let servers = vec![
+            ("goatedbets", Server::start(GoatedBets { games: 4, ..GoatedBets::default() })),
+            ("balldontlie", Server::start(BallDontLie { games: 4, ..BallDontLie::default() })),
+            ("anthropic", Server::start(Anthropic::default())),
+            ("gemini", Server::start(Gemini::default())),
+            ("elevenlabs", Server::start(ElevenLabs::default())),
+            (
+                "openai",
+                Server::start(OpenAi {
+                    speech: OpenAiSpeech::default(),
+                    images: OpenAiImages::default(),
+                }),
+            ),
+            ("flux", Server::start(Flux::default())),
+            ("webhook", Server::start(webhook.clone())),
+        ];
+        for (at, (_, server)) in servers.iter().enumerate() {
+            server.weather(Weather::new(seed * 31 + at as u64, percent, &TROUBLES));
+        }
+        Self { servers, webhook }
+    }
+
+    /// The parameter `services` of the workflow: where they are, and six tries of each call.
+    pub(super) fn services(&self) -> Value {
+        let setting = |(name, server): &(&str, Server)| {
+            let settings = json!({"base_url": server.url(), "attempts": 6, "base": "20ms",
+                                  "max": "1s", "timeout": TIMEOUT});
+            ((*name).to_owned(), settings)
+        };
+        Value::Object(self.servers.iter().map(setting).collect())
+    }
+
+    /// Other parameters of the workflow.
+    pub(super) fn params(&self) -> [(&'static str, &'static str); 1] {
+        [("targets", "[\"webhook\"]")]
+    }
+
+    /// The keys of the services, by variable.
+    pub(super) fn keys(&self) -> [(&'static str, &'static str); 8] {
+        [
+            ("GOATEDBETS_API_KEY", "test-key"),
+            ("BALLDONTLIE_API_KEY", "test-key"),
+            ("ANTHROPIC_API_KEY", "test-key"),
+            ("GEMINI_API_KEY", "test-key"),
+            ("ELEVENLABS_API_KEY", "test-key"),
+            ("OPENAI_API_KEY", "test-key"),
+            ("BFL_API_KEY", "test-key"),
+            ("WEBHOOK_SECRET", "test-key"),
+        ]
+    }
+
+    /// Requests that cost money and were made again after their answer had come whole.
+    pub(super) fn paid_twice(&self) -> usize {
+        let paid = ["anthropic", "gemini", "elevenlabs", "openai", "flux"];
+        let of_server = |(_, server): &(&str, Server)| {
+            let mut bought: HashMap<(String, Vec<u8>), usize> = HashMap::new();
+            for asked in server.ledger() {
+                if asked.method == "POST" && asked.is_served() {
+                    *bought.entry((asked.path, asked.body)).or_default() += 1;
+                }
+            }
+            bought.values().map(|times| times - 1).sum::<usize>()
+        };
+        self.servers.iter().filter(|(name, _)| paid.contains(name)).map(of_server).sum()
+    }
+
+    /// News that the webhook took more than once.
+    pub(super) fn posted_twice(&self) -> usize {
+        let posts = self.webhook.posts();
+        let distinct: std::collections::HashSet<&String> = posts.iter().collect();
+        posts.len() - distinct.len()
+    }
+
+    pub(super) fn requests(&self) -> usize {
+        self.servers.iter().map(|(_, server)| server.ledger().len()).sum()
+    }
+
+    pub(super) fn troubles(&self) -> usize {
+        let troubled =
+            |server: &Server| server.ledger().iter().filter(|a| a.trouble.is_some()).count();
+        self.servers.iter().map(|(_, server)| troubled(server)).sum()
+    }
+}
