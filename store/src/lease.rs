@@ -203,7 +203,7 @@ mod tests {
         let path = dir.path().join("lock");
         let mut child = std::process::Command::new("true").spawn().expect("a process");
         child.wait().expect("its end");
-        let mut left = open_lock(&path).ok().expect("a lock");
+        let mut left = open_lock(&path).expect("a lock");
         left.lock().expect("it is free");
         let note = format!("process {} on host {}, since x", child.id(), platform::host_name());
         left.write_all(note.as_bytes()).expect("a note");
