@@ -82,8 +82,8 @@ impl Day {
         };
         let published = items.iter().filter(|item| is_published(item)).filter(is_posted).count();
         let status = shown["status"].as_str().unwrap_or("none").to_owned();
-        // An item that is neither published nor failed with an error was lost in silence.
-        let told = |item: &&Value| is_published(item) || !item["error"].is_null();
+        // An item that is not published, and of which no node tells why, was lost in silence.
+        let told = |item: &&Value| is_published(item) || tells_of(shown, &item["key"]);
         let silent = items.iter().filter(|item| !told(item)).count()
             + usize::from(status != "succeeded" && !tells_why(shown));
         Self { reason: reason(shown), published, silent, status, ..self }
@@ -154,7 +154,7 @@ fn encoder(bin: &Path, wishes: &Wishes) {
         "#!/bin/sh\n\
          # The number of this call, taken under a lock of the folder.\n\
          n=$(cat {bin}/count 2>/dev/null || echo 0); echo $((n + 1)) > {bin}/count\n\
-         draw=$(( (n * 7919 + {seed}) * 2654435761 % 4294967296 / 65536 % 100 ))\n\
+         draw=$(( 0x$(printf '%s %s' {seed} $n | md5sum | cut -c1-7) % 100 ))\n\
          case \"$*\" in *libx264*)\n\
          if [ $draw -lt {crash} ]; then kill -SEGV $$; fi\n\
          if [ $draw -lt {hang} ]; then exec sleep 600; fi;;\n\
@@ -203,7 +203,7 @@ fn flow(folder: &Path) -> Command {
     command
         .current_dir(folder.join("work"))
         .env("PATH", format!("{}:{path}", folder.join("bin").display()))
-        .env_remove("FLOW_STORE")
+        .env("FLOW_STORE", folder.join("store"))
         .stdin(Stdio::null());
     command
 }
@@ -288,12 +288,20 @@ fn tells_why(shown: &Value) -> bool {
     !shown["error"].is_null() || nodes.into_iter().any(|node| !node["error"].is_null())
 }
 
+/// Whether some node has an error for an item.
+fn tells_of(shown: &Value, key: &Value) -> bool {
+    let nodes = shown["nodes"].as_array().into_iter().flatten();
+    let mut items = nodes.filter_map(|node| node["items"].as_array()).flatten();
+    items.any(|item| item["key"] == *key && !item["error"].is_null())
+}
+
 /// The first errors of a run.
 fn reason(shown: &Value) -> String {
     let nodes = shown["nodes"].as_array().into_iter().flatten();
     let error = |value: &Value| {
         let error = &value["error"];
-        (!error.is_null()).then(|| format!("{}: {}", error["class"], error["message"]))
+        (!error.is_null())
+            .then(|| format!("{}: {} {}", error["class"], error["message"], error["causes"]))
     };
     let of = |node: &Value| -> Vec<String> {
         let items = node["items"].as_array().cloned().unwrap_or_default();

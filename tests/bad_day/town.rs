@@ -88,7 +88,8 @@ impl Town {
     /// The parameter `services` of the workflow: where they are, and six tries of each call.
     pub(super) fn services(&self) -> Value {
         let setting = |(name, server): &(&str, Server)| {
-            let settings = json!({"base_url": server.url(), "attempts": 6, "base": "20ms",
+            let path = if *name == "webhook" { "/hook" } else { "" };
+            let settings = json!({"base_url": server.url() + path, "attempts": 6, "base": "20ms",
                                   "max": "1s", "timeout": TIMEOUT});
             ((*name).to_owned(), settings)
         };

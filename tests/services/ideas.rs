@@ -68,10 +68,10 @@ fn sections(facts: &Value, wanted: &Value, said: &str) -> Vec<Value> {
         texts.insert(0, hook);
     }
     while texts.len() + 1 < count {
-        texts.push("The market leans our way on this one.".to_owned());
+        texts.push(format!("The market leans our way on the {}.", team("away_team")));
     }
     if texts.len() < count {
-        texts.push("Tell us your side, and follow for the next one.".to_owned());
+        texts.push(format!("Tell us your side of the {}, and follow us.", team("home_team")));
     }
     let about = wanted["spoken_words_in_all_sections"]["about"].as_u64().unwrap_or_default();
     let mut at = 0;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use flow_core::run::Recorded;
 use flow_core::run::event::{Event, RunEnd, TaskRef};
-use flow_core::stage::Stream;
+use flow_core::stage::{Fallback, FallbackReason, Stream};
 use flow_runtime::{Observer, Passing};
 use jiff::Timestamp;
 
@@ -59,6 +59,11 @@ impl Teller {
     /// Whether an event gets a line. Where a region shows what goes on and a recap follows, only
     /// what a person may have to think about scrolls by.
     fn is_told(&self, event: &Event) -> bool {
+        // That somebody has no key for a service is nothing new to them, item by item.
+        let no_key = |fallback: &Fallback| fallback.reason == FallbackReason::NoKey;
+        if matches!(event, Event::PassedOver { fallback, .. } if no_key(fallback)) {
+            return self.verbosity == Verbosity::Verbose;
+        }
         match self.verbosity {
             Verbosity::Quiet => matches!(event, Event::Failed { .. } | Event::NodeFailed { .. }),
             Verbosity::Normal if self.has_region => match event {
