@@ -8,8 +8,9 @@ use flow_core::stage::{
     BoxFuture, ConfigFault, Context, Drafts, FieldKind, Job, NodeView, Ports, Stage, StageSpec,
 };
 use futures_util::future::join_all;
+use serde_json::Value;
 
-use super::ports::{draft, field, input, input_list, number, port, text};
+use super::ports::{config_error, draft, field, input, input_list, number, port, text};
 use super::words::{self, Day};
 use super::writer::{self, Brief, PROVIDERS};
 use crate::client::chain::providers_field;
@@ -75,7 +76,16 @@ impl Stage for IdeasStage {
     }
 
     fn check(&self, node: &NodeView<'_>) -> Vec<ConfigFault> {
-        PROVIDERS.faults(node)
+        let mut faults = PROVIDERS.faults(node);
+        let given = node.config.get("count").filter(|given| !is_template(given));
+        if given.is_some_and(|given| !is_count(given)) {
+            faults.push(ConfigFault {
+                pointer: "/count".into(),
+                message: "`count` is no whole number".into(),
+                help: Some(COUNT_HELP.into()),
+            });
+        }
+        faults
     }
 
     fn run<'a>(
@@ -87,7 +97,7 @@ impl Stage for IdeasStage {
             let slate: Slate = input(&job, "slate")?;
             let calendar: CalendarConfig = input(&job, "calendar")?;
             let segments: Vec<SegmentData> = input_list(&job, "segments")?;
-            let count = number(&job, "count").and_then(|n| usize::try_from(n).ok());
+            let count = count(&job)?;
             let seed = text(&job, "seed").unwrap_or_default();
             let wanted: Vec<SegmentData> =
                 segments.into_iter().take(count.unwrap_or(usize::MAX)).collect();
@@ -218,14 +228,58 @@ fn nothing_to_write() -> StageError {
         .hint("check that the calendar was made from the same slate")
 }
 
+/// How `count` is to be written.
+const COUNT_HELP: &str = "write it as a number such as 3, or as \"{{ params.count }}\"";
+
+/// The most ideas to write, if there is a limit. What is no number is never taken for none: models are
+/// paid by the idea.
+fn count(job: &Job) -> Result<Option<usize>, StageError> {
+    match job.config.get("count") {
+        None | Some(Value::Null) => Ok(None),
+        Some(given) => match number(job, "count").and_then(|n| usize::try_from(n).ok()) {
+            Some(count) => Ok(Some(count)),
+            None => {
+                let message = format!("{given} is no whole number");
+                Err(config_error("count", message, COUNT_HELP))
+            }
+        },
+    }
+}
+
+fn is_count(given: &Value) -> bool {
+    given.as_u64().is_some() || given.as_str().is_some_and(|text| text.parse::<u64>().is_ok())
+}
+
+fn is_template(given: &Value) -> bool {
+    given.as_str().is_some_and(|text| text.contains("{{"))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use flow_core::schema::validate;
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn a_count_that_is_no_number_is_refused_and_never_taken_for_all() {
+        let count = |given: Value| {
+            let (inputs, outputs) = (BTreeMap::new(), Vec::new());
+            let config = serde_json::json!({ "count": given });
+            super::count(&Job { config, inputs, outputs, timeout: None, reserved: Vec::new() })
+        };
+        assert_eq!(count(Value::Null).expect("all"), None);
+        assert_eq!(count(3.into()).expect("a number"), Some(3));
+        assert_eq!(count("3".into()).expect("a number"), Some(3));
+        for wrong in [Value::from("three"), Value::from(-1), Value::from(1.5), Value::from(true)] {
+            let error = count(wrong.clone()).expect_err("no number");
+            assert_eq!(error.class, ErrorClass::Config, "{wrong}");
+            assert!(!is_count(&wrong) && !is_template(&wrong), "{wrong}");
+        }
+        assert!(is_template(&"{{ params.count }}".into()));
+    }
 
     pub(in crate::media) fn slate() -> Slate {
         let file = include_str!("../../../workflows/data/slate.json");
