@@ -174,7 +174,7 @@ fn align(old: &[Value], new: &[Value]) -> Vec<Step> {
         .clone()
         .filter_map(|index| Some((index, standing.get_mut(&old[index])?.pop_front()?)))
         .collect();
-    let stays = longest_rise(&twins);
+    let stays = staying(&twins);
     let mut steps = Vec::new();
     let (mut i, mut j) = (olds.start, news.start);
     let has_old: HashSet<usize> = twins.iter().map(|(old, _)| *old).collect();
@@ -196,6 +196,21 @@ fn align(old: &[Value], new: &[Value]) -> Vec<Step> {
     moved.sort_by_key(|((_, new), _)| *new);
     steps.extend(moved.into_iter().map(|((old, new), _)| Step { old: Some(old), new: Some(new) }));
     steps
+}
+
+/// Which twins stay while others move around them. What stands where it stood never moves.
+fn staying(twins: &[(usize, usize)]) -> Vec<bool> {
+    let stays = longest_rise(twins);
+    if twins.iter().zip(&stays).all(|((old, new), stays)| *stays || old != new) {
+        return stays;
+    }
+    let fixed: Vec<usize> =
+        twins.iter().filter(|(old, new)| old == new).map(|(old, _)| *old).collect();
+    let before = |index: usize| fixed.partition_point(|fixed| *fixed < index);
+    let crosses = |(old, new): &(usize, usize)| before(*old) != before(*new);
+    let others: Vec<(usize, usize)> = twins.iter().filter(|twin| !crosses(twin)).copied().collect();
+    let mut rise = longest_rise(&others).into_iter();
+    twins.iter().map(|twin| !crosses(twin) && rise.next() == Some(true)).collect()
 }
 
 /// Which pairs belong to a longest run of them in which both sides rise. The first sides rise.

@@ -64,6 +64,8 @@ fn an_inserted_removed_or_moved_element_is_one_difference() {
         (json!([1, 2, 3]), json!([3, 1, 2]), &["/2 moved to /0"]),
         (json!([1, 1, 2]), json!([1, 2, 1]), &["/1 moved to /2"]),
         (json!([]), json!([1, 2]), &["/0 added 1", "/1 added 2"]),
+        // What stands where it stood has not moved, though it is passed over for another.
+        (json!([9, 2, 1]), json!([1, 2]), &["/0 removed 9", "/2 moved to /0"]),
         (json!([1, 2]), json!([3, 4]), &["/0 1 -> 3", "/1 2 -> 4"]),
         (
             json!([{ "id": 1, "v": 1 }, { "id": 2 }]),
