@@ -134,11 +134,11 @@ impl Sum {
         if day.is_killed {
             self.killed += 1;
             self.killed_good += good;
-            self.paid_twice_killed += day.paid_twice;
+            self.paid_twice_killed += day.paid_twice.len();
         } else {
             self.days += 1;
             self.good += good;
-            self.paid_twice += day.paid_twice;
+            self.paid_twice += day.paid_twice.len();
             self.took.push(day.took);
         }
         self.failures += day.cured.failures;

@@ -1,6 +1,6 @@
 //! All services of a day, each a server of its own with its own bad luck.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
@@ -118,25 +118,26 @@ impl Town {
         ]
     }
 
-    /// Requests that cost money and were made again after their answer had come whole.
-    pub(crate) fn paid_twice(&self) -> usize {
+    /// Where requests that cost money were made again after their answer had come whole.
+    pub(crate) fn paid_twice(&self) -> Vec<&'static str> {
         let paid = ["anthropic", "gemini", "elevenlabs", "openai", "flux"];
-        let of_server = |(_, server): &(&str, Server)| {
-            let mut bought: HashMap<(String, Vec<u8>), usize> = HashMap::new();
-            for asked in server.ledger() {
-                if asked.method == "POST" && asked.is_served() {
-                    *bought.entry((asked.path, asked.body)).or_default() += 1;
-                }
-            }
-            bought.values().map(|times| times - 1).sum::<usize>()
-        };
-        self.servers.iter().filter(|(name, _)| paid.contains(name)).map(of_server).sum()
+        let mut twice = Vec::new();
+        for (name, server) in self.servers.iter().filter(|(name, _)| paid.contains(name)) {
+            let mut bought = HashSet::new();
+            let served = |asked: &Asked| asked.method == "POST" && asked.is_served();
+            let ledger = server.ledger().into_iter().filter(served);
+            let count = ledger
+                .filter(|asked| !bought.insert((asked.path.clone(), asked.body.clone())))
+                .count();
+            twice.extend(std::iter::repeat_n(*name, count));
+        }
+        twice
     }
 
     /// News that the webhook took more than once.
     pub(crate) fn posted_twice(&self) -> usize {
         let posts = self.webhook.posts();
-        let distinct: std::collections::HashSet<&String> = posts.iter().collect();
+        let distinct: HashSet<&String> = posts.iter().collect();
         posts.len() - distinct.len()
     }
 
