@@ -185,7 +185,8 @@ impl Sum {
         )
     }
 
-    /// Fails where a rate is lower than is promised.
+    /// Fails where a rate is lower than is promised; of a few runs that says nothing.
+    #[allow(dead_code, reason = "two programs count days, and one of them lives too few for rates")]
     pub(crate) fn assert_rates(&self) {
         assert!(self.good * 100 >= self.days * 95, "fewer than 95 % of the runs succeeded");
         let enough = self.cured * 100 >= self.failures * 90;

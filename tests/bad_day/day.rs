@@ -221,7 +221,7 @@ fn until_the_end(folder: &Path, town: &Town, wishes: &Wishes) -> (Vec<Value>, Va
 
 /// The engine is killed so many milliseconds after so many events.
 fn kill_after(seed: u64) -> (usize, Duration) {
-    (3 + (seed * 7919 % 60) as usize, Duration::from_millis(seed * 104_729 % 400))
+    (3 + (seed * 7919 % 45) as usize, Duration::from_millis(seed * 104_729 % 400))
 }
 
 fn flow(folder: &Path) -> Command {

@@ -28,7 +28,9 @@ mod run;
 mod secrets;
 #[path = "../services/mod.rs"]
 mod services;
+mod services_bad_input;
 mod services_calls;
+mod services_comfyui;
 mod services_data;
 mod services_pictures;
 mod services_publish;

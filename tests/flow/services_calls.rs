@@ -103,6 +103,19 @@ fn a_run_that_is_cancelled_does_not_wait_for_the_next_try() {
 }
 
 #[test]
+fn a_node_that_waits_for_the_next_try_ends_in_its_time_and_says_what_it_waited_for() {
+    let place = Place::with(&format!("{SLATE}timeout = \"300ms\"\nretry = {{ attempts = 1 }}\n"));
+    let server = server(Trouble::Status(503));
+    let mut run = started(&place, &server, "50s");
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    let error = &event(&place, "attempt_failed")["error"];
+    assert_eq!((&error["class"], &error["provider"]), (&json!("timeout"), &json!("balldontlie")));
+    let cause = "call 2 was to follow, since balldontlie answered 503";
+    assert!(error["causes"].to_string().contains(cause), "{error}");
+    assert_eq!(server.ledger().len(), 1);
+}
+
+#[test]
 fn a_signal_ends_the_wait_for_the_next_try_and_the_run_goes_on_later() {
     let place = Place::with(SLATE);
     let server = server(Trouble::Status(503));

@@ -291,9 +291,10 @@ fn ten_runs_at_once_share_one_fetch_and_a_second_best_slate_is_never_shared() {
     let services = format!("services={services}");
     let start = |at: usize| {
         let run = format!("run-{at}");
-        let args = ["run", "flow.toml", "--run-id", &run, "--param", &services];
+        let args = ["run", "flow.toml", "--run-id", &run, "--json", "--param", &services];
         let mut command = place.command(&args);
         command.env("BALLDONTLIE_API_KEY", "test-key").stderr(std::process::Stdio::null());
+        command.stdout(std::fs::File::create(place.path(&run)).unwrap());
         command.spawn().unwrap()
     };
     server.order([Some(Trouble::Status(401))]);
@@ -309,6 +310,11 @@ fn ten_runs_at_once_share_one_fetch_and_a_second_best_slate_is_never_shared() {
         assert!(child.wait().unwrap().success());
     }
     assert_eq!(server.asked("GET", "/nfl/v1/games").len(), 2);
+    let lines: String = (1..=10).map(|at| place.read(&format!("run-{at}"))).collect();
+    let count = |name: &str| lines.matches(&format!("\"event\":\"{name}\"")).count();
+    let (hits, misses) = (count("cache_hit"), count("cache_miss"));
+    println!("{hits} of {} look-ups were hits", hits + misses);
+    assert!(hits > 0 && hits * 100 > 80 * (hits + misses), "{hits} hits, {misses} misses");
     for at in 1..=10 {
         let slate = place.flow(&["output", &format!("run-{at}"), "slate.slate"]).json();
         assert_eq!(slate["matchups"][0]["source"], "balldontlie");

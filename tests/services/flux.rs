@@ -141,7 +141,8 @@ impl Flux {
                 403,
                 "application/xml",
                 "<Error><Code>AuthenticationFailed</Code></Error>",
-            );
+            )
+            .header("x-ms-request-id", "blob-1");
         }
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(job) = jobs.get(number.wrapping_sub(1)) else { return Reply::empty(404) };

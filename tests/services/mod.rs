@@ -13,6 +13,7 @@
 
 pub mod anthropic;
 pub mod balldontlie;
+pub mod comfyui;
 pub mod elevenlabs;
 pub mod fal;
 pub mod flux;

@@ -51,7 +51,10 @@ pub(crate) async fn rows(
             Some(next) if seen.insert(next.clone()) => cursor = Some(next),
             Some(next) => {
                 let message = format!("the cursor {next} of its pages repeats itself");
-                return Err(answer.failure(service, ErrorClass::Malformed, message));
+                return Err(answer.failure(service, ErrorClass::Malformed, message).hint(
+                    "this is a fault of the service: try again later, or put another provider behind it in \
+                     `providers`",
+                ));
             }
         }
     }

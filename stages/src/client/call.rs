@@ -43,6 +43,7 @@ where
             return Err(told(failed, number));
         };
         number += 1;
+        let waiting = format!("call {number} was to follow, since {}", failed.message);
         context.call_retried(CallRetry {
             provider: service.api.name.to_owned(),
             operation: operation.to_owned(),
@@ -50,7 +51,7 @@ where
             delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             error: failed,
         });
-        pause(context, service, operation, delay).await?;
+        pause(context, service, operation, delay).await.map_err(|error| error.cause(waiting))?;
     }
 }
 

@@ -205,20 +205,30 @@ impl Chain {
     }
 
     fn nobody(&self, mut failures: Vec<StageError>) -> StageError {
-        let Some(mut last) = failures.pop() else {
-            let names: Vec<&str> = self.providers.iter().map(Provider::name).collect();
-            let message = format!("none of the providers can be asked: {}", names.join(", "));
-            let mut error = StageError::new(ErrorClass::Auth, "choose a provider", message);
-            error.unsent = true;
-            return error.kind(ErrorKind::Api).hint(
-                "give one of them its key with `keys`, or end the chain with a provider that needs none",
-            );
-        };
+        let Some(mut last) = failures.pop() else { return self.nobody_asked() };
         for failure in failures {
             let provider = failure.provider.as_deref().unwrap_or_default();
             last.causes.push(format!("before it, {provider}: {}", failure.message));
         }
         last
+    }
+
+    /// Why no provider could even be asked: the first without a key says which variable is missing.
+    fn nobody_asked(&self) -> StageError {
+        let services = || self.providers.iter().filter_map(Provider::service);
+        if let Some(error) = services().find_map(|service| service.key_fault()) {
+            let names: Vec<&str> = services().map(|service| service.api.name).collect();
+            let nobody = format!("nobody could be asked of {}", names.join(", "));
+            return if names.len() > 1 { error.cause(nobody) } else { error };
+        }
+        let names: Vec<&str> = self.providers.iter().map(Provider::name).collect();
+        let message =
+            format!("the quota of {} was used up earlier in this run", names.join(" and of "));
+        let mut error = StageError::new(ErrorClass::QuotaExhausted, "choose a provider", message);
+        error.unsent = true;
+        error.kind(ErrorKind::Api).hint(
+            "`flow resume` asks again when it is renewed; or end the chain with a provider that needs none",
+        )
     }
 }
 

@@ -41,6 +41,26 @@ impl From<StageError> for Missed {
     }
 }
 
+impl Missed {
+    /// A failure that has no name of its own at the service is known there by the job's.
+    fn of_job(self, id: Option<String>) -> Self {
+        let named = |mut error: StageError| {
+            error.request_id = error.request_id.or(id);
+            error
+        };
+        match self {
+            Self::Gone(error) => Self::Gone(named(error)),
+            Self::Failed(error) => Self::Failed(named(error)),
+        }
+    }
+}
+
+/// The service's own name of a job.
+fn id(job: &Value) -> Option<String> {
+    let names = ["id", "request_id", "prompt_id"];
+    names.iter().find_map(|name| job[*name].as_str()).map(str::to_owned)
+}
+
 /// Has a job done: takes up the one that an earlier attempt has ordered under this receipt, or orders
 /// it. What `submit` gives names the job, and is on the disk before it is first asked for. A job of an
 /// earlier attempt whose result is gone is ordered anew.
@@ -58,7 +78,8 @@ where
     F: Future<Output = Result<T, Missed>>,
 {
     if let Some(earlier) = context.remembered(receipt).filter(|job| !job.is_null()) {
-        match fetch(earlier).await {
+        let id = id(&earlier);
+        match fetch(earlier).await.map_err(|missed| missed.of_job(id)) {
             Ok(result) => return Ok(result),
             Err(Missed::Failed(error)) => return Err(error),
             Err(Missed::Gone(error)) => {
@@ -70,7 +91,8 @@ where
     let job = submit.await?;
     context.remember(receipt, job.clone()).await?;
     paid(context, service);
-    match fetch(job).await {
+    let id = id(&job);
+    match fetch(job).await.map_err(|missed| missed.of_job(id)) {
         Ok(result) => Ok(result),
         Err(Missed::Failed(error)) => Err(error),
         Err(Missed::Gone(error)) => {

@@ -12,6 +12,7 @@ pub(crate) mod anthropic;
 pub(crate) mod balldontlie;
 pub(crate) mod call;
 pub(crate) mod chain;
+pub(crate) mod comfyui;
 pub(crate) mod day;
 pub(crate) mod elevenlabs;
 pub(crate) mod fal;
@@ -30,6 +31,7 @@ pub(crate) mod publication;
 pub(crate) mod replicate;
 pub(crate) mod s3;
 pub(crate) mod service;
+mod socket;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tiktok;

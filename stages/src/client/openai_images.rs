@@ -97,8 +97,12 @@ pub(super) async fn paint(
                 keep(&bytes, operation, path).await?;
                 // It was paid for, and is kept before anything else takes time.
                 context.remember_file(&receipt, path).await?;
-                picture::checked(service, operation, path).await?;
-                Ok(None)
+                let checked = picture::checked(service, operation, path).await;
+                let checked = checked.map_err(|mut error| {
+                    error.request_id.clone_from(&answer.request_id);
+                    error
+                });
+                checked.map(|()| None)
             }
             Made::Url(url) => Ok(Some(url)),
         }

@@ -10,6 +10,7 @@ use image::{ImageFormat, ImageReader, RgbImage};
 use reqwest::Url;
 use serde_json::{Value, json};
 
+use super::comfyui::{self, COMFYUI};
 use super::fal::{self, FAL};
 use super::flux::{self, FLUX};
 use super::job::{self, Missed};
@@ -18,7 +19,7 @@ use super::replicate::{self, REPLICATE};
 use super::{Api, Message, Service, call, once};
 
 /// The services that make pictures.
-pub(crate) static APIS: [&Api; 4] = [&FLUX, &OPENAI_IMAGES, &REPLICATE, &FAL];
+pub(crate) static APIS: [&Api; 5] = [&FLUX, &OPENAI_IMAGES, &REPLICATE, &FAL, &COMFYUI];
 
 /// A picture is at least so wide and so high.
 const LEAST_SIDE: u32 = 256;
@@ -72,7 +73,7 @@ pub(crate) async fn buy(
     wanted: &Wanted,
     path: &Path,
 ) -> Result<Bought, StageError> {
-    let order = order(service, wanted)?;
+    let order = order(context, service, wanted).await?;
     let paint = paint(context, service, &order, path);
     let receipt = format!("{}/picture", order.receipt);
     let path = once::bought_file(context, &receipt, path, paint).await?;
@@ -80,8 +81,13 @@ pub(crate) async fn buy(
     Ok(Bought { path, model: order.model, seed })
 }
 
-fn order(service: &Service, wanted: &Wanted) -> Result<Order, StageError> {
+async fn order(
+    context: &dyn Context,
+    service: &Service,
+    wanted: &Wanted,
+) -> Result<Order, StageError> {
     match service.api.name {
+        "comfyui" => comfyui::order(context, service, wanted).await,
         "flux" => flux::order(service, wanted),
         "replicate" => replicate::order(service, wanted),
         "fal" => fal::order(service, wanted),
@@ -109,6 +115,11 @@ async fn paint(
         "fal" => {
             let submit = fal::submit(context, service, order);
             let fetch = |job| fal::fetch(context, service, job, path);
+            job::done(context, service, &order.receipt, submit, fetch).await
+        }
+        "comfyui" => {
+            let submit = comfyui::submit(context, service, order);
+            let fetch = |job| comfyui::fetch(context, service, job, path);
             job::done(context, service, &order.receipt, submit, fetch).await
         }
         _ => openai_images::paint(context, service, order, path).await,
@@ -153,10 +164,23 @@ pub(super) async fn download(
     url: &Url,
     path: &Path,
 ) -> Result<(), Missed> {
+    download_by(context, service, Message::get(url.clone()), path).await
+}
+
+/// The same with a request of the service's own form.
+///
+/// # Errors
+/// Those of [`download`].
+pub(super) async fn download_by(
+    context: &dyn Context,
+    service: &Service,
+    message: Message,
+    path: &Path,
+) -> Result<(), Missed> {
     let name = service.api.name;
     let operation = format!("download the picture of {name}");
     let fetched = call(context, service, &operation, |_try| async {
-        service.download(context, &operation, Message::get(url.clone()), path).await?;
+        service.download(context, &operation, message.clone(), path).await?;
         checked(service, &operation, path).await
     })
     .await;

@@ -123,6 +123,11 @@ impl Service {
         self.key.as_deref().ok_or_else(|| self.no_key())
     }
 
+    /// The failure to have a key, where one is needed and there is none.
+    pub(super) fn key_fault(&self) -> Option<StageError> {
+        (!self.has_key()).then(|| self.no_key())
+    }
+
     /// Its key, for APIs that can do without.
     pub(crate) fn optional_key(&self) -> Option<&str> {
         self.key.as_deref()

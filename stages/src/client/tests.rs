@@ -273,7 +273,18 @@ async fn when_nobody_can_the_last_failure_names_those_before() {
     let nobody = json!({"providers": ["one"]});
     let error = through(&TestContext::new(), &remote, &server, nobody).await;
     let error = error.expect_err("there is no key");
-    assert!(error.message.contains("none of the providers"), "{}", error.message);
+    assert_eq!((error.class, error.provider.as_deref()), (ErrorClass::Auth, Some("one")));
+    assert!(error.hint.is_some_and(|hint| hint.contains("ONE_KEY")));
+
+    let remote = self::remote();
+    let broke = json!({"providers": ["one"], "keys": {"one": "test-key"}});
+    server.order([Some(Trouble::Status(402))]);
+    let mut classes = Vec::new();
+    for _ in 0..2 {
+        let asked = through(&TestContext::new(), &remote, &server, broke.clone()).await;
+        classes.push(asked.expect_err("the wallet is empty").class);
+    }
+    assert_eq!(classes, [ErrorClass::QuotaExhausted; 2]);
 }
 
 #[tokio::test]

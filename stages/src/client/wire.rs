@@ -124,7 +124,7 @@ impl Message {
         self
     }
 
-    fn request(
+    pub(super) fn request(
         self,
         service: &Service,
         operation: &str,

@@ -20,7 +20,8 @@ use super::{retry_after, shown};
 const EXCERPT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Headers under which services give a request a name.
-const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "x-amzn-requestid"];
+const REQUEST_IDS: [&str; 4] =
+    ["x-request-id", "request-id", "x-amzn-requestid", "x-ms-request-id"];
 
 /// A failure of this request.
 pub(crate) fn of(request: &Request, class: ErrorClass, message: impl Into<String>) -> StageError {

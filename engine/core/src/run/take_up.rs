@@ -67,9 +67,11 @@ impl RunState {
                 // A dropped item was let go, and so was the failure of an optional node: what waited
                 // for it has gone on without it.
                 let let_go = (drops || accepts) && matches!(task.phase, Phase::Failed(_));
-                // A person's no is final.
-                let refused =
-                    matches!(&task.phase, Phase::Failed(e) if e.class == ErrorClass::Rejected);
+                // A person's no is final; a service that said no may be asked again.
+                let refused = matches!(
+                    &task.phase,
+                    Phase::Failed(e) if e.class == ErrorClass::Rejected && e.provider.is_none()
+                );
                 self.failed += u32::from(refused && !let_go && !fanned);
                 if let_go || refused || !task.take_up(limit) {
                     continue;

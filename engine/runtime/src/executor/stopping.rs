@@ -89,6 +89,7 @@ fn stopped(
             exit_code: detail.exit_code,
             signal: detail.signal,
             provider: detail.provider,
+            causes: detail.causes,
             unsent: detail.unsent,
             ..StageError::new(class, detail.operation, message)
         },
