@@ -130,8 +130,7 @@ impl History {
     /// A record that cannot be read, or a workflow that this version does not accept any more.
     pub(crate) fn read(store: &dyn Store, run: &RunId, catalog: &Catalog) -> Result<Self, Failure> {
         let holder = store.holder(run)?;
-        let records = store.read_run(run)?;
-        let (manifest, graph) = record(store, run, &records, catalog)?;
+        let Recording { records, manifest, graph } = Recording::read(store, run, catalog, None)?;
         let state = flow_runtime::replay(&graph, &manifest, &records);
         Ok(Self::new(run, manifest, state, &records, holder))
     }
@@ -214,17 +213,75 @@ pub(crate) fn load_fault(fault: flow_runtime::LoadFault) -> Box<StageError> {
     }
 }
 
+/// What a run recorded, and the workflow that it has put in force.
+pub(crate) struct Recording {
+    pub(crate) records: Vec<Recorded>,
+    pub(crate) manifest: Manifest,
+    pub(crate) graph: Arc<Graph>,
+}
+
+/// A workflow in force that is at hand already.
+pub(crate) type Known<'a> = (&'a Manifest, &'a Arc<Graph>);
+
+impl Recording {
+    /// Reads a run. The graph of `known` is not made again if it is that of this run too.
+    ///
+    /// # Errors
+    /// As [`History::read`].
+    pub(crate) fn read(
+        store: &dyn Store,
+        run: &RunId,
+        catalog: &Catalog,
+        known: Option<Known<'_>>,
+    ) -> Result<Self, Failure> {
+        std::thread::scope(|scope| {
+            // What a run began with is nearly always what is in force, so its graph is made while
+            // the records are read.
+            let first = || in_force(store, run, &[], catalog, known);
+            let ahead = std::thread::Builder::new().spawn_scoped(scope, first);
+            let records = store.read_run(run)?;
+            let ahead = ahead.ok().and_then(|ahead| ahead.join().ok()).and_then(Result::ok);
+            let made = ahead.as_ref().map(|(manifest, graph)| (manifest, graph));
+            let (manifest, graph) = in_force(store, run, &records, catalog, made.or(known))?;
+            Ok(Self { records, manifest, graph })
+        })
+    }
+
+    /// What a run whose records were read already has put in force.
+    ///
+    /// # Errors
+    /// As [`History::read`].
+    pub(crate) fn of(
+        store: &dyn Store,
+        run: &RunId,
+        records: Vec<Recorded>,
+        catalog: &Catalog,
+        known: Option<Known<'_>>,
+    ) -> Result<Self, Failure> {
+        let (manifest, graph) = in_force(store, run, &records, catalog, known)?;
+        Ok(Self { records, manifest, graph })
+    }
+}
+
 /// The manifest and graph that the records of a run have put in force.
-///
-/// # Errors
-/// As [`History::read`].
-pub(crate) fn record(
+fn in_force(
     store: &dyn Store,
     run: &RunId,
     records: &[Recorded],
     catalog: &Catalog,
+    known: Option<Known<'_>>,
 ) -> Result<(Manifest, Arc<Graph>), Failure> {
     let (manifest, text) = flow_runtime::recorded_generation(store, run, records)?;
-    let graph = prepare::recorded(&manifest, &text, catalog)?;
+    let graph = match known.filter(|(known, _)| same_definition(known, &manifest)) {
+        Some((_, graph)) => Arc::clone(graph),
+        None => prepare::recorded(&manifest, &text, catalog)?,
+    };
     Ok((manifest, graph))
+}
+
+/// Whether two manifests give the same graph.
+fn same_definition(one: &Manifest, other: &Manifest) -> bool {
+    one.definition == other.definition
+        && one.files == other.files
+        && one.workflow_path == other.workflow_path
 }
