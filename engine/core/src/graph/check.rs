@@ -62,6 +62,16 @@ pub(super) enum FanState {
     Done(Box<Fan>),
 }
 
+impl FanState {
+    /// The group of items that the node has a part in.
+    pub(super) fn group(&self) -> Option<usize> {
+        match self {
+            Self::Done(fan) => Some(fan.group),
+            Self::Open | Self::Busy | Self::None => None,
+        }
+    }
+}
+
 impl<'a> Checker<'a> {
     pub(super) fn new(
         definition: &'a Definition,
@@ -279,11 +289,10 @@ impl<'a> Checker<'a> {
     }
 
     fn inputs(&mut self, index: usize, def: &NodeDef, fan: Option<&Fan>) -> Vec<InputPort> {
-        let groups = self.group_indices();
         let surroundings = Surroundings {
             nodes: &self.definition.nodes,
             ports: &self.ports,
-            groups: &groups,
+            fans: &self.fans,
             params: &self.params,
             item: fan.map(|f| (f.item_ty.clone(), f.group)),
         };
@@ -398,11 +407,10 @@ impl<'a> Checker<'a> {
     }
 
     fn workflow_outputs(&mut self) -> IndexMap<String, WorkflowOutput> {
-        let groups = self.group_indices();
         let surroundings = Surroundings {
             nodes: &self.definition.nodes,
             ports: &self.ports,
-            groups: &groups,
+            fans: &self.fans,
             params: &self.params,
             item: None,
         };
