@@ -343,6 +343,10 @@ fn of_store(error: &StoreError, env: &Session) -> (u8, String) {
         StoreError::Damaged { path, .. } | StoreError::Missing { path, .. } => {
             (4, of_damage(path, env))
         }
+        StoreError::NoFile { .. } => (4, format!(
+            "put back what was there, or have what the store makes itself cleared away: {}",
+            env.command(&["verify", "--repair"])
+        )),
         StoreError::Io { source, .. } => (
             4,
             match source.kind() {

@@ -24,6 +24,7 @@ use crate::layout::Layout;
 use crate::lease::{self, Refusal, RunLease};
 use crate::objects::Objects;
 use crate::payloads::RecentPayloads;
+use crate::plain::{self, open_plain};
 use crate::run_index::RunIndex;
 use crate::stats::{Counters, StoreStats, count};
 use crate::tail::RunTail;
@@ -177,7 +178,7 @@ impl DiskStore {
             Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
             Refusal::Failed(error) => error,
         })?;
-        if !path.exists() {
+        if open_plain(&path)?.is_none() {
             return Err(no_journal(path));
         }
         DiskJournal::open(path, lease, self.shared.clone())
@@ -205,7 +206,8 @@ impl DiskStore {
     }
 }
 
-fn no_journal(path: PathBuf) -> StoreError {
+/// The error for a run whose folder is there and whose journal is not.
+pub(crate) fn no_journal(path: PathBuf) -> StoreError {
     StoreError::Damaged { path, offset: 0, reason: "the run has lost its journal".into() }
 }
 
@@ -243,7 +245,8 @@ impl Store for DiskStore {
         self.require_run(run)?;
         runs::check_file_name(name)?;
         let path = self.layout.run(run).join(name);
-        fs::read(&path).map_err(StoreError::io("read", path))
+        let absent = || StoreError::io("read", &path)(io::ErrorKind::NotFound.into());
+        plain::read(&path)?.ok_or_else(absent)
     }
 
     fn put_run_file(&self, run: &RunId, name: &str, content: &[u8]) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use flow_core::id::RunId;
 use flow_core::store::StoreError;
 
 use crate::files::{self, ensure_dir, if_there, sync_dir};
+use crate::plain;
 use crate::tmp::unique_name;
 
 /// The format of the folder that this version writes, and the newest that it reads.
@@ -29,7 +30,7 @@ impl Layout {
         let root = std::path::absolute(dir).map_err(StoreError::io("find", dir))?;
         let layout = Self { root };
         let path = layout.format();
-        let text = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
+        let text = plain::read(&path)?;
         let text = text.ok_or_else(|| StoreError::NoStore(layout.root.clone()))?;
         let found =
             String::from_utf8_lossy(&text).trim().parse::<u32>().or(Err(StoreError::Damaged {

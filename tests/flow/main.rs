@@ -36,6 +36,7 @@ mod shell;
 mod show;
 mod signals;
 mod streams;
+mod sweep;
 mod terminal;
 mod types;
 mod upkeep;

@@ -129,6 +129,14 @@ pub enum StoreError {
         /// Who has it, such as `process 4711 on host alpha`.
         holder: String,
     },
+    /// Something else lies where a plain file belongs.
+    #[error("{} is {found}, and a plain file belongs there", path.display())]
+    NoFile {
+        /// Where.
+        path: PathBuf,
+        /// What lies there, such as `a named pipe`.
+        found: &'static str,
+    },
     /// Bytes are not what was written.
     #[error("{} is damaged at byte {offset}: {reason}", path.display())]
     Damaged {

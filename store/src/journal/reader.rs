@@ -11,7 +11,7 @@ use super::Tip;
 use super::entry::{ENTRY_HEAD, Entry, entries};
 use super::frame::{FRAME_HEAD, Head, MAGIC, checksum};
 use super::header::{self, HEADER_LEN, Header, u32_at};
-use crate::files::if_there;
+use crate::plain::open_plain;
 
 /// How much a reader reads first: whoever follows a journal finds little at a time.
 const FIRST_READ: usize = 8 * 1024;
@@ -30,8 +30,7 @@ pub(crate) struct JournalFile {
 impl JournalFile {
     /// Opens a journal for reading; `None` if there is no such file.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, StoreError> {
-        let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
-        let Some(file) = file else { return Ok(None) };
+        let Some(file) = open_plain(path)? else { return Ok(None) };
         let header = Header::read(&file, path)?;
         Ok(Some(Self { file, path: path.to_owned(), header }))
     }

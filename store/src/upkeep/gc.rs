@@ -23,8 +23,7 @@ use flow_core::store::{RunEntry, Store, StoreError};
 use jiff::Timestamp;
 
 use super::marks::{Candidate, Marks};
-use super::objects::entries;
-use crate::files::{if_there, sync_dir};
+use crate::files::{entries, if_there, sync_dir};
 use crate::journal::Identity;
 use crate::lease::{self, Lease};
 use crate::objects::FileState;
