@@ -1,6 +1,7 @@
 //! One run of the daily pipeline, from its start until nothing is left to do.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,52 +16,67 @@ use super::town::Town;
 const RESUMES: usize = 8;
 
 /// What a day is to be like.
-pub(super) struct Wishes {
-    pub(super) seed: u64,
+pub(crate) struct Wishes {
+    pub(crate) seed: u64,
     /// Of 100 requests and encodes, so many fail.
-    pub(super) percent: u64,
+    pub(crate) percent: u64,
+    /// How many reels are made.
+    pub(crate) reels: u32,
     /// Whether the engine is killed in the middle.
-    pub(super) is_killed: bool,
+    pub(crate) is_killed: bool,
+    /// Where the folders of days that end badly are kept.
+    pub(crate) keep: Option<PathBuf>,
 }
 
 /// What became of it.
 #[derive(Default)]
-pub(super) struct Day {
-    pub(super) took: Duration,
-    pub(super) is_killed: bool,
-    pub(super) invocations: usize,
+pub(crate) struct Day {
+    pub(crate) took: Duration,
+    pub(crate) is_killed: bool,
+    pub(crate) invocations: usize,
     /// `succeeded`, `failed`, …
-    pub(super) status: String,
-    pub(super) items: usize,
+    pub(crate) status: String,
+    pub(crate) items: usize,
     /// Items of which every part was made by a service.
-    pub(super) online: usize,
-    pub(super) published: usize,
-    pub(super) cured: Cured,
-    /// Requests that were paid for again after their answer had come whole.
-    pub(super) paid_twice: usize,
-    pub(super) posted_twice: usize,
+    pub(crate) online: usize,
+    pub(crate) published: usize,
+    pub(crate) cured: Cured,
+    /// The services at which a request was paid for again after its answer had come whole.
+    pub(crate) paid_twice: Vec<&'static str>,
+    pub(crate) posted_twice: usize,
     /// Failures that nothing tells of: a run that ends otherwise than it says.
-    pub(super) silent: usize,
-    pub(super) requests: usize,
-    pub(super) troubles: usize,
+    pub(crate) silent: usize,
+    pub(crate) requests: usize,
+    pub(crate) troubles: usize,
     /// Why it did not succeed.
-    pub(super) reason: String,
+    pub(crate) reason: String,
 }
 
 impl Day {
     /// Lives the day.
-    pub(super) fn live(wishes: &Wishes) -> Self {
+    pub(crate) fn live(wishes: &Wishes) -> Self {
         let folder = TempDir::new().unwrap();
+        let day = Self::live_in(folder.path(), wishes);
+        if let Some(keep) = wishes.keep.as_ref().filter(|_| !day.succeeded() || day.has_repeated())
+        {
+            fs::create_dir_all(keep).unwrap();
+            let name = format!("seed-{}", wishes.seed);
+            Command::new("cp").arg("-r").arg(folder.path()).arg(keep.join(name)).status().unwrap();
+        }
+        day
+    }
+
+    fn live_in(folder: &Path, wishes: &Wishes) -> Self {
         let town = Town::start(wishes.seed, wishes.percent);
-        prepare(folder.path(), wishes);
+        prepare(folder, wishes);
         let begin = Instant::now();
-        let (events, shown, invocations) = until_the_end(folder.path(), &town, wishes);
+        let (events, shown, invocations) = until_the_end(folder, &town, wishes);
         let took = begin.elapsed();
         let items = items(&shown, "narrate");
-        let online = items.iter().filter(|item| is_online(folder.path(), item)).count();
+        let online = items.iter().filter(|item| is_online(folder, item)).count();
         let empty = Self {
             took,
-            is_killed: wishes.is_killed,
+            is_killed: wishes.is_killed && invocations > 1,
             invocations,
             items: items.len(),
             online,
@@ -89,8 +105,13 @@ impl Day {
         Self { reason: reason(shown), published, silent, status, ..self }
     }
 
+    /// Whether something was done twice.
+    fn has_repeated(&self) -> bool {
+        !self.paid_twice.is_empty() || self.posted_twice + self.silent > 0
+    }
+
     /// Whether it ended well: nine of ten items made online, and all of them published.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         self.status == "succeeded"
             && self.items > 0
             && self.online * 10 >= self.items * 9
@@ -98,7 +119,7 @@ impl Day {
     }
 
     /// One line for people.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let killed = match self.is_killed {
             true => format!(", killed, {} invocations", self.invocations),
             false => String::new(),
@@ -115,6 +136,9 @@ impl Day {
             self.requests,
             self.took.as_secs_f64(),
         );
+        if !self.paid_twice.is_empty() {
+            line.push_str(&format!(", paid twice at {}", self.paid_twice.join(", ")));
+        }
         if !self.succeeded() {
             line.push_str(&format!("\n      {}", self.reason));
         }
@@ -135,7 +159,9 @@ fn prepare(folder: &Path, wishes: &Wishes) {
             "captions = \"{{ params.captions }}\", fit",
             "stall_timeout = \"3s\", captions = \"{{ params.captions }}\", fit",
         );
-    assert_ne!(text, patched, "the shipped workflow has other words than those that are changed");
+    for changed in ["attempts = 6", "stall_timeout"] {
+        assert!(patched.contains(changed), "the shipped workflow has other words: no {changed}");
+    }
     fs::create_dir_all(folder.join("work/data")).unwrap();
     fs::write(folder.join("work/daily.toml"), patched).unwrap();
     for entry in fs::read_dir(shipped.join("data")).unwrap() {
@@ -182,8 +208,8 @@ fn which(program: &str) -> PathBuf {
 fn until_the_end(folder: &Path, town: &Town, wishes: &Wishes) -> (Vec<Value>, Value, usize) {
     let mut events = Vec::new();
     for invocation in 1..=RESUMES {
-        let kill = (wishes.is_killed && invocation == 1).then(|| kill_after(wishes.seed));
-        events.extend(invoke(folder, town, invocation == 1, kill));
+        let is_first = invocation == 1;
+        events.extend(invoke(folder, town, wishes, is_first));
         let shown = show(folder);
         let has_ended = !matches!(shown["status"].as_str(), Some("interrupted" | "running") | None);
         if has_ended || invocation == RESUMES {
@@ -193,8 +219,9 @@ fn until_the_end(folder: &Path, town: &Town, wishes: &Wishes) -> (Vec<Value>, Va
     unreachable!("the last invocation returns")
 }
 
-fn kill_after(seed: u64) -> Duration {
-    Duration::from_millis(200 + seed * 7919 % 6_000)
+/// The engine is killed so many milliseconds after so many events.
+fn kill_after(seed: u64) -> (usize, Duration) {
+    (3 + (seed * 7919 % 60) as usize, Duration::from_millis(seed * 104_729 % 400))
 }
 
 fn flow(folder: &Path) -> Command {
@@ -208,12 +235,14 @@ fn flow(folder: &Path) -> Command {
     command
 }
 
-fn invoke(folder: &Path, town: &Town, is_first: bool, kill: Option<Duration>) -> Vec<Value> {
+/// Gives the events of one invocation.
+fn invoke(folder: &Path, town: &Town, wishes: &Wishes, is_first: bool) -> Vec<Value> {
     let mut command = flow(folder);
     if is_first {
         command.args(["run", "daily.toml", "--run-id", "day", "--json"]);
         command.args(["--param", "size=270x480", "--param", "captions=false"]);
-        command.args(["--param", "count=2", "--param", "outbox=outbox"]);
+        command.arg("--param").arg(format!("count={}", wishes.reels));
+        command.args(["--param", "outbox=outbox"]);
         command.arg("--param").arg(format!("services={}", town.services()));
         for (name, value) in town.params() {
             command.arg("--param").arg(format!("{name}={value}"));
@@ -222,19 +251,23 @@ fn invoke(folder: &Path, town: &Town, is_first: bool, kill: Option<Duration>) ->
         command.args(["resume", "day", "--json"]);
     }
     command.envs(town.keys());
-    let out = folder.join("events");
     let stderr = fs::File::create(folder.join("stderr")).unwrap();
-    command.stdout(fs::File::create(&out).unwrap()).stderr(stderr);
-    let mut child = command.spawn().unwrap();
-    if let Some(delay) = kill {
-        std::thread::sleep(delay);
-        child.kill().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+    let kill = (is_first && wishes.is_killed).then(|| kill_after(wishes.seed));
+    let mut events = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        // A kill may cut the last line.
+        let Ok(event) = serde_json::from_str::<Value>(&line.unwrap()) else { continue };
+        if event.get("event").is_some() {
+            events.push(event);
+        }
+        if let Some((_, delay)) = kill.filter(|(count, _)| *count == events.len()) {
+            std::thread::sleep(delay);
+            child.kill().unwrap();
+        }
     }
     child.wait().unwrap();
-    let text = fs::read_to_string(&out).unwrap();
-    // A kill may cut the last line.
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line.get("event").is_some()).collect()
+    events
 }
 
 fn show(folder: &Path) -> Value {

@@ -1,6 +1,6 @@
 //! All services of a day, each a server of its own with its own bad luck.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
@@ -34,6 +34,9 @@ const TROUBLES: [Trouble; 11] = [
 /// How long a try of a call may take, in the settings of the services.
 const TIMEOUT: &str = "3s";
 
+/// The size of the pictures that are bought: smaller than usual, since the servers make them slowly.
+const PICTURE: &str = "544x960";
+
 /// Speech and pictures of one service, under one address.
 struct OpenAi {
     speech: OpenAiSpeech,
@@ -54,14 +57,14 @@ impl Api for OpenAi {
 }
 
 /// The services of one day.
-pub(super) struct Town {
+pub(crate) struct Town {
     servers: Vec<(&'static str, Server)>,
     webhook: Webhook,
 }
 
 impl Town {
     /// Opens all services. Of 100 requests, `percent` meet trouble.
-    pub(super) fn start(seed: u64, percent: u64) -> Self {
+    pub(crate) fn start(seed: u64, percent: u64) -> Self {
         let webhook = Webhook::default();
         let servers = vec![
             ("goatedbets", Server::start(GoatedBets { games: 4, ..GoatedBets::default() })),
@@ -86,23 +89,23 @@ impl Town {
     }
 
     /// The parameter `services` of the workflow: where they are, and six tries of each call.
-    pub(super) fn services(&self) -> Value {
+    pub(crate) fn services(&self) -> Value {
         let setting = |(name, server): &(&str, Server)| {
             let path = if *name == "webhook" { "/hook" } else { "" };
             let settings = json!({"base_url": server.url() + path, "attempts": 6, "base": "20ms",
-                                  "max": "1s", "timeout": TIMEOUT});
+                                  "max": "1s", "timeout": TIMEOUT, "size": PICTURE});
             ((*name).to_owned(), settings)
         };
         Value::Object(self.servers.iter().map(setting).collect())
     }
 
     /// Other parameters of the workflow.
-    pub(super) fn params(&self) -> [(&'static str, &'static str); 1] {
+    pub(crate) fn params(&self) -> [(&'static str, &'static str); 1] {
         [("targets", "[\"webhook\"]")]
     }
 
     /// The keys of the services, by variable.
-    pub(super) fn keys(&self) -> [(&'static str, &'static str); 8] {
+    pub(crate) fn keys(&self) -> [(&'static str, &'static str); 8] {
         [
             ("GOATEDBETS_API_KEY", "test-key"),
             ("BALLDONTLIE_API_KEY", "test-key"),
@@ -115,33 +118,34 @@ impl Town {
         ]
     }
 
-    /// Requests that cost money and were made again after their answer had come whole.
-    pub(super) fn paid_twice(&self) -> usize {
+    /// Where requests that cost money were made again after their answer had come whole.
+    pub(crate) fn paid_twice(&self) -> Vec<&'static str> {
         let paid = ["anthropic", "gemini", "elevenlabs", "openai", "flux"];
-        let of_server = |(_, server): &(&str, Server)| {
-            let mut bought: HashMap<(String, Vec<u8>), usize> = HashMap::new();
-            for asked in server.ledger() {
-                if asked.method == "POST" && asked.is_served() {
-                    *bought.entry((asked.path, asked.body)).or_default() += 1;
-                }
-            }
-            bought.values().map(|times| times - 1).sum::<usize>()
-        };
-        self.servers.iter().filter(|(name, _)| paid.contains(name)).map(of_server).sum()
+        let mut twice = Vec::new();
+        for (name, server) in self.servers.iter().filter(|(name, _)| paid.contains(name)) {
+            let mut bought = HashSet::new();
+            let served = |asked: &Asked| asked.method == "POST" && asked.is_served();
+            let ledger = server.ledger().into_iter().filter(served);
+            let count = ledger
+                .filter(|asked| !bought.insert((asked.path.clone(), asked.body.clone())))
+                .count();
+            twice.extend(std::iter::repeat_n(*name, count));
+        }
+        twice
     }
 
     /// News that the webhook took more than once.
-    pub(super) fn posted_twice(&self) -> usize {
+    pub(crate) fn posted_twice(&self) -> usize {
         let posts = self.webhook.posts();
-        let distinct: std::collections::HashSet<&String> = posts.iter().collect();
+        let distinct: HashSet<&String> = posts.iter().collect();
         posts.len() - distinct.len()
     }
 
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.servers.iter().map(|(_, server)| server.ledger().len()).sum()
     }
 
-    pub(super) fn troubles(&self) -> usize {
+    pub(crate) fn troubles(&self) -> usize {
         let troubled =
             |server: &Server| server.ledger().iter().filter(|a| a.trouble.is_some()).count();
         self.servers.iter().map(|(_, server)| troubled(server)).sum()

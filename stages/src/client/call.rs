@@ -12,8 +12,9 @@ use super::Service;
 /// A longer wait is not slept through: the attempt ends, and the engine waits for it durably or a
 /// chain goes on to its next provider.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The most tries after answers that say success and cannot be read: each of them may have been paid for.
-const MALFORMED_TRIES: u32 = 3;
+/// So many answers of one call that say success and cannot be read are too many: each of them may have
+/// been paid for. Other failures of the call do not count.
+const MOST_MALFORMED: u32 = 3;
 
 /// Calls a service until it answers, refuses for good, or its tries are used up. `attempt` gets the
 /// number of the try, from 1, and must be safe to be made again.
@@ -30,13 +31,15 @@ where
     F: FnMut(u32) -> Fut,
     Fut: Future<Output = Result<T, StageError>>,
 {
-    let mut number = 1;
+    let (mut number, mut malformed) = (1, 0);
     loop {
         let failed = match once(context, service, operation, attempt(number)).await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let Some(delay) = delay(context, service, number, &failed) else {
+        malformed += u32::from(failed.class == ErrorClass::Malformed);
+        let delay = delay(context, service, number, &failed);
+        let Some(delay) = delay.filter(|_| malformed < MOST_MALFORMED) else {
             return Err(told(failed, number));
         };
         number += 1;
@@ -121,14 +124,12 @@ fn delay(
     number: u32,
     failed: &StageError,
 ) -> Option<Duration> {
-    let most = match failed.class {
-        ErrorClass::Malformed => service.retry.attempts.min(MALFORMED_TRIES),
-        class if class.is_transient() => service.retry.attempts,
-        _ => return None,
-    };
+    if !failed.class.is_transient() || number >= service.retry.attempts {
+        return None;
+    }
     let asked = failed.retry_after_ms.map(Duration::from_millis);
     let delay = service.retry.delay(number, context.chance(), asked);
-    (number < most && delay <= PATIENCE).then_some(delay)
+    (delay <= PATIENCE).then_some(delay)
 }
 
 /// The last failure, with how often it was tried.

@@ -76,6 +76,12 @@ pub(super) async fn paint(
     path: &Path,
 ) -> Result<(), StageError> {
     let operation = "have a picture made by openai";
+    let receipt = format!("{}/answer", order.receipt);
+    if context.remembered_file(&receipt, path).await?
+        && picture::checked(service, operation, path).await.is_ok()
+    {
+        return Ok(());
+    }
     let url = call(context, service, operation, |_try| async {
         let url = service.url("/v1/images/generations")?;
         let message = Message::post(url).bearer(service.key()?).json(&order.body);
@@ -89,6 +95,8 @@ pub(super) async fn paint(
         match made(service, &answer, &value)? {
             Made::Bytes(bytes) => {
                 keep(&bytes, operation, path).await?;
+                // It was paid for, and is kept before anything else takes time.
+                context.remember_file(&receipt, path).await?;
                 picture::checked(service, operation, path).await?;
                 Ok(None)
             }

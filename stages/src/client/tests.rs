@@ -107,6 +107,19 @@ async fn an_answer_that_cannot_be_read_is_asked_for_three_times_at_most() {
 }
 
 #[tokio::test]
+async fn other_failures_do_not_count_among_answers_that_cannot_be_read() {
+    let server = Server::start(Plain);
+    let (html, busy) = (Some(Trouble::Html), Some(Trouble::Status(503)));
+    server.order([html, busy, busy, html, None]);
+    let service = service(&server, json!({"attempts": 6}));
+    assert_eq!(ask(&TestContext::new(), &service).await.expect("an answer")["ok"], true);
+    assert_eq!(server.ledger().len(), 5);
+    server.order([busy, html, busy, html, html, None]);
+    let error = ask(&TestContext::new(), &service).await.expect_err("the third was no JSON");
+    assert_eq!((error.class, server.ledger().len()), (ErrorClass::Malformed, 10));
+}
+
+#[tokio::test]
 async fn refusals_are_final() {
     for (status, class) in [
         (400, ErrorClass::Http4xx),

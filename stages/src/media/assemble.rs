@@ -38,6 +38,8 @@ const FILTERS: &[&str] = &[
     "zoompan",
     "xfade",
     "tpad",
+    "fps",
+    "trim",
     "concat",
     "aresample",
     "apad",

@@ -237,6 +237,18 @@ async fn a_second_attempt_takes_no_chances() {
 }
 
 #[tokio::test]
+async fn safe_settings_give_every_frame_with_every_ground_and_transition() {
+    for (fit, transition) in [("pad", "mix"), ("pad", "none"), ("blur", "mix"), ("blur", "none")] {
+        let context = TestContext::new().at_attempt(2);
+        let package = package(context.scratch(), &[(90, 160), (160, 90), (90, 160)]);
+        let config = json!({"fit": fit, "transition": transition});
+        let result = assemble(&context, &[("package", package)], config).await;
+        let result = result.unwrap_or_else(|error| panic!("{fit}, {transition}: {error:?}"));
+        assert_eq!(result["outputs"][0]["duration_ms"], 1_500, "{fit}, {transition}");
+    }
+}
+
+#[tokio::test]
 async fn an_odd_size_and_an_empty_package_are_refused_before_the_encoder_runs() {
     let context = TestContext::new();
     let inputs = [("package", package(context.scratch(), &[(90, 160)]))];

@@ -121,12 +121,17 @@ fn write_picture(graph: &mut String, at: usize, frames: u64, look: &Look) {
                 frame.height * 2
             ),
         ),
-        Motion::Safe => {
-            let more = frames.saturating_sub(1);
-            append(graph, format_args!("fps={FPS},tpad=stop_mode=clone:stop={more},"));
-        }
+        // One frame alone has no length by which `fps` could count it, and behind a blurred ground it
+        // would be dropped: it is repeated first, for longer than is needed.
+        Motion::Safe => append(
+            graph,
+            format_args!(
+                "tpad=stop_mode=clone:stop_duration={:.6},fps={FPS},trim=end_frame={frames},",
+                seconds(frames) + 1.0
+            ),
+        ),
     }
-    append(graph, format_args!("setpts=N/({FPS}*TB),settb=1/{FPS},format=yuv420p[v{at}]"));
+    append(graph, format_args!("format=yuv420p[v{at}]"));
 }
 
 fn write_joints(graph: &mut String, timeline: &Timeline, look: &Look) {

@@ -1,5 +1,5 @@
-//! Voices of services. What a service has sent is listened to before it is kept, and kept before it
-//! is used: a section that can be heard is paid for once, whatever happens to the others.
+//! Voices of services. What a service has sent is kept before it is listened to, and listened to before
+//! it is used: a section that can be heard is paid for once, whatever happens to it or to the others.
 
 use std::path::{Path, PathBuf};
 
@@ -138,18 +138,20 @@ impl<'a> Order<'a> {
 
     /// What was bought before, or is bought now.
     async fn fill(&self) -> Result<Spoken, StageError> {
-        let (context, receipt) = (self.speaking.context, self.receipt());
-        if context.remembered_file(&receipt, &self.answer).await? {
-            return self.hear().await;
+        let (context, receipt) = (self.speaking.context, &self.receipt());
+        if context.remembered_file(receipt, &self.answer).await? {
+            match self.hear().await {
+                // It was kept unheard: another one is asked for.
+                Err(error) if error.class == ErrorClass::Malformed => {}
+                heard => return heard,
+            }
         }
         let service = self.voice.service();
-        let bought = call(context, service, &self.operation, |_try| self.buy()).await?;
-        context.remember_file(&receipt, &self.answer).await?;
-        Ok(bought)
+        call(context, service, &self.operation, |_try| self.buy(receipt)).await
     }
 
-    /// One try: asks, and listens to what came.
-    async fn buy(&self) -> Result<Spoken, StageError> {
+    /// One try: asks, keeps what came, and listens to it.
+    async fn buy(&self, receipt: &str) -> Result<Spoken, StageError> {
         let context = self.speaking.context;
         let asked = self.voice.speak(context, &self.operation, &self.request);
         let (bytes, request_id) = asked.await?;
@@ -157,6 +159,7 @@ impl<'a> Order<'a> {
         tokio::fs::write(&self.answer, bytes)
             .await
             .map_err(|e| StageError::from_io("keep a sound", &e).kind(AUDIO))?;
+        context.remember_file(receipt, &self.answer).await?;
         self.hear().await.map_err(|mut error| {
             error.request_id = request_id;
             error
