@@ -7,6 +7,7 @@ mod upkeep;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use explain::{DiffArgs, PlanArgs, WhyArgs};
 pub(crate) use seeing::{GraphArgs, GraphFormat, LogLevel, LogsArgs, ShellArgs};
@@ -299,7 +300,8 @@ pub(crate) struct RunsArgs {
 }
 
 /// How a run stands, as people see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum RunStatus {
     Succeeded,
     Failed,

@@ -12,8 +12,8 @@ use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef};
 use flow_core::run::event::{Recorded, TaskRef};
 use flow_core::store::{
-    Adopt, CacheEntry, Checkpoint, Hold, INLINE_MAX, InlinePayload, Journal, Message, Rate,
-    RunEntry, Store, StoreError,
+    Adopt, CacheEntry, Checkpoint, Hold, INLINE_MAX, InlinePayload, Journal, Listed, Message, Rate,
+    RunEntry, Stamp, Store, StoreError,
 };
 use jiff::Timestamp;
 
@@ -29,7 +29,7 @@ use crate::run_index::RunIndex;
 use crate::stats::{Counters, StoreStats, count};
 use crate::tail::RunTail;
 use crate::tmp::TmpSpace;
-use crate::{bytes, cache, holds, inbox, lookup, rates, runs};
+use crate::{bytes, cache, holds, inbox, lookup, notes, rates, runs};
 
 /// So many journals are kept open for questions about them.
 const INDEXES_MAX: usize = 64;
@@ -265,6 +265,14 @@ impl Store for DiskStore {
 
     fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
         runs::list(&self.layout)
+    }
+
+    fn listed(&self) -> Result<Vec<Listed>, StoreError> {
+        notes::add_to(&self.layout, self.runs()?)
+    }
+
+    fn note(&self, notes: &[(RunId, Stamp, String)]) {
+        notes::keep(&self.layout, notes);
     }
 
     fn checkpoint(

@@ -125,6 +125,11 @@ impl Layout {
         self.root.join("runs.list")
     }
 
+    /// What commands noted about runs, which only saves reading their records.
+    pub(crate) fn notes(&self) -> PathBuf {
+        self.root.join("runs.notes")
+    }
+
     pub(crate) fn objects(&self) -> PathBuf {
         self.root.join("objects")
     }

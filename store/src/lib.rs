@@ -24,6 +24,7 @@ mod lease;
 mod locks;
 mod lookup;
 mod memory;
+mod notes;
 mod objects;
 mod payloads;
 mod plain;

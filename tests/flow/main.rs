@@ -16,6 +16,7 @@ mod harness;
 mod house;
 mod http;
 mod limits;
+mod listing;
 mod live;
 mod logfiles;
 mod logs;

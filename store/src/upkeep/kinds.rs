@@ -25,10 +25,11 @@ enum Place {
 }
 
 /// What stands in a store's folder.
-const KNOWN: [(&str, Place); 19] = [
+const KNOWN: [(&str, Place); 20] = [
     ("format", Place::File),
     ("runs", Place::Folder),
     ("runs.list", Place::File),
+    ("runs.notes", Place::File),
     ("objects", Place::Folder),
     ("tmp", Place::Folder),
     ("logs", Place::Folder),

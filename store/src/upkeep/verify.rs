@@ -125,6 +125,15 @@ fn check_lists(check: &mut Check<'_>) -> Result<(), StoreError> {
         let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
         check.report(finding.at(offset));
     }
+    let path = check.store.layout.notes();
+    let bytes = or_told(plain::read(&path))?.flatten();
+    let faulty = bytes.as_deref().and_then(crate::notes::fault);
+    check.read(bytes.map_or(0, |bytes| bytes.len() as u64));
+    if let Some(offset) = faulty {
+        let remedy = "`flow runs` reads the records instead, and `flow verify --repair` removes it; nothing is lost";
+        let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
+        check.report(finding.at(offset));
+    }
     let path = check.store.layout.removed();
     if let Some(offset) = or_told(removed_fault(&check.store.layout))?.flatten() {
         let remedy = "what was removed from the cache may count again: remove it once more, after `flow verify --repair`";
