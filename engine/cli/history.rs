@@ -44,13 +44,22 @@ pub(crate) struct Outline {
     pub(crate) cache_misses: usize,
     /// What the calls of all attempts used.
     pub(crate) usage: Usage,
+    /// How it ended, as far as the records were taken.
+    end: Option<RunEnd>,
 }
 
 impl Outline {
     /// Folds records. `holder` is who had the run before they were read: asked in this order, a run
     /// that ends meanwhile is never taken for an interrupted one.
     pub(crate) fn of(run: &RunId, records: &[Recorded], holder: Option<&str>) -> Self {
-        let mut outline = Self {
+        let mut outline = Self::empty(run);
+        records.iter().for_each(|recorded| outline.take(recorded));
+        outline.settled(holder)
+    }
+
+    /// A run without records.
+    pub(crate) fn empty(run: &RunId) -> Self {
+        Self {
             run: run.clone(),
             workflow: String::new(),
             params: serde_json::json!({}),
@@ -62,43 +71,49 @@ impl Outline {
             cache_hits: 0,
             cache_misses: 0,
             usage: Usage::default(),
-        };
-        let mut end = None;
-        for recorded in records {
-            outline.usage.add(recorded.event.usage());
-            match &recorded.event {
-                Event::RunStarted { workflow, params, .. } => {
-                    outline.workflow.clone_from(workflow);
-                    outline.params = params.clone();
-                    outline.started_at = Some(recorded.ts);
-                }
-                Event::RunResumed { .. } => {
-                    end = None;
-                    outline.finished_at = None;
-                }
-                Event::RunFinished { status } => {
-                    end = Some(*status);
-                    outline.finished_at = Some(recorded.ts);
-                }
-                Event::Waiting { .. } => outline.may_wait = true,
-                Event::CacheHit { .. } => outline.cache_hits += 1,
-                Event::CacheMiss { .. } => outline.cache_misses += 1,
-                event => outline.note(event),
+            end: None,
+        }
+    }
+
+    /// Takes in the next record.
+    pub(crate) fn take(&mut self, recorded: &Recorded) {
+        self.usage.add(recorded.event.usage());
+        match &recorded.event {
+            Event::RunStarted { workflow, params, .. } => {
+                self.workflow.clone_from(workflow);
+                self.params = params.clone();
+                self.started_at = Some(recorded.ts);
             }
+            Event::RunResumed { .. } => {
+                self.end = None;
+                self.finished_at = None;
+            }
+            Event::RunFinished { status } => {
+                self.end = Some(*status);
+                self.finished_at = Some(recorded.ts);
+            }
+            Event::Waiting { .. } => self.may_wait = true,
+            Event::CacheHit { .. } => self.cache_hits += 1,
+            Event::CacheMiss { .. } => self.cache_misses += 1,
+            event => self.note(event),
         }
-        if end == Some(RunEnd::Succeeded) {
+    }
+
+    /// What all records together tell; `holder` as in [`Outline::of`].
+    fn settled(mut self, holder: Option<&str>) -> Self {
+        if self.end == Some(RunEnd::Succeeded) {
             // What failed and was accepted is no error of the run.
-            outline.failures.clear();
+            self.failures.clear();
         }
-        outline.status = match end {
+        self.status = match self.end {
             Some(RunEnd::Succeeded) => RunStatus::Succeeded,
             Some(RunEnd::Failed) => RunStatus::Failed,
             Some(RunEnd::Cancelled) => RunStatus::Cancelled,
             None if holder.is_some() => RunStatus::Running,
             None => RunStatus::Interrupted,
         };
-        outline.may_wait &= end.is_none();
-        outline
+        self.may_wait &= self.end.is_none();
+        self
     }
 
     /// Notes what an event means for the failures: items count through their nodes alone.
@@ -132,18 +147,19 @@ impl History {
         let holder = store.holder(run)?;
         let Recording { records, manifest, graph } = Recording::read(store, run, catalog, None)?;
         let state = flow_runtime::replay(&graph, &manifest, &records);
-        Ok(Self::new(run, manifest, state, &records, holder))
+        let mut outline = Outline::empty(run);
+        records.iter().for_each(|recorded| outline.take(recorded));
+        Ok(Self::new(outline, manifest, state, holder))
     }
 
-    /// A run whose record was read already.
+    /// A run of which `outline` and `state` have taken in all records.
     pub(crate) fn new(
-        run: &RunId,
+        outline: Outline,
         manifest: Manifest,
         state: RunState,
-        records: &[Recorded],
         holder: Option<String>,
     ) -> Self {
-        let mut outline = Outline::of(run, records, holder.as_deref());
+        let mut outline = outline.settled(holder.as_deref());
         let accepted = |name: &str| {
             let graph = state.graph();
             graph.find(name).is_some_and(|id| graph.node(id).optional)

@@ -236,6 +236,10 @@ impl Store for DiskStore {
         Ok(records)
     }
 
+    fn visit_run(&self, run: &RunId, visit: &mut dyn FnMut(Recorded)) -> Result<(), StoreError> {
+        self.journal_file(run)?.visit(0, visit).map(drop)
+    }
+
     fn holder(&self, run: &RunId) -> Result<Option<String>, StoreError> {
         self.require_run(run)?;
         lease::holder(&self.layout.lock(run))

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::signals::{self, Signals};
 use crate::bug;
 use crate::failure::{Exit, Failure};
-use crate::history::History;
+use crate::history::{History, Outline};
 use crate::lost;
 use crate::report::human::Lines;
 use crate::report::jsonl::JsonReporter;
@@ -112,10 +112,15 @@ fn drive_to_end(
     if let Ending::StoreFailed(error) = ending {
         return Err(Failure::StoreStopped(error));
     }
-    let records = shared.read_run(run)?;
-    let state = flow_runtime::replay(&graph, &manifest, &records);
-    let history = History::new(run, manifest, state, &records, None);
-    Ok((ending, history, Recap::of(&records)))
+    let mut state = flow_runtime::fresh_state(&graph, &manifest);
+    let (mut outline, mut recap) = (Outline::empty(run), Recap::default());
+    // One after the other: all at once they may need more memory than the whole run did.
+    shared.visit_run(run, &mut |recorded| {
+        state.apply(&recorded);
+        outline.take(&recorded);
+        recap.take(&recorded);
+    })?;
+    Ok((ending, History::new(outline, manifest, state, None), recap))
 }
 
 /// The exit code of a run that ended so for this process.

@@ -288,6 +288,16 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NoRun`], damage, or failure to read.
     fn read_run(&self, run: &RunId) -> Result<Vec<Recorded>, StoreError>;
 
+    /// Shows the records of a run one after the other, as [`Store::read_run`] gives them, without
+    /// keeping them.
+    ///
+    /// # Errors
+    /// As [`Store::read_run`]; the records before the fault were shown.
+    fn visit_run(&self, run: &RunId, visit: &mut dyn FnMut(Recorded)) -> Result<(), StoreError> {
+        self.read_run(run)?.into_iter().for_each(visit);
+        Ok(())
+    }
+
     /// Who has the run's lock right now, if anyone.
     ///
     /// # Errors

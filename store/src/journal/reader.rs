@@ -55,17 +55,27 @@ impl JournalFile {
     /// All records, and the place after the last.
     pub(crate) fn records(&self, floor: u64) -> Result<(Vec<Recorded>, Tip), StoreError> {
         let mut records = Vec::new();
+        let tip = self.visit(floor, &mut |record| records.push(record))?;
+        Ok((records, tip))
+    }
+
+    /// As [`JournalFile::records`], one after the other.
+    pub(crate) fn visit(
+        &self,
+        floor: u64,
+        visit: &mut dyn FnMut(Recorded),
+    ) -> Result<Tip, StoreError> {
         let mut reader = self.reader();
         reader.raise_floor(floor);
         while let Some(frame) = reader.next()? {
             for entry in frame.entries() {
                 if let (offset, _, Entry::Event(event)) = entry? {
                     let record = event.parse().map_err(|reason| self.damaged(offset, reason))?;
-                    records.push(record);
+                    visit(record);
                 }
             }
         }
-        Ok((records, reader.tip()))
+        Ok(reader.tip())
     }
 
     /// Reads `len` bytes at `offset`, all of them.
