@@ -31,13 +31,15 @@ impl Layout {
         let layout = Self { root };
         let path = layout.format();
         let text = plain::read(&path)?;
-        let text = text.ok_or_else(|| StoreError::NoStore(layout.root.clone()))?;
-        let found =
-            String::from_utf8_lossy(&text).trim().parse::<u32>().or(Err(StoreError::Damaged {
-                path: path.clone(),
-                offset: 0,
-                reason: "this is not the number of a store format".into(),
-            }))?;
+        let Some(text) = text else {
+            layout.refuse_headless()?;
+            return Err(StoreError::NoStore(layout.root));
+        };
+        let found = number_in(&text).ok_or(StoreError::Damaged {
+            path: path.clone(),
+            offset: 0,
+            reason: "this is not the number of a store format".into(),
+        })?;
         if found > FORMAT {
             return Err(StoreError::TooNew { path, found, known: FORMAT });
         }
@@ -54,7 +56,6 @@ impl Layout {
         let root = std::path::absolute(dir).map_err(StoreError::io("find", dir))?;
         create_durably(&root)?;
         let layout = Self { root };
-        layout.refuse_headless()?;
         for folder in FOLDERS {
             ensure_dir(&layout.root.join(folder))?;
         }
@@ -212,6 +213,11 @@ impl Layout {
     pub(crate) fn checkpoints_lock(&self) -> PathBuf {
         self.root.join("checkpoints.lock")
     }
+}
+
+/// The number that a line has, and nothing else is in the file.
+fn number_in(text: &[u8]) -> Option<u32> {
+    str::from_utf8(text).ok()?.strip_suffix('\n')?.parse().ok()
 }
 
 /// Makes a folder with all that leads to it, and makes the names durable that were not there.

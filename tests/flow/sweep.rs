@@ -180,21 +180,21 @@ fn copy(from: &Path, to: &Path) {
 
 /// Which commands meet what was put there: those that cost most only where they may behave differently.
 #[derive(Clone, Copy, PartialEq)]
-enum Met {
-    ByAll,
-    ByReaders,
-    ByReadersAndRepair,
+enum Meets {
+    All,
+    Readers,
+    ReadersAndRepair,
 }
 
-impl Met {
+impl Meets {
     fn has(self, n: usize) -> bool {
-        self == Self::ByAll
+        self == Self::All
             || matches!(COMMANDS[n][0], "verify" | "runs" | "show" | "logs" | "output" | "resume")
     }
 }
 
 /// Puts something else in the place of every file of a share, and looks at what commands make of it.
-fn replaced_by(kind: &str, met: Met, share: Share, put: &dyn Fn(&Path)) {
+fn replaced_by(kind: &str, meets: Meets, share: Share, put: &dyn Fn(&Path)) {
     let sweep = Sweep::new();
     let usual = sweep.usual();
     let mut faults = Vec::new();
@@ -204,7 +204,7 @@ fn replaced_by(kind: &str, met: Met, share: Share, put: &dyn Fn(&Path)) {
     };
     for file in share.of(&sweep.files) {
         let named = format!(".flow/{}", file.display());
-        for (n, args) in COMMANDS.iter().enumerate().filter(|(n, _)| met.has(*n)) {
+        for (n, args) in COMMANDS.iter().enumerate().filter(|(n, _)| meets.has(*n)) {
             // The first ones change nothing.
             if n == 0 || n >= READERS {
                 sweep.with(file, &replace);
@@ -219,7 +219,7 @@ fn replaced_by(kind: &str, met: Met, share: Share, put: &dyn Fn(&Path)) {
             };
             faults.extend((!is_told).then_some(context));
         }
-        if met != Met::ByReaders {
+        if meets != Meets::Readers {
             sweep.with(file, &replace);
             faults.extend(sweep.fault_after_repair(file).map(|fault| format!("{kind}: {fault}")));
         }
@@ -240,24 +240,24 @@ fn make_pipe(path: &Path) {
 
 #[test]
 fn a_pipe_in_the_place_of_any_file_is_named_and_not_waited_for() {
-    replaced_by("a named pipe", Met::ByAll, Share::Even, &make_pipe);
+    replaced_by("a named pipe", Meets::All, Share::Even, &make_pipe);
 }
 
 #[test]
 fn a_pipe_in_the_place_of_any_other_file_is_named_and_not_waited_for() {
-    replaced_by("a named pipe", Met::ByAll, Share::Odd, &make_pipe);
+    replaced_by("a named pipe", Meets::All, Share::Odd, &make_pipe);
 }
 
 #[test]
 fn a_folder_in_the_place_of_any_file_is_named() {
     let make = |path: &Path| fs::create_dir(path).unwrap();
-    replaced_by("a folder", Met::ByReadersAndRepair, Share::All, &make);
+    replaced_by("a folder", Meets::ReadersAndRepair, Share::All, &make);
 }
 
 #[test]
 fn a_link_to_nowhere_in_the_place_of_any_file_is_named() {
     let make = |path: &Path| symlink("../nowhere", path).unwrap();
-    replaced_by("a link", Met::ByReaders, Share::All, &make);
+    replaced_by("a link", Meets::Readers, Share::All, &make);
 }
 
 #[test]
@@ -269,5 +269,89 @@ fn a_socket_in_the_place_of_any_file_is_named() {
         drop(UnixListener::bind(&socket).unwrap());
         fs::rename(&socket, path).unwrap();
     };
-    replaced_by("a socket", Met::ByReaders, Share::All, &make);
+    replaced_by("a socket", Meets::Readers, Share::All, &make);
+}
+
+/// What may happen to the bytes of a file, with the words for it.
+type Damage = (&'static str, fn(&Path));
+
+const DAMAGES: [Damage; 4] = [
+    ("a flipped bit in", |path| {
+        let mut bytes = fs::read(path).unwrap();
+        if let Some(at) = (bytes.len() / 2).checked_sub(1) {
+            bytes[at] ^= 4;
+        }
+        write_anew(path, &bytes);
+    }),
+    ("half of", |path| {
+        let bytes = fs::read(path).unwrap();
+        write_anew(path, &bytes[..bytes.len() / 2]);
+    }),
+    ("nothing in", |path| write_anew(path, b"")),
+    ("the loss of", |path| fs::remove_file(path).unwrap()),
+];
+
+fn write_anew(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// Files whose bytes nothing is ever taken from: locks, and what was told to people.
+fn is_harmless(file: &Path) -> bool {
+    let text = file.to_string_lossy();
+    text.ends_with("lock")
+        || text.ends_with("programs")
+        || ["flights", "objects.users"].contains(&&*text)
+        || ["pools/", "logs/"].iter().any(|folder| text.starts_with(folder))
+        || text.contains("/output/")
+}
+
+/// Files that only spare work. What is wrong in them is found where it can be, and changes no answer.
+fn is_cache(file: &Path) -> bool {
+    let text = file.to_string_lossy();
+    text == "runs.list"
+        || text.starts_with("checkpoints/")
+        || text.starts_with("rates/")
+        || text == "cache.removed"
+}
+
+/// Damages every file of a share in every way.
+fn damaged(share: Share) {
+    let sweep = Sweep::new();
+    let mut faults = Vec::new();
+    for file in share.of(&sweep.files) {
+        let named = format!(".flow/{}", file.display());
+        for (words, damage) in DAMAGES {
+            sweep.with(file, &damage);
+            let verified = sweep.run(&["verify"]);
+            let shown = sweep.run(&["show", "two", "--json"]);
+            let given = sweep.run(&["output", "two", "make.file"]);
+            let is_named =
+                |done: &Done| done.stdout.contains(&named) || done.stderr.contains(&named);
+            let is_whole = shown.code == Some(0) && given.stdout == "precious\n";
+            let is_told = match is_harmless(file) || is_cache(file) {
+                true => is_whole,
+                false => {
+                    let met =
+                        [&shown, &given].iter().all(|done| done.code == Some(0) || is_named(done));
+                    verified.code != Some(0) && is_named(&verified) && met
+                }
+            };
+            if !is_told || given.code == Some(0) && given.stdout != "precious\n" {
+                faults.push(format!("{words} {named}: {verified}{shown}{given}"));
+            }
+            faults.extend(sweep.fault_after_repair(file).map(|fault| format!("{words} {fault}")));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+#[test]
+fn damage_of_any_file_is_named_or_harmless_and_the_run_goes_on_to_the_right_result() {
+    damaged(Share::Even);
+}
+
+#[test]
+fn damage_of_any_other_file_is_named_or_harmless_and_the_run_goes_on_to_the_right_result() {
+    damaged(Share::Odd);
 }
