@@ -37,6 +37,8 @@ mod show;
 mod signals;
 mod streams;
 mod terminal;
+#[cfg(feature = "otel")]
+mod traces;
 mod types;
 mod upkeep;
 mod validate;
