@@ -4,6 +4,7 @@
 mod authors;
 mod book;
 mod change;
+mod codes;
 mod compose;
 mod damage;
 mod doctor;

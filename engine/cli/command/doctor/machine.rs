@@ -43,6 +43,7 @@ fn lacking(env: &Session) -> BTreeSet<Missing> {
         tools: &tools,
         workflow_dir: Path::new("."),
         uses: &[],
+        params: &[],
     };
     env.catalog().stages().flat_map(|stage| stage.preflight(&view)).collect()
 }
