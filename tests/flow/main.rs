@@ -5,6 +5,7 @@ mod authors;
 mod bad_day;
 mod book;
 mod change;
+mod codes;
 mod compose;
 mod damage;
 mod doctor;
@@ -40,6 +41,8 @@ mod signals;
 mod streams;
 mod sweep;
 mod terminal;
+#[cfg(feature = "otel")]
+mod traces;
 mod types;
 mod upkeep;
 mod validate;

@@ -32,7 +32,7 @@ use crate::template::Expr;
 /// All faults, in the order of the file; those of a file inside it say which one it is, and are told
 /// before the outer file is judged.
 pub fn check(definition: &Definition, catalog: &Catalog) -> Result<Graph, Vec<Diagnostic>> {
-    Files::new(catalog).check(definition)
+    Files::new(catalog).check_all(definition)
 }
 
 pub(super) struct Checker<'a> {
@@ -42,6 +42,7 @@ pub(super) struct Checker<'a> {
     pub(super) composites: Vec<(usize, Composite)>,
     home: Arc<Home>,
     pub(super) faults: &'a mut Vec<Diagnostic>,
+    pub(super) remarks: Vec<Diagnostic>,
     catalog: &'a Catalog,
     stages: Vec<Option<&'a SharedStage>>,
     pub(super) gates: Vec<Gate>,
@@ -119,6 +120,7 @@ impl<'a> Checker<'a> {
             composites: Vec::new(),
             home,
             faults,
+            remarks: Vec::new(),
             catalog,
             stages,
             gates: Vec::new(),
@@ -160,6 +162,7 @@ impl<'a> Checker<'a> {
                 deadline: self.definition.deadline,
                 timezone,
             },
+            remarks: self.remarks,
         };
         for (name, ty) in self.params {
             let default = self.definition.params[&name].default.as_ref().map(|d| d.value.clone());

@@ -317,7 +317,7 @@ pub(super) fn unknown_node(
         None if name == "inputs" => {
             "bind an input with NODE.PORT: `inputs` is for expressions".into()
         }
-        None => "references name a node of this file, `item`, or `params.NAME`".into(),
+        None => "references name a node of this file, `item`, or `params.NAME`; a fixed value stands in `with`".into(),
     };
     Diagnostic::error(codes::UNKNOWN_NODE, span.clone(), format!("there is no node `{name}`"))
         .help(help)
