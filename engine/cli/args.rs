@@ -7,6 +7,7 @@ mod upkeep;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use explain::{DiffArgs, PlanArgs, WhyArgs};
 pub(crate) use seeing::{GraphArgs, GraphFormat, LogLevel, LogsArgs, ShellArgs};
@@ -14,11 +15,19 @@ pub(crate) use upkeep::{
     CompletionsArgs, DoctorArgs, ExportArgs, GcArgs, ImportArgs, ManArgs, VerifyArgs,
 };
 
+/// What `--version` says: `-V` is the first line alone.
+const LONG_VERSION: &str = if crate::report::traces::ARE_BUILT_IN {
+    concat!(env!("CARGO_PKG_VERSION"), "\nfeatures: otel")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), "\nfeatures: none")
+};
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "flow",
     version,
+    long_version = LONG_VERSION,
     about = "A durable workflow engine: typed DAGs in TOML, resumed from the last good stage",
     after_help = "Exit codes: 0 succeeded, 1 failed, 2 usage, 3 invalid workflow or parameter, 4 store, \
                   5 no such run or node, 6 the run's state refuses, \
@@ -299,7 +308,8 @@ pub(crate) struct RunsArgs {
 }
 
 /// How a run stands, as people see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum RunStatus {
     Succeeded,
     Failed,

@@ -63,3 +63,24 @@ fn message() -> String {
     );
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    #[test]
+    fn a_bug_names_its_code_the_run_and_how_to_report_it() {
+        during("one");
+        NOTED.lock().unwrap_or_else(PoisonError::into_inner).panic =
+            Some("index out of bounds at engine/x.rs:1:2".to_owned());
+        assert_snapshot!(message().replace(env!("CARGO_PKG_VERSION"), "[version]"), @r"
+        error[E0901]: this is a bug of flow, not of your workflow
+          panic: index out of bounds at engine/x.rs:1:2
+          version: [version]
+          run: one (everything that was shown as done is recorded; `flow resume one` goes on)
+        help: please report it to the maintainers with this text and the file logs/errors.log of the store
+        ");
+    }
+}

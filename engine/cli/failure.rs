@@ -266,7 +266,9 @@ impl Failure {
             }
             Self::StoreWay { error, help } => verdict(of_store(error, env).0, Some(help.clone())),
             Self::Run(RunError::Io(_)) => verdict(4, None),
-            Self::StoreStopped(error) => verdict(4, error.hint.clone()),
+            Self::StoreStopped(error) => {
+                Verdict { code: Some(error.class.code()), ..verdict(4, error.hint.clone()) }
+            }
             Self::Unreadable(error) => verdict(4, error.hint.clone()),
             Self::Lost { message, run, lost } => Verdict {
                 details: lost.iter().map(|one| one.told(run, message)).collect(),
@@ -343,6 +345,10 @@ fn of_store(error: &StoreError, env: &Session) -> (u8, String) {
         StoreError::Damaged { path, .. } | StoreError::Missing { path, .. } => {
             (4, of_damage(path, env))
         }
+        StoreError::NoFile { .. } => (4, format!(
+            "put back what was there, or have what the store makes itself cleared away: {}",
+            env.command(&["verify", "--repair"])
+        )),
         StoreError::Io { source, .. } => (
             4,
             match source.kind() {

@@ -44,13 +44,22 @@ pub(crate) struct Outline {
     pub(crate) cache_misses: usize,
     /// What the calls of all attempts used.
     pub(crate) usage: Usage,
+    /// How it ended, as far as the records were taken.
+    end: Option<RunEnd>,
 }
 
 impl Outline {
     /// Folds records. `holder` is who had the run before they were read: asked in this order, a run
     /// that ends meanwhile is never taken for an interrupted one.
     pub(crate) fn of(run: &RunId, records: &[Recorded], holder: Option<&str>) -> Self {
-        let mut outline = Self {
+        let mut outline = Self::empty(run);
+        records.iter().for_each(|recorded| outline.take(recorded));
+        outline.settled(holder)
+    }
+
+    /// A run without records.
+    pub(crate) fn empty(run: &RunId) -> Self {
+        Self {
             run: run.clone(),
             workflow: String::new(),
             params: serde_json::json!({}),
@@ -62,43 +71,49 @@ impl Outline {
             cache_hits: 0,
             cache_misses: 0,
             usage: Usage::default(),
-        };
-        let mut end = None;
-        for recorded in records {
-            outline.usage.add(recorded.event.usage());
-            match &recorded.event {
-                Event::RunStarted { workflow, params, .. } => {
-                    outline.workflow.clone_from(workflow);
-                    outline.params = params.clone();
-                    outline.started_at = Some(recorded.ts);
-                }
-                Event::RunResumed { .. } => {
-                    end = None;
-                    outline.finished_at = None;
-                }
-                Event::RunFinished { status } => {
-                    end = Some(*status);
-                    outline.finished_at = Some(recorded.ts);
-                }
-                Event::Waiting { .. } => outline.may_wait = true,
-                Event::CacheHit { .. } => outline.cache_hits += 1,
-                Event::CacheMiss { .. } => outline.cache_misses += 1,
-                event => outline.note(event),
+            end: None,
+        }
+    }
+
+    /// Takes in the next record.
+    pub(crate) fn take(&mut self, recorded: &Recorded) {
+        self.usage.add(recorded.event.usage());
+        match &recorded.event {
+            Event::RunStarted { workflow, params, .. } => {
+                self.workflow.clone_from(workflow);
+                self.params = params.clone();
+                self.started_at = Some(recorded.ts);
             }
+            Event::RunResumed { .. } => {
+                self.end = None;
+                self.finished_at = None;
+            }
+            Event::RunFinished { status } => {
+                self.end = Some(*status);
+                self.finished_at = Some(recorded.ts);
+            }
+            Event::Waiting { .. } => self.may_wait = true,
+            Event::CacheHit { .. } => self.cache_hits += 1,
+            Event::CacheMiss { .. } => self.cache_misses += 1,
+            event => self.note(event),
         }
-        if end == Some(RunEnd::Succeeded) {
+    }
+
+    /// What all records together tell; `holder` as in [`Outline::of`].
+    fn settled(mut self, holder: Option<&str>) -> Self {
+        if self.end == Some(RunEnd::Succeeded) {
             // What failed and was accepted is no error of the run.
-            outline.failures.clear();
+            self.failures.clear();
         }
-        outline.status = match end {
+        self.status = match self.end {
             Some(RunEnd::Succeeded) => RunStatus::Succeeded,
             Some(RunEnd::Failed) => RunStatus::Failed,
             Some(RunEnd::Cancelled) => RunStatus::Cancelled,
             None if holder.is_some() => RunStatus::Running,
             None => RunStatus::Interrupted,
         };
-        outline.may_wait &= end.is_none();
-        outline
+        self.may_wait &= self.end.is_none();
+        self
     }
 
     /// Notes what an event means for the failures: items count through their nodes alone.
@@ -130,21 +145,21 @@ impl History {
     /// A record that cannot be read, or a workflow that this version does not accept any more.
     pub(crate) fn read(store: &dyn Store, run: &RunId, catalog: &Catalog) -> Result<Self, Failure> {
         let holder = store.holder(run)?;
-        let records = store.read_run(run)?;
-        let (manifest, graph) = record(store, run, &records, catalog)?;
+        let Recording { records, manifest, graph } = Recording::read(store, run, catalog, None)?;
         let state = flow_runtime::replay(&graph, &manifest, &records);
-        Ok(Self::new(run, manifest, state, &records, holder))
+        let mut outline = Outline::empty(run);
+        records.iter().for_each(|recorded| outline.take(recorded));
+        Ok(Self::new(outline, manifest, state, holder))
     }
 
-    /// A run whose record was read already.
+    /// A run of which `outline` and `state` have taken in all records.
     pub(crate) fn new(
-        run: &RunId,
+        outline: Outline,
         manifest: Manifest,
         state: RunState,
-        records: &[Recorded],
         holder: Option<String>,
     ) -> Self {
-        let mut outline = Outline::of(run, records, holder.as_deref());
+        let mut outline = outline.settled(holder.as_deref());
         let accepted = |name: &str| {
             let graph = state.graph();
             graph.find(name).is_some_and(|id| graph.node(id).optional)
@@ -214,17 +229,75 @@ pub(crate) fn load_fault(fault: flow_runtime::LoadFault) -> Box<StageError> {
     }
 }
 
+/// What a run recorded, and the workflow that it has put in force.
+pub(crate) struct Recording {
+    pub(crate) records: Vec<Recorded>,
+    pub(crate) manifest: Manifest,
+    pub(crate) graph: Arc<Graph>,
+}
+
+/// A workflow in force that is at hand already.
+pub(crate) type Known<'a> = (&'a Manifest, &'a Arc<Graph>);
+
+impl Recording {
+    /// Reads a run. The graph of `known` is not made again if it is that of this run too.
+    ///
+    /// # Errors
+    /// As [`History::read`].
+    pub(crate) fn read(
+        store: &dyn Store,
+        run: &RunId,
+        catalog: &Catalog,
+        known: Option<Known<'_>>,
+    ) -> Result<Self, Failure> {
+        std::thread::scope(|scope| {
+            // What a run began with is nearly always what is in force, so its graph is made while
+            // the records are read.
+            let first = || in_force(store, run, &[], catalog, known);
+            let ahead = std::thread::Builder::new().spawn_scoped(scope, first);
+            let records = store.read_run(run)?;
+            let ahead = ahead.ok().and_then(|ahead| ahead.join().ok()).and_then(Result::ok);
+            let made = ahead.as_ref().map(|(manifest, graph)| (manifest, graph));
+            let (manifest, graph) = in_force(store, run, &records, catalog, made.or(known))?;
+            Ok(Self { records, manifest, graph })
+        })
+    }
+
+    /// What a run whose records were read already has put in force.
+    ///
+    /// # Errors
+    /// As [`History::read`].
+    pub(crate) fn of(
+        store: &dyn Store,
+        run: &RunId,
+        records: Vec<Recorded>,
+        catalog: &Catalog,
+        known: Option<Known<'_>>,
+    ) -> Result<Self, Failure> {
+        let (manifest, graph) = in_force(store, run, &records, catalog, known)?;
+        Ok(Self { records, manifest, graph })
+    }
+}
+
 /// The manifest and graph that the records of a run have put in force.
-///
-/// # Errors
-/// As [`History::read`].
-pub(crate) fn record(
+fn in_force(
     store: &dyn Store,
     run: &RunId,
     records: &[Recorded],
     catalog: &Catalog,
+    known: Option<Known<'_>>,
 ) -> Result<(Manifest, Arc<Graph>), Failure> {
     let (manifest, text) = flow_runtime::recorded_generation(store, run, records)?;
-    let graph = prepare::recorded(&manifest, &text, catalog)?;
+    let graph = match known.filter(|(known, _)| same_definition(known, &manifest)) {
+        Some((_, graph)) => Arc::clone(graph),
+        None => prepare::recorded(&manifest, &text, catalog)?,
+    };
     Ok((manifest, graph))
+}
+
+/// Whether two manifests give the same graph.
+fn same_definition(one: &Manifest, other: &Manifest) -> bool {
+    one.definition == other.definition
+        && one.files == other.files
+        && one.workflow_path == other.workflow_path
 }

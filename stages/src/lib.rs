@@ -7,6 +7,8 @@ pub mod media;
 pub mod process;
 mod transport;
 
+pub use transport::client::client as http_client;
+
 use flow_core::catalog::Catalog;
 
 /// All stages and types of this crate; their programs are started by `spawner`, which ends

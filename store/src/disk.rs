@@ -12,8 +12,8 @@ use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef};
 use flow_core::run::event::{Recorded, TaskRef};
 use flow_core::store::{
-    Adopt, CacheEntry, Checkpoint, Hold, INLINE_MAX, InlinePayload, Journal, Message, Rate,
-    RunEntry, Store, StoreError,
+    Adopt, CacheEntry, Checkpoint, Hold, INLINE_MAX, InlinePayload, Journal, Listed, Message, Rate,
+    RunEntry, Stamp, Store, StoreError,
 };
 use jiff::Timestamp;
 
@@ -24,11 +24,12 @@ use crate::layout::Layout;
 use crate::lease::{self, Refusal, RunLease};
 use crate::objects::Objects;
 use crate::payloads::RecentPayloads;
+use crate::plain::{self, open_plain};
 use crate::run_index::RunIndex;
 use crate::stats::{Counters, StoreStats, count};
 use crate::tail::RunTail;
 use crate::tmp::TmpSpace;
-use crate::{bytes, cache, holds, inbox, lookup, rates, runs};
+use crate::{bytes, cache, holds, inbox, lookup, notes, rates, runs};
 
 /// So many journals are kept open for questions about them.
 const INDEXES_MAX: usize = 64;
@@ -177,7 +178,7 @@ impl DiskStore {
             Refusal::Held(holder) => StoreError::Held { run: run.clone(), holder },
             Refusal::Failed(error) => error,
         })?;
-        if !path.exists() {
+        if open_plain(&path)?.is_none() {
             return Err(no_journal(path));
         }
         DiskJournal::open(path, lease, self.shared.clone())
@@ -205,7 +206,8 @@ impl DiskStore {
     }
 }
 
-fn no_journal(path: PathBuf) -> StoreError {
+/// The error for a run whose folder is there and whose journal is not.
+pub(crate) fn no_journal(path: PathBuf) -> StoreError {
     StoreError::Damaged { path, offset: 0, reason: "the run has lost its journal".into() }
 }
 
@@ -234,6 +236,10 @@ impl Store for DiskStore {
         Ok(records)
     }
 
+    fn visit_run(&self, run: &RunId, visit: &mut dyn FnMut(Recorded)) -> Result<(), StoreError> {
+        self.journal_file(run)?.visit(0, visit).map(drop)
+    }
+
     fn holder(&self, run: &RunId) -> Result<Option<String>, StoreError> {
         self.require_run(run)?;
         lease::holder(&self.layout.lock(run))
@@ -243,7 +249,8 @@ impl Store for DiskStore {
         self.require_run(run)?;
         runs::check_file_name(name)?;
         let path = self.layout.run(run).join(name);
-        fs::read(&path).map_err(StoreError::io("read", path))
+        let absent = || StoreError::io("read", &path)(io::ErrorKind::NotFound.into());
+        plain::read(&path)?.ok_or_else(absent)
     }
 
     fn put_run_file(&self, run: &RunId, name: &str, content: &[u8]) -> Result<(), StoreError> {
@@ -262,6 +269,14 @@ impl Store for DiskStore {
 
     fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
         runs::list(&self.layout)
+    }
+
+    fn listed(&self) -> Result<Vec<Listed>, StoreError> {
+        notes::add_to(&self.layout, self.runs()?)
+    }
+
+    fn note(&self, notes: &[(RunId, Stamp, String)]) {
+        notes::keep(&self.layout, notes);
     }
 
     fn checkpoint(

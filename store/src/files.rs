@@ -1,9 +1,9 @@
 //! Small file operations with the store's error.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, FileType, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flow_core::store::StoreError;
 
@@ -11,7 +11,9 @@ use crate::platform;
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
-    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    let opened =
+        OpenOptions::new().read(true).custom_flags(platform::folder_open_flags()).open(path);
+    let synced = opened.and_then(|folder| folder.sync_all());
     match synced {
         Err(error) if platform::cannot_sync_folders(&error) => Ok(()),
         other => other.map_err(StoreError::io("sync", path)),
@@ -102,6 +104,19 @@ pub(crate) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What is in a folder, links not followed; nothing if it is gone.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<(PathBuf, FileType)>, StoreError> {
+    let listed = if_there(fs::read_dir(folder)).map_err(StoreError::io("read", folder))?;
+    let mut found = Vec::new();
+    for entry in listed.into_iter().flatten() {
+        let entry = entry.map_err(StoreError::io("read", folder))?;
+        if let Some(kind) = if_there(entry.file_type()).map_err(StoreError::io("read", folder))? {
+            found.push((entry.path(), kind));
+        }
+    }
+    Ok(found)
 }
 
 /// Removes a file that is of no more use; failing to do so is harmless and only logged.

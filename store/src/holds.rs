@@ -37,9 +37,7 @@ pub(crate) fn try_flight(
     let path = layout.flights();
     // Two keys with the same place only wait for each other.
     let place = key.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let locked =
-        platform::lock_place(&path, place).map_err(|error| locks::refused(&path, error))?;
-    Ok(locked.map(held))
+    Ok(platform::lock_place(&path, place)?.map(held))
 }
 
 /// A place in a pool.

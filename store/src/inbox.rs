@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use flow_core::id::RunId;
@@ -12,7 +11,7 @@ use flow_core::store::{MESSAGE_MAX, Message, StoreError};
 
 use crate::files::{check_name, discard, ensure_dir, if_there, sync_dir, write_synced};
 use crate::layout::Layout;
-use crate::platform;
+use crate::plain::open_plain;
 use crate::tmp::{TmpSpace, unique_name};
 
 /// So many messages are read at once.
@@ -77,28 +76,15 @@ pub(crate) fn read(layout: &Layout, run: &RunId) -> Result<Vec<Message>, StoreEr
 
 /// The content of a message; `None` if it is gone. Whoever can write to the folder may have put
 /// anything there, so nothing but a regular file of moderate size is read.
-fn read_message(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let flags = platform::careful_open_flags();
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let Some(file) = if_there(opened)? else { return Ok(None) };
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    if meta.len() > MESSAGE_MAX {
-        return Err(io::Error::other("it is too long for a message"));
-    }
-    read_limited(&file).map(Some)
-}
-
-fn read_limited(file: &File) -> io::Result<Vec<u8>> {
+fn read_message(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(file) = open_plain(path)? else { return Ok(None) };
+    let failed = || StoreError::io("read", path);
     let mut content = Vec::new();
-    // It may grow while it is read.
-    file.take(MESSAGE_MAX + 1).read_to_end(&mut content)?;
+    file.take(MESSAGE_MAX + 1).read_to_end(&mut content).map_err(failed())?;
     if content.len() as u64 > MESSAGE_MAX {
-        return Err(io::Error::other("it is too long for a message"));
+        return Err(failed()(io::Error::other("it is too long for a message")));
     }
-    Ok(content)
+    Ok(Some(content))
 }
 
 /// Moves something that is no message out of the way, without opening it.
@@ -128,6 +114,7 @@ pub(crate) fn take(layout: &Layout, run: &RunId, name: &str) -> Result<(), Store
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 

@@ -9,6 +9,7 @@ use flow_core::id::RunId;
 use flow_core::store::StoreError;
 
 use crate::files::{self, ensure_dir, if_there, sync_dir};
+use crate::plain;
 use crate::tmp::unique_name;
 
 /// The format of the folder that this version writes, and the newest that it reads.
@@ -29,14 +30,16 @@ impl Layout {
         let root = std::path::absolute(dir).map_err(StoreError::io("find", dir))?;
         let layout = Self { root };
         let path = layout.format();
-        let text = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
-        let text = text.ok_or_else(|| StoreError::NoStore(layout.root.clone()))?;
-        let found =
-            String::from_utf8_lossy(&text).trim().parse::<u32>().or(Err(StoreError::Damaged {
-                path: path.clone(),
-                offset: 0,
-                reason: "this is not the number of a store format".into(),
-            }))?;
+        let text = plain::read(&path)?;
+        let Some(text) = text else {
+            layout.refuse_headless()?;
+            return Err(StoreError::NoStore(layout.root));
+        };
+        let found = number_in(&text).ok_or(StoreError::Damaged {
+            path: path.clone(),
+            offset: 0,
+            reason: "this is not the number of a store format".into(),
+        })?;
         if found > FORMAT {
             return Err(StoreError::TooNew { path, found, known: FORMAT });
         }
@@ -53,7 +56,6 @@ impl Layout {
         let root = std::path::absolute(dir).map_err(StoreError::io("find", dir))?;
         create_durably(&root)?;
         let layout = Self { root };
-        layout.refuse_headless()?;
         for folder in FOLDERS {
             ensure_dir(&layout.root.join(folder))?;
         }
@@ -122,6 +124,11 @@ impl Layout {
     /// The list of runs with their times, which only saves looking into every journal.
     pub(crate) fn run_list(&self) -> PathBuf {
         self.root.join("runs.list")
+    }
+
+    /// What commands noted about runs, which only saves reading their records.
+    pub(crate) fn notes(&self) -> PathBuf {
+        self.root.join("runs.notes")
     }
 
     pub(crate) fn objects(&self) -> PathBuf {
@@ -206,6 +213,11 @@ impl Layout {
     pub(crate) fn checkpoints_lock(&self) -> PathBuf {
         self.root.join("checkpoints.lock")
     }
+}
+
+/// The number that a line has, and nothing else is in the file.
+fn number_in(text: &[u8]) -> Option<u32> {
+    str::from_utf8(text).ok()?.strip_suffix('\n')?.parse().ok()
 }
 
 /// Makes a folder with all that leads to it, and makes the names durable that were not there.

@@ -1,6 +1,6 @@
 //! Who runs a run: a kernel lock on a file, given free by the kernel when its process ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,7 +10,8 @@ use flow_core::store::StoreError;
 use jiff::Timestamp;
 
 use crate::layout::{LOCK, PROGRAMS};
-use crate::{files, platform};
+use crate::plain::open_plain;
+use crate::{locks, platform};
 
 /// A process that only asks who has the lock holds it for microseconds; so often it is asked again.
 /// So does a child of a process that was killed, until it has become another program.
@@ -97,13 +98,7 @@ impl Lease {
 }
 
 fn open_lock(path: &Path) -> Result<File, Refusal> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(|error| Refusal::Failed(StoreError::io("lock", path)(error)))
+    locks::open(path).map_err(Refusal::Failed)
 }
 
 /// Locks a file; `false` if others keep it locked for as long as `patience`.
@@ -129,8 +124,7 @@ fn lock_within(file: &File, path: &Path, patience: Duration) -> Result<bool, Ref
 /// Who has the lock at `path`, if anyone. Looking disturbs a process that is taking the lock for
 /// microseconds at most, and that process tries again.
 pub(crate) fn holder(path: &Path) -> Result<Option<String>, StoreError> {
-    let file = files::if_there(File::open(path)).map_err(StoreError::io("open", path))?;
-    let Some(mut file) = file else { return Ok(None) };
+    let Some(mut file) = open_plain(path)? else { return Ok(None) };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(note(&mut file))),

@@ -24,8 +24,10 @@ mod lease;
 mod locks;
 mod lookup;
 mod memory;
+mod notes;
 mod objects;
 mod payloads;
+mod plain;
 mod platform;
 mod rates;
 mod run_index;
@@ -39,6 +41,7 @@ mod upkeep;
 
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
+pub use plain::{open_plain, open_plain_with};
 pub use stats::StoreStats;
 pub use tail::RunTail;
 pub use upkeep::{Collected, DatabaseState, Finding, FindingKind, Progress, Repairs, Retention};

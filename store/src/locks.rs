@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flow_core::store::StoreError;
 
+use crate::plain::open_plain_with;
 use crate::platform;
 
 /// What is done under a lock that is taken briefly takes microseconds; so often it is tried. Nobody
@@ -15,13 +16,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// Opens a file whose locks matter and not its content, and makes it if it is not there.
 pub(crate) fn open(path: &Path) -> Result<File, StoreError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(StoreError::io("open", path))
+    open_plain_with(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
 }
 
 /// Locks a whole file if nobody has it locked.

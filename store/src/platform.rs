@@ -5,7 +5,10 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
+use flow_core::store::StoreError;
 use rustix::fs::FallocateFlags;
+
+use crate::locks;
 
 /// Reserves disk space for `len` bytes at `offset` and lets the file grow over them, so that later
 /// syncs need not record a new size.
@@ -58,9 +61,9 @@ pub(crate) fn is_alive(pid: i32) -> bool {
 /// A file at `path` with the byte at `place` locked, as long as that file is open; `None` if another
 /// open file has it, of this process or another one.
 #[cfg(target_os = "linux")]
-pub(crate) fn lock_place(path: &Path, place: u64) -> io::Result<Option<File>> {
+pub(crate) fn lock_place(path: &Path, place: u64) -> Result<Option<File>, StoreError> {
     use nix::fcntl::{FcntlArg, fcntl};
-    let file = lock_file(path)?;
+    let file = locks::open(path)?;
     let byte = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -71,23 +74,17 @@ pub(crate) fn lock_place(path: &Path, place: u64) -> io::Result<Option<File>> {
     match fcntl(&file, FcntlArg::F_OFD_SETLK(&byte)) {
         Ok(_) => Ok(Some(file)),
         Err(nix::Error::EAGAIN | nix::Error::EACCES) => Ok(None),
-        Err(errno) => Err(errno.into()),
+        Err(errno) => Err(locks::refused(path, errno.into())),
     }
 }
 
 /// Where open files cannot lock single bytes, each place is a file of its own in a folder at `path`.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn lock_place(path: &Path, place: u64) -> io::Result<Option<File>> {
-    match std::fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let file = lock_file(&path.join(format!("{place:016x}")))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => Err(error),
-    }
+pub(crate) fn lock_place(path: &Path, place: u64) -> Result<Option<File>, StoreError> {
+    crate::files::ensure_dir(path)?;
+    let path = path.join(format!("{place:016x}"));
+    let file = locks::open(&path)?;
+    Ok(locks::try_lock(&file, &path)?.then_some(file))
 }
 
 /// Listens at a path of any length.
@@ -137,10 +134,6 @@ fn with_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> 
     done
 }
 
-fn lock_file(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
-}
-
 /// The name of this machine.
 pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
@@ -160,9 +153,17 @@ pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| reasons.contains(&errno))
 }
 
-/// Flags that open a file only if the path itself is no link, and never wait for a pipe's writer.
+/// Flags that open a file only if the path itself is no link, never wait for a pipe's other end, and
+/// never take up with a terminal.
 pub(crate) fn careful_open_flags() -> i32 {
-    (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed()
+    use rustix::fs::OFlags;
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()
+}
+
+/// Flags that open a folder and nothing else, without waiting.
+pub(crate) fn folder_open_flags() -> i32 {
+    use rustix::fs::OFlags;
+    (OFlags::DIRECTORY | OFlags::NONBLOCK).bits().cast_signed()
 }
 
 /// Whether a folder cannot be synced by design of its file system.

@@ -5,7 +5,8 @@
 //! that outlasts a restart of the machine then lacks is at most what the kernel had not written
 //! yet.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::holds::check_shared_name;
 use crate::journal::short;
 use crate::layout::Layout;
 use crate::locks;
+use crate::plain::open_plain_with;
 
 /// Seconds, nanoseconds, and a check over these.
 const RECORD: usize = 16;
@@ -129,7 +131,9 @@ impl Starts {
 
 fn replace(aside: &Path, path: &Path, starts: &[Timestamp]) -> Result<(), StoreError> {
     let bytes: Vec<u8> = starts.iter().flat_map(seal).collect();
-    fs::write(aside, bytes).map_err(StoreError::io("write", aside))?;
+    let mut options = OpenOptions::new();
+    let mut file = open_plain_with(aside, options.write(true).create(true).truncate(true))?;
+    file.write_all(&bytes).map_err(StoreError::io("write", aside))?;
     fs::rename(aside, path).map_err(StoreError::io("rename", path))
 }
 

@@ -1,7 +1,7 @@
 //! The folders of runs: making one, and listing all.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -17,6 +17,7 @@ use crate::files::{
 use crate::journal::{self, JournalFile};
 use crate::layout::{INBOX, JOURNAL, LOCK, Layout, PROGRAMS};
 use crate::lease::{Refusal, RunLease};
+use crate::plain::{self, open_plain, open_plain_with};
 use crate::tmp::TmpSpace;
 
 /// The modes of recorded files, before the mask of the process.
@@ -180,7 +181,14 @@ fn time_of(layout: &Layout, run: &RunId) -> Result<Option<Timestamp>, StoreError
 /// so its end may be torn.
 fn read_list(layout: &Layout) -> Result<HashMap<RunId, Timestamp>, StoreError> {
     let path = layout.run_list();
-    let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
+    let bytes = match plain::read(&path) {
+        // The folders say which runs there are.
+        Err(error @ StoreError::NoFile { .. }) => {
+            tracing::warn!(%error, "the list of runs is not used");
+            None
+        }
+        other => other?,
+    };
     let bytes = bytes.unwrap_or_default();
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
     Ok(lines.filter_map(parse_line).collect())
@@ -248,7 +256,7 @@ impl ListFollower {
             return Ok(Vec::new());
         }
         let from = if len < self.read { 0 } else { self.read };
-        let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+        let Some(file) = open_plain(&path)? else { return Ok(Vec::new()) };
         let mut bytes = vec![0; usize::try_from(len - from).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, from).map_err(StoreError::io("read", &path))?;
         // The last line may not be complete yet.
@@ -268,8 +276,11 @@ fn append_to_list<'a>(layout: &Layout, entries: impl Iterator<Item = &'a RunEntr
         return;
     }
     let path = layout.run_list();
-    let file = OpenOptions::new().append(true).create(true).open(&path);
-    if let Err(error) = file.and_then(|mut file| file.write_all(lines.as_bytes())) {
+    let file = open_plain_with(&path, OpenOptions::new().append(true).create(true));
+    let written = |mut file: fs::File| {
+        file.write_all(lines.as_bytes()).map_err(StoreError::io("write", &path))
+    };
+    if let Err(error) = file.and_then(written) {
         tracing::debug!(path = %path.display(), %error, "the list of runs was not completed");
     }
 }

@@ -248,13 +248,14 @@ fn work(
     }
 }
 
-/// A long campaign says now and then how far it is.
+/// A long campaign says now and then how far it is, and what does not hold as soon as it is known.
 #[allow(clippy::print_stderr, reason = "for whoever waits")]
 fn tell_progress(left: usize, report: &Mutex<Report>) {
     if left > 0 && left.is_multiple_of(500) {
         let report = report.lock().unwrap();
-        let (crashes, violations) = (report.crashes(), report.violations.len());
-        eprintln!("{left} points are left; {crashes} crashes, {violations} points with violations");
+        let crashes = report.crashes();
+        eprintln!("{left} points are left; {crashes} crashes");
+        report.violations.iter().for_each(|violation| eprintln!("{violation}"));
     }
 }
 

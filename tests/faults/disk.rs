@@ -50,7 +50,7 @@ impl Disk {
         let Some(device) = &self.device else { return };
         let root = self.root();
         assert!(run(Command::new(tools.stage()).arg("cut").arg(&root)), "the power can be cut");
-        assert!(unmount(&root), "{} is busy", root.display());
+        leave(device, &root);
         assert!(mount(device, &root), "{} is mounted again", root.display());
     }
 
@@ -61,7 +61,9 @@ impl Disk {
         let root = self.root();
         let is_mounted =
             fs::metadata(&root).unwrap().dev() != fs::metadata(self.folder.path()).unwrap().dev();
-        assert!(!is_mounted || unmount(&root), "{} is busy", root.display());
+        if is_mounted {
+            leave(device, &root);
+        }
         let image = fs::File::options().write(true).open(self.folder.path().join("image"));
         content.put(&image.unwrap());
         mount(device, &root)
@@ -132,6 +134,24 @@ pub(crate) fn unmount(root: &Path) -> bool {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         run(Command::new("umount").arg(root))
+    })
+}
+
+/// Unmounts a file system for good.
+fn leave(device: &Path, root: &Path) {
+    assert!(unmount(root), "{} is busy", root.display());
+    assert!(is_released(device), "{} is mounted elsewhere", device.display());
+}
+
+/// Whether nobody has the file system any more. A process that has made mounts of its own meanwhile
+/// has this one too until it ends, and what is mounted again then is the one without power.
+fn is_released(device: &Path) -> bool {
+    let known = Path::new("/sys/fs/ext4").join(device.file_name().unwrap());
+    (0..6_000).any(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        !known.exists()
     })
 }
 

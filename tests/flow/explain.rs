@@ -17,19 +17,19 @@ with = { argv = ["true"] }
 outputs = { list = "list<Prop>", n = "integer", text = "string", one = "Prop" }
 "#;
 
-fn pages() -> Vec<Value> {
+pub(crate) fn pages() -> Vec<Value> {
     Place::new().flow(&["explain", "--json"]).exits(0).json().as_array().unwrap().clone()
 }
 
 /// The TOML under a heading of a page.
-fn block<'a>(page: &'a str, heading: &str) -> Option<&'a str> {
+pub(crate) fn block<'a>(page: &'a str, heading: &str) -> Option<&'a str> {
     let part = page.split_once(heading)?.1;
     let part = part.split("\n## ").next()?;
     Some(part.split_once("```toml\n")?.1.split_once("\n```")?.0)
 }
 
 /// A file with what is shown in it, where it can stand.
-fn file(shown: &str) -> String {
+pub(crate) fn file(shown: &str) -> String {
     let head = "[workflow]\nname = \"w\"\n";
     if shown.starts_with("[workflow]") {
         return format!("{shown}\n[nodes.a]\nstage = \"noop\"\n");

@@ -2,6 +2,7 @@
 //! replaced by words.
 
 use std::fmt;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -78,6 +79,32 @@ impl Place {
             stderr: String::from_utf8(output.stderr).unwrap(),
             dir: self.dir.path().canonicalize().unwrap(),
         }
+    }
+
+    /// Runs a command to its end; one that has none fails the test and is not left behind.
+    pub(crate) fn finish_in_time(&self, mut command: Command) -> Done {
+        let mut streams = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+        let [out, err] = streams.each_ref().map(|stream| stream.try_clone().unwrap());
+        let mut child = command.stdout(out).stderr(err).spawn().unwrap();
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if begin.elapsed() > PATIENCE {
+                kill_9(&mut child);
+                panic!("it has no end: {command:?}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let [stdout, stderr] = streams.each_mut().map(|stream| {
+            let mut text = String::new();
+            stream.rewind().unwrap();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        });
+        let dir = self.dir.path().canonicalize().unwrap();
+        Done { code: status.code(), stdout, stderr, dir }
     }
 
     /// Starts `flow ARGS`; its streams are kept in files named `stdout` and `stderr`.

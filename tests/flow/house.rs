@@ -38,3 +38,18 @@ fn dependencies_form_a_star_around_the_core() {
         assert!(own["flow"].contains(&sibling), "the command line knows {sibling}");
     }
 }
+
+#[test]
+fn a_build_without_traces_has_nothing_of_them() {
+    let tree = |features: &[&str]| {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "-e", "normal", "-p", "flow"])
+            .args(features)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(!tree(&[]).contains("opentelemetry"));
+    assert!(tree(&["--features", "otel"]).contains("opentelemetry"));
+}

@@ -1,5 +1,7 @@
 //! Mistakes that beginners make: what is said of each names the thing, the place and the way out.
 
+use insta::assert_snapshot;
+
 use super::harness::Place;
 
 /// Workflow files with one mistake each, below a head with a name: code, place, and the way out.
@@ -82,7 +84,7 @@ const FILES: &[(&str, &str, &[&str])] = &[
     (
         "no attempt at all",
         "[nodes.a]\nstage = \"noop\"\nretry = { attempts = 0 }\n",
-        &["W024", "1 to 1000 is allowed"],
+        &["W024", "1 to 1000 is allowed", "attempts = 1 tries once"],
     ),
     (
         "a number of retries",
@@ -118,6 +120,106 @@ const FILES: &[(&str, &str, &[&str])] = &[
         "a condition in braces",
         "[params]\nx = { type = \"boolean\", default = true }\n[nodes.a]\nstage = \"noop\"\nwhen = \"{{ params.x }}\"\n",
         &["W028", "when = \"params.x\""],
+    ),
+    (
+        "a pipe in `argv`",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"cat\", \"x.txt\", \"|\", \"sort\"] }\n",
+        &["W130", "5:34", "`argv` has no shell", "use `shell`"],
+    ),
+    (
+        "a redirection in `argv`",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo\", \"hi\", \">\", \"out.txt\"] }\n",
+        &["W130", "`>` goes to the program as it stands"],
+    ),
+    (
+        "`cd` and `&&` in `argv`",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"cd\", \"lib\", \"&&\", \"make\"] }\n",
+        &["`cd` is a word of the shell", "`&&` goes to the program"],
+    ),
+    (
+        "a variable of the shell in `argv`",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo\", \"$HOME\"] }\n",
+        &["W130", "write {{ env.HOME }}"],
+    ),
+    (
+        "a pattern in `argv`",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"ls\", \"data/*.txt\"] }\n",
+        &["W130", "`data/*.txt` goes to the program as it stands"],
+    ),
+    (
+        "a home folder in `argv`",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"ls\", \"~/data\"] }\n",
+        &["W130", "write \"{{ env.HOME }}/data\""],
+    ),
+    (
+        "a whole line as the program",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo hello\"] }\n",
+        &["W130", "argv = [\"echo\", \"hello\"]"],
+    ),
+    (
+        "templates of GitHub Actions",
+        "[params]\nx = { type = \"string\", default = \"1\" }\n[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo\", \"${{ params.x }}\"] }\n",
+        &["W130", "write {{ params.x }}"],
+    ),
+    (
+        "a parameter as a variable of the shell",
+        "[params]\nx = { type = \"string\", default = \"1\" }\n[nodes.a]\nstage = \"command\"\nwith = { shell = \"echo $x\" }\n",
+        &["W130", "`$x` is not `params.x`", "write {{ params.x }}"],
+    ),
+    (
+        "templates with one brace",
+        "[params]\nx = { type = \"string\", default = \"1\" }\n[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo\", \"{params.x}\"] }\n",
+        &["W130", "templates have two braces"],
+    ),
+    (
+        "`cmd` in `with`",
+        "[nodes.a]\nstage = \"command\"\nwith = { cmd = \"echo hi\" }\n",
+        &["W111", "write shell = "],
+    ),
+    (
+        "`env` beside `with`",
+        "[nodes.a]\nstage = \"command\"\nenv = { A = \"1\" }\nwith = { argv = [\"env\"] }\n",
+        &["W010", "env = { NAME = \"value\" }"],
+    ),
+    (
+        "`env` as a list",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"env\"], env = [\"A=1\"] }\n",
+        &["W113", "write { NAME = \"value\" }"],
+    ),
+    (
+        "backslashes of Windows",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"type\", \"C:\\data\"] }\n",
+        &["W003", "write a backslash twice"],
+    ),
+    (
+        "yes in the place of true",
+        "[nodes.a]\nstage = \"noop\"\noptional = \"yes\"\n",
+        &["W011", "write optional = true"],
+    ),
+    (
+        "the outputs of steps",
+        "[nodes.a]\nstage = \"value\"\nwith = { value = 1 }\noutputs = { n = \"integer\" }\n[nodes.b]\nstage = \"command\"\nwith = { argv = [\"echo\", \"{{ steps.a.outputs.n }}\"] }\n",
+        &["W115", "bind the other node's output as an input"],
+    ),
+    (
+        "keys of Snakemake and Airflow",
+        "[nodes.a]\nstage = \"command\"\ninput = \"a.txt\"\nthreads = 2\nbash_command = \"echo\"\n",
+        &["write inputs = { PORT", "a pool limits", "write stage = "],
+    ),
+    (
+        "a node twice",
+        "[nodes.a]\nstage = \"noop\"\n[nodes.a]\nstage = \"noop\"\n",
+        &["W004", "keep one of the two"],
+    ),
+    (
+        "a text as an input",
+        "[nodes.a]\nstage = \"noop\"\ninputs = { name = \"bob\" }\n",
+        &["W102", "a fixed value stands in `with`"],
+    ),
+    (
+        "a timeout as a number",
+        "[nodes.a]\nstage = \"noop\"\ntimeout = 60\n",
+        &["W011", "give it a unit: timeout = \"60s\""],
     ),
 ];
 
@@ -161,23 +263,26 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
 ];
 
 /// Holds what a command says to what it must say.
-fn says(place: &Place, what: &str, args: &[&str], expected: &[&str]) {
+fn says(place: &Place, what: &str, args: &[&str], expected: &[&str]) -> String {
     let done = place.flow(args);
     for part in expected {
         assert!(done.stderr.contains(part), "{what} should be told with: {part}\n{done}");
     }
+    format!("==== {what}\n{done}\n")
 }
 
 #[test]
 fn what_is_said_of_a_mistake_in_a_file_is_enough_to_mend_it() {
+    let mut told = String::new();
     for (what, body, expected) in FILES {
-        says(&Place::with(body), what, &["validate", "flow.toml"], expected);
+        told += &says(&Place::with(body), what, &["validate", "flow.toml"], expected);
     }
     for (what, text, expected) in WHOLE {
         let place = Place::new();
         place.write("flow.toml", text);
-        says(&place, what, &["validate", "flow.toml"], expected);
+        told += &says(&place, what, &["validate", "flow.toml"], expected);
     }
+    assert_snapshot!(told);
 }
 
 #[test]
@@ -186,22 +291,24 @@ fn what_is_said_of_a_mistake_on_the_command_line_is_enough_to_mend_it() {
         "[params]\nn = { type = \"integer\", default = 5 }\n[nodes.greet]\nstage = \"value\"\nwith = { value = \"hi\" }\noutputs = { text = \"string\" }\n",
     );
     place.flow(&["run", "flow.toml", "--run-id", "monday"]).exits(0);
+    let mut told = String::new();
     for (args, expected) in COMMANDS {
-        says(&place, &args.join(" "), args, expected);
+        told += &says(&place, &args.join(" "), args, expected);
     }
     let empty = Place::new();
-    says(
+    told += &says(
         &empty,
         "the wrong folder",
         &["show", "latest"],
         &["go to the folder where the run was started"],
     );
-    says(
+    told += &says(
         &empty,
         "no file at all",
         &["run", "flow.toml"],
         &["make a starter project with: flow init"],
     );
+    assert_snapshot!(told);
 }
 
 #[test]

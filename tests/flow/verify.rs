@@ -70,7 +70,10 @@ fn a_torn_end_is_dropped() {
     assert_eq!(found["findings"][0]["offset"], json!(whole.len()));
     assert_eq!(found["next"], json!(["flow verify --repair"]));
     let repaired = place.flow(&["verify", "--repair", "--json"]).exits(1).json();
-    assert_eq!(repaired["repairs"], json!({ "torn_ends": 1, "objects": 0, "database": false }));
+    assert_eq!(
+        repaired["repairs"],
+        json!({ "torn_ends": 1, "objects": 0, "moved": 0, "database": false })
+    );
     place.flow(&["verify"]).exits(0);
     assert_eq!(place.show("one")["status"], "succeeded");
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::signals::{self, Signals};
 use crate::bug;
 use crate::failure::{Exit, Failure};
-use crate::history::History;
+use crate::history::{History, Outline};
 use crate::lost;
 use crate::report::human::Lines;
 use crate::report::jsonl::JsonReporter;
@@ -26,6 +26,7 @@ use crate::report::logfile::{LogFiles, LogReporter, SharedLog};
 use crate::report::recap::Recap;
 use crate::report::teller::Teller;
 use crate::report::text::{bytes, clean};
+use crate::report::traces::Traces;
 use crate::report::{summary, tell, tracing_lines, view};
 use crate::session::{Session, Verbosity};
 
@@ -59,7 +60,9 @@ pub(super) fn drive_with(
     word: Option<Control>,
 ) -> Result<Exit, Failure> {
     let since = Timestamp::now();
-    let (ending, history, recap) = drive_to_end(env, store, run, manifest, opened, word)?;
+    let mut traces = Traces::default();
+    let (ending, history, recap) =
+        drive_to_end(env, store, run, manifest, opened, word, &mut traces)?;
     tell_end(env, store.as_ref(), &history, since, Some(&recap))?;
     Ok(exit_of(&ending))
 }
@@ -79,7 +82,9 @@ pub(super) fn drive_quietly(
     let since = Timestamp::now();
     let silent = env.json.then(|| env.silent());
     let to = silent.as_ref().unwrap_or(env);
-    let (ending, history, recap) = drive_to_end(to, store, run, manifest, opened, None)?;
+    let mut traces = Traces::default();
+    let (ending, history, recap) =
+        drive_to_end(to, store, run, manifest, opened, None, &mut traces)?;
     if !env.json {
         tell_end(env, store.as_ref(), &history, since, Some(&recap))?;
     }
@@ -94,6 +99,7 @@ fn drive_to_end(
     manifest: Manifest,
     opened: Opened,
     word: Option<Control>,
+    traces: &mut Traces,
 ) -> Result<(Ending, History, Recap), Failure> {
     let graph = Arc::clone(opened.state().graph());
     bug::during(run.as_str());
@@ -104,7 +110,8 @@ fn drive_to_end(
     let log = log.map_err(|source| Failure::Write { path: store.logs_dir(), source })?;
     tracing_lines::install(run.as_str(), Arc::clone(&log), secrets);
     let screen = live::start(env, run, || opened.at_start())?;
-    let observers = observers(env, &shared, run, &opened, log, screen.handle());
+    let mut observers = observers(env, &shared, run, &opened, log, screen.handle());
+    observers.extend(traces.observer(run, &graph));
     let ending = block_on(env, &shared, opened, observers, word, screen.handle());
     // Whatever is told from here on stands where the region was.
     drop(screen);
@@ -112,10 +119,15 @@ fn drive_to_end(
     if let Ending::StoreFailed(error) = ending {
         return Err(Failure::StoreStopped(error));
     }
-    let records = shared.read_run(run)?;
-    let state = flow_runtime::replay(&graph, &manifest, &records);
-    let history = History::new(run, manifest, state, &records, None);
-    Ok((ending, history, Recap::of(&records)))
+    let mut state = flow_runtime::fresh_state(&graph, &manifest);
+    let (mut outline, mut recap) = (Outline::empty(run), Recap::default());
+    // One after the other: all at once they may need more memory than the whole run did.
+    shared.visit_run(run, &mut |recorded| {
+        state.apply(&recorded);
+        outline.take(&recorded);
+        recap.take(&recorded);
+    })?;
+    Ok((ending, History::new(outline, manifest, state, None), recap))
 }
 
 /// The exit code of a run that ended so for this process.

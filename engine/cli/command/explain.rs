@@ -97,6 +97,7 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("W127", include_str!("../explain/W127.md")),
     ("W128", include_str!("../explain/W128.md")),
     ("W129", include_str!("../explain/W129.md")),
+    ("W130", include_str!("../explain/W130.md")),
     ("W140", include_str!("../explain/W140.md")),
     ("W141", include_str!("../explain/W141.md")),
     ("W142", include_str!("../explain/W142.md")),

@@ -1,16 +1,15 @@
 //! `flow logs`: the events of a run and what its programs wrote.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flow_core::id::{RunId, TaskId};
 use flow_core::run::Recorded;
 use flow_core::run::event::{Event, RunEnd, TaskRef};
 use flow_core::stage::Stream;
-use flow_core::store::Store;
+use flow_core::store::{Store, StoreError};
 
 use crate::args::{LogLevel, LogsArgs};
 use crate::failure::{Exit, Failure};
@@ -246,23 +245,38 @@ impl Printer<'_> {
 struct Follower {
     at: u64,
     lines: Splitter,
+    refused: bool,
 }
 
 impl Follower {
     /// Gives every line that is new; the last one without its end too, if nothing follows.
-    fn read(&mut self, path: &PathBuf, is_last: bool, line: &mut dyn FnMut(&[u8])) {
-        // An attempt without output has no file.
-        let Ok(mut file) = File::open(path) else { return };
-        if file.seek(SeekFrom::Start(self.at)).is_err() {
+    /// What cannot be read is told once and not tried again.
+    fn read(&mut self, path: &Path, is_last: bool, line: &mut dyn FnMut(&[u8])) {
+        if self.refused {
             return;
         }
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(length @ 1..) = file.read(&mut buffer) {
-            self.at += length as u64;
-            self.lines.push(&buffer[..length], line);
+        if let Err(error) = self.read_on(path, line) {
+            self.refused = true;
+            tracing::warn!(%error, "captured output cannot be shown");
         }
         if is_last {
             self.lines.finish(line);
+        }
+    }
+
+    fn read_on(&mut self, path: &Path, line: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        // An attempt without output has no file.
+        let Some(mut file) = flow_store::open_plain(path)? else { return Ok(()) };
+        let failed = || StoreError::io("read", path);
+        file.seek(SeekFrom::Start(self.at)).map_err(failed())?;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let length = file.read(&mut buffer).map_err(failed())?;
+            if length == 0 {
+                return Ok(());
+            }
+            self.at += length as u64;
+            self.lines.push(&buffer[..length], line);
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use flow_core::catalog::Catalog;
-use flow_core::store::{Store, StoreError};
+use flow_core::id::RunId;
+use flow_core::store::{Listed, RunEntry, Store, StoreError};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::args::{RunStatus, RunsArgs};
@@ -16,66 +18,105 @@ use crate::report::text::{ago, clean, duration, millis_between};
 use crate::report::{tell, view};
 use crate::session::Session;
 
+/// Notes of another form, or of another version of `flow`, are not read.
+const NOTE_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+
+/// Notes are for quick lists: a run with more to tell than this many bytes is read again.
+const NOTE_MAX: usize = 16 * 1024;
+
+/// What the list tells of a run; it is noted once the run has ended.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    form: String,
+    run: RunId,
+    workflow: String,
+    status: RunStatus,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    /// Names of nodes.
+    failed: Vec<String>,
+    /// The object of the run without its nodes as text, where JSON was asked for.
+    object: Option<String>,
+}
+
 pub(crate) fn run(args: &RunsArgs, env: &Session) -> Result<Exit, Failure> {
     let store = env.open_store()?;
     let now = Timestamp::now();
-    let outlines = outlines(args, store.as_ref(), env, now)?;
+    let rows = rows(args, store.as_ref(), env, now)?;
     if env.json {
-        let catalog = env.catalog();
-        let list: Vec<Value> =
-            outlines.iter().map(|outline| object(store.as_ref(), outline, &catalog)).collect();
-        env.out.line(&Value::Array(list).to_string());
-    } else if outlines.is_empty() {
+        let objects: Vec<&str> = rows.iter().filter_map(|row| row.object.as_deref()).collect();
+        env.out.line(&format!("[{}]", objects.join(",")));
+    } else if rows.is_empty() {
         tell("no runs\n");
     } else {
-        env.out.write(table::render(&rows(&outlines, env.stdout, now), 0).as_bytes());
+        env.out.write(table::render(&cells(&rows, env.stdout, now), 0).as_bytes());
     }
     Ok(Exit::SUCCEEDED)
 }
 
 /// The wanted runs, newest first. A run that cannot be read is told and left out.
-fn outlines(
+fn rows(
     args: &RunsArgs,
     store: &dyn Store,
     env: &Session,
     now: Timestamp,
-) -> Result<Vec<Outline>, Failure> {
+) -> Result<Vec<Row>, Failure> {
     let since = args.last.map(|span| begin(now, span));
     let catalog = env.catalog();
-    let mut found = Vec::new();
-    for entry in store.runs()?.into_iter().rev() {
+    let (mut found, mut notes) = (Vec::new(), Vec::new());
+    for Listed { entry, stamp, note } in store.listed()?.into_iter().rev() {
         if since.is_some_and(|since| entry.created_at < since) {
             continue;
         }
-        match read(store, &entry.id, &catalog) {
-            Ok(mut outline) => {
-                outline.started_at = outline.started_at.or(Some(entry.created_at));
-                let status = args.status.is_none_or(|status| status == outline.status);
-                let workflow = args.workflow.as_ref().is_none_or(|name| *name == outline.workflow);
-                if status && workflow {
-                    found.push(outline);
+        let noted = note.and_then(|note| noted(&note, env.json));
+        let row = match noted.map_or_else(|| read(store, &entry, &catalog, env.json), Ok) {
+            Ok((row, is_final)) => {
+                if let Some(stamp) = stamp.filter(|_| is_final) {
+                    notes.extend(note_of(&row).map(|text| (entry.id, stamp, text)));
                 }
+                row
             }
             // It may have been removed since the list was read.
-            Err(StoreError::NoRun(_)) => {}
+            Err(StoreError::NoRun(_)) => continue,
             Err(error) => {
                 let word = env.stderr.odd("warning");
                 tell(&format!("{word}: run {} is left out: {error}\n", entry.id));
+                continue;
             }
+        };
+        let status = args.status.is_none_or(|status| status == row.status);
+        let workflow = args.workflow.as_ref().is_none_or(|name| *name == row.workflow);
+        if status && workflow {
+            found.push(row);
         }
     }
+    store.note(&notes);
     Ok(found)
+}
+
+/// What was noted, and that it need not be noted again.
+fn noted(text: &str, with_object: bool) -> Option<(Row, bool)> {
+    let row: Row = serde_json::from_str(text).ok()?;
+    let serves = row.form == NOTE_FORM && (row.object.is_some() || !with_object);
+    serves.then_some((row, false))
+}
+
+fn note_of(row: &Row) -> Option<String> {
+    serde_json::to_string(row).ok().filter(|text| text.len() <= NOTE_MAX)
 }
 
 fn begin(now: Timestamp, span: Duration) -> Timestamp {
     now.checked_sub(span).unwrap_or(Timestamp::MIN)
 }
 
+/// A run as its records tell it, and whether that holds until more is recorded.
 fn read(
     store: &dyn Store,
-    run: &flow_core::id::RunId,
+    entry: &RunEntry,
     catalog: &Catalog,
-) -> Result<Outline, StoreError> {
+    with_object: bool,
+) -> Result<(Row, bool), StoreError> {
+    let run = &entry.id;
     let holder = store.holder(run)?;
     let records = store.read_run(run)?;
     let mut outline = Outline::of(run, &records, holder.as_deref());
@@ -84,7 +125,24 @@ fn read(
     {
         outline.status = history.outline.status;
     }
-    Ok(outline)
+    outline.started_at = outline.started_at.or(Some(entry.created_at));
+    let object = with_object.then(|| object(store, &outline, catalog));
+    let has_all = object.as_ref().is_none_or(|object| !object["outputs"].is_null());
+    let is_final = outline.finished_at.is_some() && has_all;
+    Ok((row(outline, object), is_final))
+}
+
+fn row(outline: Outline, object: Option<Value>) -> Row {
+    Row {
+        form: NOTE_FORM.into(),
+        run: outline.run,
+        workflow: outline.workflow,
+        status: outline.status,
+        started_at: outline.started_at,
+        finished_at: outline.finished_at,
+        failed: outline.failures.iter().map(|(node, _)| node.to_string()).collect(),
+        object: object.map(|object| object.to_string()),
+    }
 }
 
 /// The object of a run without its nodes. Outputs need the recorded workflow; a run whose workflow
@@ -95,34 +153,33 @@ fn object(store: &dyn Store, outline: &Outline, catalog: &Catalog) -> Value {
     Value::Object(view::outline(outline, outputs))
 }
 
-fn rows(outlines: &[Outline], paint: Paint, now: Timestamp) -> Vec<Vec<Cell>> {
+fn cells(rows: &[Row], paint: Paint, now: Timestamp) -> Vec<Vec<Cell>> {
     let head = ["", "RUN", "WORKFLOW", "STATUS", "STARTED", "TIME", ""];
     let head = head.map(|word| Cell::painted(word, |text| paint.dim(text))).to_vec();
-    let row = |outline: &Outline| {
-        let (symbol, color): (_, fn(Paint, &str) -> String) = symbol(outline.status);
-        let started = outline.started_at.map(|at| ago(at, now)).unwrap_or_default();
-        let end = match outline.status {
+    let cells = |row: &Row| {
+        let (symbol, color): (_, fn(Paint, &str) -> String) = symbol(row.status);
+        let started = row.started_at.map(|at| ago(at, now)).unwrap_or_default();
+        let end = match row.status {
             RunStatus::Running => Some(now),
-            _ => outline.finished_at,
+            _ => row.finished_at,
         };
-        let took = outline.started_at.zip(end).map(|(from, to)| duration(millis_between(from, to)));
-        let failed: Vec<&str> = outline.failures.iter().map(|(node, _)| &**node).collect();
-        let failed = if failed.is_empty() {
+        let took = row.started_at.zip(end).map(|(from, to)| duration(millis_between(from, to)));
+        let failed = if row.failed.is_empty() {
             String::new()
         } else {
-            format!("failed: {}", failed.join(", "))
+            format!("failed: {}", row.failed.join(", "))
         };
         vec![
             Cell::painted(symbol, |text| color(paint, text)),
-            Cell::plain(outline.run.as_str()),
-            Cell::plain(clean(&outline.workflow)),
-            Cell::painted(outline.status.name(), |text| color(paint, text)),
+            Cell::plain(row.run.as_str()),
+            Cell::plain(clean(&row.workflow)),
+            Cell::painted(row.status.name(), |text| color(paint, text)),
             Cell::plain(started),
             Cell::plain(took.unwrap_or_default()),
             Cell::painted(&failed, |text| paint.dim(text)),
         ]
     };
-    std::iter::once(head).chain(outlines.iter().map(row)).collect()
+    std::iter::once(head).chain(rows.iter().map(cells)).collect()
 }
 
 /// The symbol of a status and how it is painted.

@@ -1,5 +1,7 @@
 //! `flow show`: the states, attempts, timings, errors and outputs of a run.
 
+use std::mem::ManuallyDrop;
+
 use flow_core::id::TaskId;
 use flow_core::run::event::Outputs;
 use flow_core::run::state::{Phase, Tasks};
@@ -25,7 +27,8 @@ const VALUE_MAX: usize = 60;
 pub(crate) fn run(args: &ShowArgs, env: &Session) -> Result<Exit, Failure> {
     let store = env.open_store()?;
     let run = find_run(store.as_ref(), &args.run)?;
-    let history = History::read(store.as_ref(), &run, &env.catalog())?;
+    // The process ends with this: to give back piece by piece what a large run takes costs time only.
+    let history = ManuallyDrop::new(History::read(store.as_ref(), &run, &env.catalog())?);
     let target = args.node.as_deref().map(|node| target::node(&history.state, node)).transpose()?;
     let text = match (target, env.json) {
         (None, true) => format!("{}\n", view::run(&history, store.as_ref())),

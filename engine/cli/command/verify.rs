@@ -72,7 +72,13 @@ fn next_commands(
 ) -> Vec<String> {
     let mut next = Vec::new();
     let has = |kinds: &[FindingKind]| found.iter().any(|finding| kinds.contains(&finding.kind));
-    let repairable = [FindingKind::Object, FindingKind::TornEnd, FindingKind::Database];
+    let repairable = [
+        FindingKind::Object,
+        FindingKind::TornEnd,
+        FindingKind::Database,
+        FindingKind::List,
+        FindingKind::WrongKind,
+    ];
     if !repaired && has(&repairable) {
         next.push(env.command(&["verify", "--repair"]));
     }
@@ -133,6 +139,10 @@ fn repaired(repairs: Repairs) -> String {
         let objects = number(repairs.objects, "damaged object");
         done.push(format!("moved {objects} to quarantine/"));
     }
+    if repairs.moved > 0 {
+        let moved = number(repairs.moved, "file");
+        done.push(format!("cleared the way for {moved} that the store makes again"));
+    }
     if repairs.database {
         done.push("made the checkpoint database again from the journals".to_owned());
     }
@@ -167,6 +177,7 @@ fn object(
         "repairs": repairs.map(|repairs| json!({
             "torn_ends": repairs.torn_ends,
             "objects": repairs.objects,
+            "moved": repairs.moved,
             "database": repairs.database,
         })),
         "next": next,
@@ -183,6 +194,7 @@ fn kind(kind: FindingKind) -> &'static str {
         FindingKind::Missing => "missing",
         FindingKind::Database => "database",
         FindingKind::List => "list",
+        FindingKind::WrongKind => "wrong_kind",
         FindingKind::Stray => "stray",
         FindingKind::NotChecked => "not_checked",
     }

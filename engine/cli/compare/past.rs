@@ -1,10 +1,10 @@
 //! Runs as their records left them, at any point of them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use flow_core::catalog::Catalog;
 use flow_core::digest::Digest;
-use flow_core::graph::Graph;
 use flow_core::id::{RunId, TaskId};
 use flow_core::run::event::{Event, TaskRef};
 use flow_core::run::manifest::{MANIFEST_FILE, Manifest};
@@ -14,6 +14,7 @@ use flow_runtime::Recipes;
 use jiff::Timestamp;
 
 use crate::failure::Failure;
+use crate::history::{Known, Recording};
 
 /// A run as a part of its records left it: the whole of them, or all before a later change.
 pub(crate) struct Past {
@@ -34,7 +35,8 @@ impl Past {
         catalog: &Catalog,
         known: Option<&Self>,
     ) -> Result<Self, Failure> {
-        Self::of(store, run, store.read_run(run)?, catalog, known)
+        let recording = Recording::read(store, run, catalog, known.map(Self::known))?;
+        Ok(Self::new(run, recording))
     }
 
     /// A run whose records were read already.
@@ -48,14 +50,57 @@ impl Past {
         catalog: &Catalog,
         known: Option<&Self>,
     ) -> Result<Self, Failure> {
-        let (manifest, text) = flow_runtime::recorded_generation(store, run, &records)?;
-        let shared = known.filter(|known| same_definition(&known.manifest, &manifest));
-        let graph: Arc<Graph> = match shared {
-            Some(known) => Arc::clone(known.state.graph()),
-            None => crate::prepare::recorded(&manifest, &text, catalog)?,
-        };
+        let known = known.map(Self::known);
+        let recording = Recording::of(store, run, records, catalog, known)?;
+        Ok(Self::new(run, recording))
+    }
+
+    fn new(run: &RunId, recording: Recording) -> Self {
+        let Recording { records, manifest, graph } = recording;
         let state = flow_runtime::replay(&graph, &manifest, &records);
-        Ok(Self { run: run.clone(), records, manifest: Arc::new(manifest), state })
+        Self { run: run.clone(), records, manifest: Arc::new(manifest), state }
+    }
+
+    fn known(&self) -> Known<'_> {
+        (&self.manifest, self.state.graph())
+    }
+
+    /// Reads two runs at the same time.
+    ///
+    /// # Errors
+    /// As [`Past::read`].
+    pub(crate) fn both(
+        store: &dyn Store,
+        (one, other): (&RunId, &RunId),
+        catalog: &Catalog,
+    ) -> Result<(Self, Self), Failure> {
+        std::thread::scope(|scope| {
+            let read = || Self::read(store, other, catalog, None);
+            let aside = std::thread::Builder::new().spawn_scoped(scope, read);
+            let one = Self::read(store, one, catalog, None)?;
+            let aside = aside.ok().and_then(|aside| aside.join().ok());
+            let other = match aside {
+                Some(other) => other?,
+                None => Self::read(store, other, catalog, Some(&one))?,
+            };
+            Ok((one, other))
+        })
+    }
+
+    /// Reads a run, if it is one of this workflow. One that this version does not accept any more
+    /// is none, as there is nothing in it to compare with.
+    pub(crate) fn of_workflow(
+        store: &dyn Store,
+        run: &RunId,
+        workflow: (&Path, &str),
+        catalog: &Catalog,
+        known: &Self,
+    ) -> Option<Self> {
+        if is_of_file(store, run, workflow.0) {
+            return Self::read(store, run, catalog, Some(known)).ok();
+        }
+        let records = records_of_workflow(store, run, workflow)?;
+        Self::of(store, run, records, catalog, Some(known)).ok()
     }
 
     /// The same run before a record.
@@ -92,13 +137,6 @@ impl Past {
     pub(crate) fn started_at(&self) -> Timestamp {
         self.state.started_at().unwrap_or(self.manifest.started_at)
     }
-}
-
-/// Whether two manifests give the same graph.
-fn same_definition(one: &Manifest, other: &Manifest) -> bool {
-    one.definition == other.definition
-        && one.files == other.files
-        && one.workflow_path == other.workflow_path
 }
 
 /// Whether two names are those of one task: an item is known by its key, wherever it stands.
@@ -153,13 +191,19 @@ pub(crate) fn earlier_runs(
 pub(crate) fn records_of_workflow(
     store: &dyn Store,
     run: &RunId,
-    (path, name): (&std::path::Path, &str),
+    (path, name): (&Path, &str),
 ) -> Option<Vec<Recorded>> {
-    let manifest: Manifest =
-        serde_json::from_slice(&store.run_file(run, MANIFEST_FILE).ok()?).ok()?;
+    let of_file = is_of_file(store, run, path);
     let records = store.read_run(run).ok()?;
     let named = records.iter().any(|recorded| {
         matches!(&recorded.event, Event::RunStarted { workflow, .. } if workflow == name)
     });
-    (manifest.workflow_path == path || named).then_some(records)
+    (of_file || named).then_some(records)
+}
+
+/// Whether a run was started from this file.
+fn is_of_file(store: &dyn Store, run: &RunId, path: &Path) -> bool {
+    let manifest = store.run_file(run, MANIFEST_FILE).ok();
+    let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+    manifest.is_some_and(|manifest| manifest.workflow_path == path)
 }

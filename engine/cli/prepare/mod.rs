@@ -70,7 +70,10 @@ impl Examined {
         // A check that misses a name may be wrong where something was left out.
         if let Some(definition) = loaded.definition.as_ref().filter(|_| loaded.complete) {
             match graph::check(definition, catalog) {
-                Ok(found) => graph = Some(Arc::new(found)),
+                Ok(found) => {
+                    loaded.join(found.remarks().to_vec());
+                    graph = Some(Arc::new(found));
+                }
                 Err(faults) => loaded.join(faults),
             }
         }
@@ -94,7 +97,10 @@ impl Examined {
             let mut faults = uses::faults(definition);
             if loaded.complete {
                 match graph::check(definition, catalog) {
-                    Ok(found) => graph = Some(Arc::new(found)),
+                    Ok(found) => {
+                        faults.extend(found.remarks().iter().cloned());
+                        graph = Some(Arc::new(found));
+                    }
                     Err(found) => faults.extend(found),
                 }
             }

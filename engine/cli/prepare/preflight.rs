@@ -143,6 +143,7 @@ fn ask(Alike { node, work, .. }: &Alike<'_>) -> Vec<Missing> {
         tools: &node.home.tools,
         workflow_dir: &node.home.dir,
         uses: &node.uses,
+        params: &[],
     })
 }
 

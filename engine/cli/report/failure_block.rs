@@ -78,3 +78,29 @@ fn tail(text: &str, paint: Paint) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use flow_core::error::ErrorClass;
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::args::Color;
+
+    #[test]
+    fn a_failure_of_each_class_names_its_code_its_cause_and_the_way_on() {
+        let told = ErrorClass::ALL.map(|(class, _)| {
+            let mut error = StageError::new(class, "run stage media.assemble", "it ended early");
+            error.attempt = 2;
+            error.causes = vec!["what was behind it".to_owned()];
+            error.hint = Some("what can be done".to_owned());
+            render(
+                "assemble[a]",
+                &error,
+                Some("flow resume one"),
+                Paint::of(Color::Never, &std::io::stderr()),
+            )
+        });
+        assert_snapshot!(told.join("\n"));
+    }
+}

@@ -15,6 +15,7 @@ pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod teller;
 pub(crate) mod text;
+pub(crate) mod traces;
 pub(crate) mod tracing_lines;
 pub(crate) mod view;
 

@@ -357,6 +357,8 @@ pub struct NodeView<'a> {
     pub workflow_dir: &'a Path,
     /// Files and folders that `uses` brings into the scratch folder.
     pub uses: &'a [String],
+    /// Names of the workflow's parameters.
+    pub params: &'a [String],
 }
 
 /// A fault that a stage finds in a node before the run.
@@ -402,6 +404,11 @@ pub trait Stage: Send + Sync {
 
     /// Faults of a node that only the stage can know. Pure: no disk, no network.
     fn check(&self, _node: &NodeView<'_>) -> Vec<ConfigFault> {
+        Vec::new()
+    }
+
+    /// What in the configuration hardly means what was meant; told as warnings.
+    fn remarks(&self, _node: &NodeView<'_>) -> Vec<ConfigFault> {
         Vec::new()
     }
 

@@ -129,6 +129,14 @@ pub enum StoreError {
         /// Who has it, such as `process 4711 on host alpha`.
         holder: String,
     },
+    /// Something else lies where a plain file belongs.
+    #[error("{} is {found}, and a plain file belongs there", path.display())]
+    NoFile {
+        /// Where.
+        path: PathBuf,
+        /// What lies there, such as `a named pipe`.
+        found: &'static str,
+    },
     /// Bytes are not what was written.
     #[error("{} is damaged at byte {offset}: {reason}", path.display())]
     Damaged {
@@ -232,6 +240,21 @@ pub struct RunEntry {
     pub created_at: Timestamp,
 }
 
+/// Tells one state of the record of a run from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp(pub u64);
+
+/// A run as it is listed, with what was noted of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// The run.
+    pub entry: RunEntry,
+    /// The state of its record; `None` while that may change without being told from another.
+    pub stamp: Option<Stamp>,
+    /// What was noted when its record was in this state.
+    pub note: Option<String>,
+}
+
 /// How bytes come into the object store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adopt {
@@ -265,6 +288,16 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NoRun`], damage, or failure to read.
     fn read_run(&self, run: &RunId) -> Result<Vec<Recorded>, StoreError>;
 
+    /// Shows the records of a run one after the other, as [`Store::read_run`] gives them, without
+    /// keeping them.
+    ///
+    /// # Errors
+    /// As [`Store::read_run`]; the records before the fault were shown.
+    fn visit_run(&self, run: &RunId, visit: &mut dyn FnMut(Recorded)) -> Result<(), StoreError> {
+        self.read_run(run)?.into_iter().for_each(visit);
+        Ok(())
+    }
+
     /// Who has the run's lock right now, if anyone.
     ///
     /// # Errors
@@ -297,6 +330,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Failure to read.
     fn runs(&self) -> Result<Vec<RunEntry>, StoreError>;
+
+    /// All runs, oldest first, each with what was noted of it if its record is still the same.
+    ///
+    /// # Errors
+    /// As [`Store::runs`].
+    fn listed(&self) -> Result<Vec<Listed>, StoreError> {
+        let bare = |entry| Listed { entry, stamp: None, note: None };
+        Ok(self.runs()?.into_iter().map(bare).collect())
+    }
+
+    /// Keeps one line of text on each of these runs, found out from the record in this state, to
+    /// spare reading it again. A store may forget it at any time.
+    fn note(&self, _notes: &[(RunId, Stamp, String)]) {}
 
     /// The checkpoint of a task with this key, from the checkpoint database, else from the journal.
     ///

@@ -31,6 +31,6 @@ pub use generation::{record_generation, recorded_generation};
 pub use inbox::Word;
 pub use losses::{lost_behind, lost_inputs};
 pub use runner::{
-    Control, Opened, RunError, Runner, file_artifact, open, record_word, replay, start,
+    Control, Opened, RunError, Runner, file_artifact, fresh_state, open, record_word, replay, start,
 };
 pub use secrets::Secrets;

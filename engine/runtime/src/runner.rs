@@ -217,7 +217,9 @@ pub fn replay(graph: &Arc<Graph>, manifest: &Manifest, records: &[Recorded]) -> 
     state
 }
 
-fn fresh_state(graph: &Arc<Graph>, manifest: &Manifest) -> RunState {
+/// The state of a run of which nothing is recorded yet.
+#[must_use]
+pub fn fresh_state(graph: &Arc<Graph>, manifest: &Manifest) -> RunState {
     let only = manifest.only.as_deref().and_then(|name| graph.find(name));
     RunState::new(Arc::clone(graph), only, manifest.max_parallel)
 }

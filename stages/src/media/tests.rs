@@ -231,6 +231,7 @@ fn a_program_that_is_not_there_is_told_before_the_run_with_a_way_to_get_it() {
         tools: &tools,
         workflow_dir: Path::new("/"),
         uses: &[],
+        params: &[],
     };
     let missing = AssembleStage::new(spawner()).preflight(&node);
     let names: Vec<&str> = missing.iter().map(|missing| missing.what.as_str()).collect();

@@ -97,6 +97,17 @@ fn make(settings: &Settings) -> Result<Made, String> {
     Ok(Made { reusing, fresh: build(settings, config, 0)?, no_tls })
 }
 
+/// A client for what is said about runs, to others than the services that stages use: with the same
+/// TLS, and as little freedom to redirect or repeat.
+///
+/// # Errors
+/// When the machine gives no client.
+pub fn client() -> Result<Client, String> {
+    let settings = Settings::default();
+    let config = trusting(&settings).or_else(|_| trusting_nobody());
+    build(&settings, config.map_err(|error| error.to_string())?, IDLE_CONNECTIONS)
+}
+
 fn build(settings: &Settings, config: ClientConfig, idle: usize) -> Result<Client, String> {
     let mut builder = Client::builder()
         .tls_backend_preconfigured(config)

@@ -26,7 +26,7 @@ use scan::{Made, each_made};
 
 pub(crate) use index::{Backing, Index, half};
 pub(crate) use place::Place;
-pub(crate) use removed::{removed_fault, tidy_removed};
+pub(crate) use removed::{mend_removed, removed_fault, tidy_removed};
 pub(crate) use server::Server;
 pub(crate) use wire::{Answer, Silence, ask};
 

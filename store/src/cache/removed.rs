@@ -7,10 +7,11 @@ use std::fs;
 use flow_core::digest::Digest;
 use flow_core::store::StoreError;
 
-use crate::files::{discard, if_there, sync_dir, write_synced};
+use crate::files::{discard, sync_dir, write_synced};
 use crate::journal::Identity;
 use crate::layout::Layout;
 use crate::locks;
+use crate::plain;
 use crate::tmp::TmpSpace;
 
 /// The first half of a key.
@@ -25,7 +26,13 @@ pub(crate) struct Removed {
 impl Removed {
     /// Reads what was removed from the cache of a store.
     pub(crate) fn read(layout: &Layout) -> Result<Self, StoreError> {
-        let (removed, fault) = Self::read_all(layout)?;
+        let (removed, fault) = match Self::read_all(layout) {
+            Err(error @ StoreError::NoFile { .. }) => {
+                tracing::warn!(%error, "what was removed from the cache counts again");
+                return Ok(Self::default());
+            }
+            other => other?,
+        };
         if let Some(offset) = fault {
             let path = layout.removed();
             tracing::warn!(path = %path.display(), offset, "a line is damaged");
@@ -36,8 +43,7 @@ impl Removed {
     /// As [`Removed::read`], with the place of the first damage, if there is any.
     fn read_all(layout: &Layout) -> Result<(Self, Option<u64>), StoreError> {
         let path = layout.removed();
-        let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
-        let Some(bytes) = bytes else { return Ok((Self::default(), None)) };
+        let Some(bytes) = plain::read(&path)? else { return Ok((Self::default(), None)) };
         let (mut removed, mut fault, mut at) = (Self::default(), None, 0);
         let mut left = None;
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -86,6 +92,19 @@ impl Removed {
         lines.insert(0, line(&lines.len().to_string()));
         lines.concat()
     }
+
+    /// Replaces the file as a whole.
+    fn write(&self, layout: &Layout, tmp: &TmpSpace) -> Result<(), StoreError> {
+        let aside = tmp.fresh()?;
+        let path = layout.removed();
+        let written = write_synced(&aside, self.text().as_bytes())
+            .and_then(|()| fs::rename(&aside, &path).map_err(StoreError::io("rename", &path)));
+        if written.is_err() {
+            discard(&aside);
+        }
+        written?;
+        sync_dir(layout.root())
+    }
 }
 
 /// Changes what was removed, durably and as a whole.
@@ -103,15 +122,15 @@ pub(crate) fn change(
     if removed == before {
         return Ok(());
     }
-    let aside = tmp.fresh()?;
-    let path = layout.removed();
-    let written = write_synced(&aside, removed.text().as_bytes())
-        .and_then(|()| fs::rename(&aside, &path).map_err(StoreError::io("rename", &path)));
-    if written.is_err() {
-        discard(&aside);
-    }
-    written?;
-    sync_dir(layout.root())
+    removed.write(layout, tmp)
+}
+
+/// Writes the list again without the lines that are damaged.
+pub(crate) fn mend_removed(layout: &Layout, tmp: &TmpSpace) -> Result<(), StoreError> {
+    let lock = layout.removed_lock();
+    let changing = locks::open(&lock)?;
+    changing.lock().map_err(|error| locks::refused(&lock, error))?;
+    Removed::read(layout)?.write(layout, tmp)
 }
 
 /// Forgets what was removed of journals that are gone.

@@ -1,6 +1,6 @@
 //! Opening the checkpoint database, whatever state it was left in.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use flow_core::store::StoreError;
 
-use crate::files::{ensure_dir, if_there, sync_dir};
+use crate::files::{ensure_dir, entries, if_there, sync_dir};
 use crate::journal::Identity;
 use crate::layout::Layout;
+use crate::locks;
+use crate::plain::{self, open_plain};
 use crate::tmp::unique_name;
 
 /// Memory for pages.
@@ -46,7 +48,7 @@ enum Refusal {
 pub(crate) fn open(layout: &Layout) -> Result<Option<(Database, bool)>, StoreError> {
     let Some(guard) = take_guard(layout)? else { return Ok(None) };
     let path = layout.checkpoints();
-    if !path.exists() {
+    if !is_there(&path)? {
         create(layout, &path)?;
     }
     let (db, repaired) = match open_sled(&path) {
@@ -57,8 +59,7 @@ pub(crate) fn open(layout: &Layout) -> Result<Option<(Database, bool)>, StoreErr
             (repair(layout, &path)?, true)
         }
     };
-    let data_path = path.join("db");
-    let data = File::open(&data_path).map_err(StoreError::io("open", data_path))?;
+    let data = data_of(&path)?;
     Ok(Some((Database { db: Some(db), data, path, _guard: guard }, repaired)))
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn open(layout: &Layout) -> Result<Option<(Database, bool)>, StoreErr
 /// [`StoreError::Database`] if it is damaged.
 pub(crate) fn inspect(layout: &Layout) -> Result<Option<Database>, StoreError> {
     let path = layout.checkpoints();
-    if !path.exists() {
+    if !is_there(&path)? {
         return Ok(None);
     }
     let Some(guard) = take_guard(layout)? else { return Ok(None) };
@@ -76,9 +77,15 @@ pub(crate) fn inspect(layout: &Layout) -> Result<Option<Database>, StoreError> {
         Refusal::Failed(error) => error,
         Refusal::Damaged(reason) => StoreError::Database(reason),
     })?;
-    let data_path = path.join("db");
-    let data = File::open(&data_path).map_err(StoreError::io("open", data_path))?;
+    let data = data_of(&path)?;
     Ok(Some(Database { db: Some(db), data, path, _guard: guard }))
+}
+
+/// The file that the database writes to.
+fn data_of(path: &Path) -> Result<File, StoreError> {
+    let path = path.join("db");
+    let absent = || StoreError::io("open", &path)(io::ErrorKind::NotFound.into());
+    open_plain(&path)?.ok_or_else(absent)
 }
 
 /// Puts the database aside, so that it is made again from the journals. Returns false if another
@@ -123,17 +130,8 @@ pub(crate) fn forget(
 
 fn take_guard(layout: &Layout) -> Result<Option<File>, StoreError> {
     let path = layout.checkpoints_lock();
-    let guard = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StoreError::io("open", &path))?;
-    match guard.try_lock() {
-        Ok(()) => Ok(Some(guard)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path)(error)),
-    }
+    let guard = locks::open(&path)?;
+    Ok(locks::try_lock(&guard, &path)?.then_some(guard))
 }
 
 /// Makes an empty database aside and renames it: the database itself cannot be opened again if it
@@ -178,12 +176,11 @@ fn repair(layout: &Layout, path: &Path) -> Result<sled::Db, StoreError> {
     let quarantine = layout.quarantine();
     ensure_dir(&quarantine)?;
     let name = unique_name();
-    for entry in fs::read_dir(path).map_err(StoreError::io("read", path))? {
-        let entry = entry.map_err(StoreError::io("read", path))?;
-        let file = entry.file_name();
-        if file.to_string_lossy().starts_with("snap.") {
-            let aside = quarantine.join(format!("{name}.{}", file.to_string_lossy()));
-            fs::rename(entry.path(), &aside).map_err(StoreError::io("move", entry.path()))?;
+    for (snapshot, _) in entries(path)? {
+        let file = snapshot.file_name().unwrap_or_default().to_string_lossy();
+        if file.starts_with("snap.") {
+            let aside = quarantine.join(format!("{name}.{file}"));
+            fs::rename(&snapshot, &aside).map_err(StoreError::io("move", &snapshot))?;
         }
     }
     match open_sled(path) {
@@ -202,7 +199,35 @@ fn repair(layout: &Layout, path: &Path) -> Result<sled::Db, StoreError> {
     })
 }
 
+/// Whether anything lies where the database belongs.
+fn is_there(path: &Path) -> Result<bool, StoreError> {
+    let meta = if_there(fs::symlink_metadata(path)).map_err(StoreError::io("read", path))?;
+    Ok(meta.is_some())
+}
+
+/// Refuses what the database would wait at for ever, or could do nothing with.
+fn check_kinds(path: &Path) -> Result<(), Refusal> {
+    let damaged = |path: &Path, found, wanted| {
+        Refusal::Damaged(format!("{} is {found}, and {wanted} belongs there", path.display()))
+    };
+    let failed = |error| Refusal::Failed(StoreError::io("read", path)(error));
+    match if_there(fs::symlink_metadata(path)).map_err(failed)?.map(|meta| meta.file_type()) {
+        Some(kind) if !kind.is_dir() => return Err(damaged(path, plain::name(kind), "a folder")),
+        _ => {}
+    }
+    for (file, kind) in entries(path).map_err(Refusal::Failed)? {
+        // Large values would be files in a folder of their own.
+        let is_folder = file.file_name().is_some_and(|name| name == "blobs");
+        if kind.is_dir() != is_folder || !(kind.is_dir() || kind.is_file()) {
+            let wanted = if is_folder { "a folder" } else { "a plain file" };
+            return Err(damaged(&file, plain::name(kind), wanted));
+        }
+    }
+    Ok(())
+}
+
 fn open_sled(path: &Path) -> Result<sled::Db, Refusal> {
+    check_kinds(path)?;
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE)

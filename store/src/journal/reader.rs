@@ -11,7 +11,7 @@ use super::Tip;
 use super::entry::{ENTRY_HEAD, Entry, entries};
 use super::frame::{FRAME_HEAD, Head, MAGIC, checksum};
 use super::header::{self, HEADER_LEN, Header, u32_at};
-use crate::files::if_there;
+use crate::plain::open_plain;
 
 /// How much a reader reads first: whoever follows a journal finds little at a time.
 const FIRST_READ: usize = 8 * 1024;
@@ -30,8 +30,7 @@ pub(crate) struct JournalFile {
 impl JournalFile {
     /// Opens a journal for reading; `None` if there is no such file.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, StoreError> {
-        let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
-        let Some(file) = file else { return Ok(None) };
+        let Some(file) = open_plain(path)? else { return Ok(None) };
         let header = Header::read(&file, path)?;
         Ok(Some(Self { file, path: path.to_owned(), header }))
     }
@@ -56,17 +55,27 @@ impl JournalFile {
     /// All records, and the place after the last.
     pub(crate) fn records(&self, floor: u64) -> Result<(Vec<Recorded>, Tip), StoreError> {
         let mut records = Vec::new();
+        let tip = self.visit(floor, &mut |record| records.push(record))?;
+        Ok((records, tip))
+    }
+
+    /// As [`JournalFile::records`], one after the other.
+    pub(crate) fn visit(
+        &self,
+        floor: u64,
+        visit: &mut dyn FnMut(Recorded),
+    ) -> Result<Tip, StoreError> {
         let mut reader = self.reader();
         reader.raise_floor(floor);
         while let Some(frame) = reader.next()? {
             for entry in frame.entries() {
                 if let (offset, _, Entry::Event(event)) = entry? {
                     let record = event.parse().map_err(|reason| self.damaged(offset, reason))?;
-                    records.push(record);
+                    visit(record);
                 }
             }
         }
-        Ok((records, reader.tip()))
+        Ok(reader.tip())
     }
 
     /// Reads `len` bytes at `offset`, all of them.

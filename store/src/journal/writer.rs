@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use super::frame::FrameBuilder;
 use super::{Header, JournalFile, Tip};
 use crate::lease::RunLease;
+use crate::plain::open_plain_with;
 use crate::platform;
 
 /// Space is reserved in steps that begin with this and double up to the second.
@@ -63,11 +64,7 @@ impl DiskJournal {
         lease: RunLease,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(StoreError::io("open", &path))?;
+        let file = open_plain_with(&path, OpenOptions::new().read(true).write(true))?;
         let header = Header::read(&file, &path)?;
         let journal = JournalFile { file, path, header };
         let mut reader = journal.reader();
@@ -89,11 +86,7 @@ impl DiskJournal {
         lease: RunLease,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(StoreError::io("open", &path))?;
+        let file = open_plain_with(&path, OpenOptions::new().read(true).write(true))?;
         let header = Header::read(&file, &path)?;
         let tip = Tip::first(&header);
         Ok(Self::at(JournalFile { file, path, header }, tip, lease, observer))

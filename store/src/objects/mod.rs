@@ -21,8 +21,9 @@ use flow_core::digest::{Digest, Hasher};
 use flow_core::payload::Artifact;
 use flow_core::store::StoreError;
 
-use crate::files::{ensure_dir, if_there, sync_dir, sync_together};
+use crate::files::{ensure_dir, sync_dir, sync_together};
 use crate::layout::Layout;
+use crate::plain::open_plain;
 use crate::platform;
 use crate::tmp::{TmpSpace, unique_name};
 pub(crate) use state::FileState;
@@ -80,17 +81,14 @@ impl Objects {
     /// The path of an object whose bytes are right.
     pub(crate) fn object(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
         let path = self.layout.object(digest);
-        let missing = || StoreError::Missing { digest: *digest, path: path.clone() };
-        let state = FileState::of(&path)?.ok_or_else(missing)?;
-        if self.is_verified(digest, &state) {
+        if FileState::of(&path)?.is_some_and(|state| self.is_verified(digest, &state)) {
             return Ok(path);
         }
-        let file = if_there(File::open(&path)).map_err(StoreError::io("open", &path))?;
-        let mut file = file.ok_or_else(missing)?;
+        let mut file = self.open(digest, &path)?;
         let before = FileState::of_open(&file, &path)?;
         let found = hash(&mut file, &path)?;
         if found != *digest {
-            return Err(self.put_aside(digest, &path, &found));
+            return Err(self.put_aside(digest, &path, &other_bytes(&found)));
         }
         // Only a state that was there before and after the bytes were read vouches for them.
         if FileState::of_open(&file, &path)? == before {
@@ -102,24 +100,45 @@ impl Objects {
     /// The bytes of an object.
     pub(crate) fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.layout.object(digest);
-        let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
-        let Some(bytes) = bytes else { return Err(StoreError::Missing { digest: *digest, path }) };
+        let mut bytes = Vec::new();
+        let mut file = self.open(digest, &path)?;
+        file.read_to_end(&mut bytes).map_err(StoreError::io("read", &path))?;
         let found = Digest::of(&bytes);
-        if found == *digest { Ok(bytes) } else { Err(self.put_aside(digest, &path, &found)) }
+        if found == *digest {
+            return Ok(bytes);
+        }
+        Err(self.put_aside(digest, &path, &other_bytes(&found)))
+    }
+
+    /// Opens an object. Whatever lies in its place and is no file is damage as any other.
+    fn open(&self, digest: &Digest, path: &Path) -> Result<File, StoreError> {
+        match open_plain(path) {
+            Ok(Some(file)) => Ok(file),
+            Ok(None) => Err(StoreError::Missing { digest: *digest, path: path.to_owned() }),
+            Err(StoreError::NoFile { found, .. }) => {
+                Err(self.put_aside(digest, path, &no_file(found)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Moves an object out of the way if its bytes are wrong, whatever was known of it.
     pub(crate) fn put_aside_if_wrong(&self, path: &Path) -> Result<bool, StoreError> {
         let Some(digest) = digest_at(path) else { return Ok(false) };
-        let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
-        let Some(mut file) = file else { return Ok(false) };
-        let found = hash(&mut file, path)?;
-        if found == digest {
-            return Ok(false);
-        }
-        let error = self.put_aside(&digest, path, &found);
+        let error = match open_plain(path) {
+            Ok(None) => return Ok(false),
+            Ok(Some(mut file)) => {
+                let found = hash(&mut file, path)?;
+                if found == digest {
+                    return Ok(false);
+                }
+                self.put_aside(&digest, path, &other_bytes(&found))
+            }
+            Err(StoreError::NoFile { found, .. }) => self.put_aside(&digest, path, &no_file(found)),
+            Err(error) => return Err(error),
+        };
         tracing::warn!(%error, "an object is damaged");
-        Ok(!path.exists())
+        Ok(fs::symlink_metadata(path).is_err())
     }
 
     /// Puts an artifact at `target`.
@@ -176,8 +195,8 @@ impl Objects {
         Ok(())
     }
 
-    /// Moves an object with wrong bytes out of the way, so that making it again can succeed.
-    fn put_aside(&self, digest: &Digest, path: &Path, found: &Digest) -> StoreError {
+    /// Moves an object that is not what it should be out of the way, so that making it again can succeed.
+    fn put_aside(&self, digest: &Digest, path: &Path, what: &str) -> StoreError {
         lock(&self.verified).remove(digest);
         let quarantine = self.layout.quarantine();
         let aside = quarantine.join(format!("{digest}.{}", unique_name()));
@@ -187,16 +206,22 @@ impl Objects {
             Ok(()) => format!("it was moved to {}", aside.display()),
             Err(error) => format!("it could not be moved out of the way: {error}"),
         };
-        StoreError::Damaged {
-            path: path.to_owned(),
-            offset: 0,
-            reason: format!("its bytes have the digest {}; {kept}", found.short()),
-        }
+        StoreError::Damaged { path: path.to_owned(), offset: 0, reason: format!("{what}; {kept}") }
     }
 
     fn mark_dirty(&self, folder: &Path) {
         lock(&self.dirty).insert(folder.to_owned());
     }
+}
+
+/// What is wrong with an object of other bytes.
+fn other_bytes(found: &Digest) -> String {
+    format!("its bytes have the digest {}", found.short())
+}
+
+/// What is wrong with what is no file.
+fn no_file(found: &str) -> String {
+    format!("it is {found}, and a plain file belongs there")
 }
 
 /// The digest that a path in the object store is named after.

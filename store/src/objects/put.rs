@@ -11,6 +11,7 @@ use flow_core::store::{Adopt, StoreError};
 use super::state::FileState;
 use super::{Objects, each_chunk, hash};
 use crate::files::{discard, ensure_dir};
+use crate::plain::open_plain;
 use crate::platform;
 
 /// The mode of objects: nobody writes to them.
@@ -127,12 +128,22 @@ impl Objects {
             discard(staged);
         } else {
             // This also heals an object whose bytes have gone bad.
-            fs::rename(staged, &path).map_err(StoreError::io("rename", &path))?;
+            self.give_name(staged, digest, &path)?;
             self.remember(digest, &path)?;
         }
         drop(held);
         self.mark_dirty(folder);
         Ok(())
+    }
+
+    /// Renames a staged file; whatever is no file and keeps it from that goes out of the way.
+    fn give_name(&self, staged: &Path, digest: Digest, path: &Path) -> Result<(), StoreError> {
+        let Err(error) = fs::rename(staged, path) else { return Ok(()) };
+        if !self.put_aside_if_wrong(path)? {
+            return Err(StoreError::io("rename", path)(error));
+        }
+        tracing::warn!(%digest, "the place of an object was taken by something else");
+        fs::rename(staged, path).map_err(StoreError::io("rename", path))
     }
 
     /// Whether an object is there already, as far as that is cheap to know for sure.
@@ -186,7 +197,8 @@ fn copy_in(source: &mut File, path: &Path, staged: &Path) -> Result<Staged, Stor
 /// Copies an object to `target`, which must not exist. Not synced: attempts start afresh after a
 /// crash.
 pub(super) fn copy_out(source: &Path, target: &Path, mode: u32) -> Result<(), StoreError> {
-    let mut from = File::open(source).map_err(StoreError::io("open", source))?;
+    let absent = || StoreError::io("open", source)(io::ErrorKind::NotFound.into());
+    let mut from = open_plain(source)?.ok_or_else(absent)?;
     let mut to = create(target, mode)?;
     if platform::clone_file(&from, &to).is_ok() {
         return Ok(());
@@ -218,17 +230,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<File, StoreError> {
 
 /// Opens a regular file for reading: no link, no folder, no pipe or device.
 fn open_regular(path: &Path) -> Result<File, StoreError> {
-    let opened =
-        OpenOptions::new().read(true).custom_flags(platform::careful_open_flags()).open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(_) if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) => {
-            return Err(super::folder::refused(path));
-        }
-        Err(error) => return Err(StoreError::io("open", path)(error)),
-    };
-    if file.metadata().map_err(StoreError::io("read", path))?.is_file() {
-        return Ok(file);
+    match open_plain(path) {
+        Ok(Some(file)) => Ok(file),
+        Ok(None) => Err(StoreError::io("open", path)(io::ErrorKind::NotFound.into())),
+        Err(StoreError::NoFile { .. }) => Err(super::folder::refused(path)),
+        Err(error) => Err(error),
     }
-    Err(super::folder::refused(path))
 }

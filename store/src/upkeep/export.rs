@@ -10,12 +10,12 @@ use flow_core::id::RunId;
 use flow_core::store::{PRIVATE_PREFIX, StoreError};
 
 use super::marks::{each_digest_in, is_json};
-use super::objects::entries;
 use super::package::{FORMAT, HEADER, Hashing, Header, OUTPUT, RUN, object_name};
 use crate::DiskStore;
-use crate::files::{discard, sync_dir};
+use crate::files::{discard, entries, sync_dir};
 use crate::journal::{HEADER_LEN, JournalFile};
 use crate::layout::{INBOX, JOURNAL, LOCK, PROGRAMS};
+use crate::plain::open_plain;
 use crate::tmp::unique_name;
 
 /// The mode of files in the archive.
@@ -96,17 +96,16 @@ impl DiskStore {
         add(&mut archive, HEADER, header.len() as u64, &header[..]).map_err(failed())?;
         for digest in objects {
             let object = self.objects.object(digest)?;
-            add_file(&mut archive, &object_name(digest), &object).map_err(failed())?;
+            add_file(&mut archive, &object_name(digest), &object, path)?;
         }
         for source in self.recorded_files(run)? {
             let name = name_in(&source, &self.layout.run(run));
             if name != format!("{RUN}{JOURNAL}") {
-                add_file(&mut archive, &name, &source).map_err(failed())?;
+                add_file(&mut archive, &name, &source, path)?;
             }
         }
         for source in files_below(&self.layout.run(run).join(OUTPUT))? {
-            add_file(&mut archive, &name_in(&source, &self.layout.run(run)), &source)
-                .map_err(failed())?;
+            add_file(&mut archive, &name_in(&source, &self.layout.run(run)), &source, path)?;
         }
         add_journal(&mut archive, journal, path)?;
         let hashing = archive.into_inner().map_err(failed())?;
@@ -128,17 +127,23 @@ fn add_journal(
     // A run that is going on may have written its last frames just now.
     journal.file.sync_data().map_err(StoreError::io("sync", &journal.path))?;
     let header = journal.header.closed_at(&journal.read_at(0, HEADER_LEN as usize)?, end);
-    let mut file = File::open(&journal.path).map_err(StoreError::io("open", &journal.path))?;
+    let mut file = &journal.file;
     file.seek(SeekFrom::Start(HEADER_LEN)).map_err(StoreError::io("read", &journal.path))?;
     let content = header.chain(file.take(end - HEADER_LEN));
     add(archive, &format!("{RUN}{JOURNAL}"), end, content).map_err(StoreError::io("write", path))
 }
 
-fn add_file(archive: &mut Archive, name: &str, path: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
+fn add_file(
+    archive: &mut Archive,
+    name: &str,
+    source: &Path,
+    path: &Path,
+) -> Result<(), StoreError> {
+    let absent = || StoreError::io("open", source)(io::ErrorKind::NotFound.into());
+    let file = open_plain(source)?.ok_or_else(absent)?;
+    let size = file.metadata().map_err(StoreError::io("read", source))?.len();
     // Captured output may grow meanwhile.
-    add(archive, name, size, file.take(size))
+    add(archive, name, size, file.take(size)).map_err(StoreError::io("write", path))
 }
 
 fn add(archive: &mut Archive, name: &str, size: u64, content: impl Read) -> io::Result<()> {

@@ -21,9 +21,9 @@ fn exported(folder: &Path) -> (PathBuf, PathBuf) {
     store.put_run_file(&run, "private.keys", b"canary").expect("a file");
     store.put_run_file(&run, "notes", b"added later").expect("a file");
     store.post(&run, b"a message that waits").expect("it is left there");
-    let output = store.run_dir(&run).join("output/task-00001");
+    let output = store.run_dir(&run).join("output");
     fs::create_dir_all(&output).expect("folders");
-    fs::write(output.join("stdout"), b"captured").expect("a file");
+    fs::write(output.join("task.1.stdout"), b"captured").expect("a file");
     let file = folder.join("one.flow");
     store.export(&run, &file).expect("an export");
     (dir, file)
@@ -47,7 +47,7 @@ fn a_run_comes_back_whole_in_another_store_and_goes_on_there() {
         let (a, b) = (to.run_file(&run, name), from.run_file(&run, name));
         assert_eq!(a.expect("the file"), b.expect("the file"), "{name}");
     }
-    let captured = to.run_dir(&run).join("output/task-00001/stdout");
+    let captured = to.run_dir(&run).join("output/task.1.stdout");
     assert_eq!(fs::read(captured).expect("captured output"), b"captured");
     assert_eq!(*to.payload(&run, &json_ref(b"{\"n\":2}")).expect("a payload"), *b"{\"n\":2}");
     assert!(to.checkpoint(&run, &task(9), &key(9)).expect("an answer").is_some());

@@ -25,6 +25,8 @@ pub enum FindingKind {
     Database,
     /// A list that can be made again is damaged.
     List,
+    /// Something of another kind lies where a file or a folder belongs.
+    WrongKind,
     /// Something lies in the store that is not known, or that nobody needs any more.
     Stray,
     /// Something could not be looked at.

@@ -23,12 +23,11 @@ use flow_core::store::{RunEntry, Store, StoreError};
 use jiff::Timestamp;
 
 use super::marks::{Candidate, Marks};
-use super::objects::entries;
-use crate::files::{if_there, sync_dir};
+use crate::files::{entries, if_there, sync_dir};
 use crate::journal::Identity;
 use crate::lease::{self, Lease};
 use crate::objects::FileState;
-use crate::{DiskStore, cache, checkpoints, locks, runs};
+use crate::{DiskStore, cache, checkpoints, locks, notes, runs};
 
 /// File systems note times in steps of at most this.
 const TICK: Duration = Duration::from_millis(25);
@@ -222,6 +221,10 @@ impl DiskStore {
         }
         for some in given_up.chunks(AT_ONCE) {
             removed.extend(self.remove_together(some, retention)?);
+        }
+        if !removed.is_empty() {
+            // Nothing of a removed run stays, and the notes come again.
+            notes::clear(&self.layout)?;
         }
         Ok(removed)
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flow_core::digest::Digest;
 use flow_core::payload::PayloadRef;
 use flow_core::run::event::{Event, Outputs};
-use flow_core::store::{Adopt, Journal, Store};
+use flow_core::store::{Adopt, Journal, Store, StoreError};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -124,6 +124,30 @@ fn a_run_that_cannot_be_read_keeps_all_that_it_may_need() {
     let collected = gc(&dir, keep_last(0));
     assert_eq!(collected, Collected::default());
     assert_eq!(objects(&dir), before);
+}
+
+#[test]
+fn nothing_is_removed_beside_a_run_without_its_journal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = small_store(folder.path());
+    let before = objects(&dir);
+    let (path, away) = (dir.join("runs/one/journal"), folder.path().join("journal"));
+    fs::rename(&path, &away).expect("it goes");
+    let store = DiskStore::open(&dir).expect("the store");
+    for put in [false, true] {
+        if put {
+            std::os::unix::fs::symlink(&away, &path).expect("a link");
+        }
+        let error = store.gc(&keep_last(0), false).expect_err("it is refused");
+        let named = |named: &Path| *named == *path;
+        assert!(
+            matches!(&error, StoreError::Damaged { path, .. } | StoreError::NoFile { path, .. } if named(path)),
+            "{error}"
+        );
+    }
+    assert_eq!(objects(&dir), before);
+    fs::rename(&away, &path).expect("it comes back");
+    assert_eq!(store.gc(&keep_last(0), false).expect("a collection").runs.len(), 1);
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn copy(from: &mut impl Read, target: &Path, source: &Path) -> Result<(), StoreE
 
 /// Makes the names in a folder and in all below it durable.
 fn sync_folders(folder: &Path) -> Result<(), StoreError> {
-    for (path, kind) in super::objects::entries(folder)? {
+    for (path, kind) in crate::files::entries(folder)? {
         if kind.is_dir() {
             sync_folders(&path)?;
         }

@@ -2,7 +2,6 @@
 //! it stands: what is kept too long does no harm, what is removed too early does.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +9,11 @@ use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::store::StoreError;
 
-use super::objects::entries;
-use crate::files::if_there;
+use crate::disk::no_journal;
+use crate::files::entries;
 use crate::layout::{INBOX, Layout};
 use crate::objects::FileState;
+use crate::plain::open_plain;
 
 /// How much is in memory at once.
 const CHUNK: usize = 256 * 1024;
@@ -52,8 +52,14 @@ impl Marks {
 
     /// Marks what a run refers to, in its journal and in whatever else is recorded with it. The
     /// bytes are gone through as they are, so that damage hides nothing.
+    ///
+    /// # Errors
+    /// Failure to read; a run without a journal, of which nobody can tell what it needs.
     pub(super) fn mark_run(&mut self, layout: &Layout, run: &RunId) -> Result<(), StoreError> {
         let folder = layout.run(run);
+        if open_plain(&layout.journal(run))?.is_none() && folder.exists() {
+            return Err(no_journal(layout.journal(run)));
+        }
         for folder in [folder.join(INBOX), folder] {
             for (path, kind) in entries(&folder)? {
                 if kind.is_file() {
@@ -98,8 +104,7 @@ impl Marks {
 
 /// Shows whatever looks like a digest in a file; nothing if it is gone.
 pub(super) fn each_digest_in(path: &Path, visit: &mut dyn FnMut(Digest)) -> Result<(), StoreError> {
-    let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
-    let Some(mut file) = file else { return Ok(()) };
+    let Some(mut file) = open_plain(path)? else { return Ok(()) };
     let mut digits = Digits::none();
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -118,8 +123,7 @@ pub(super) fn each_digest_in(path: &Path, visit: &mut dyn FnMut(Digest)) -> Resu
 
 /// Whether a file may be JSON that refers to something: an object or a list.
 pub(super) fn is_json(path: &Path) -> Result<bool, StoreError> {
-    let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
-    let Some(mut file) = file else { return Ok(false) };
+    let Some(mut file) = open_plain(path)? else { return Ok(false) };
     let mut first = [0];
     let len = file.read(&mut first).map_err(StoreError::io("read", path))?;
     Ok(len == 1 && matches!(first[0], b'{' | b'['))

@@ -7,6 +7,7 @@ mod finding;
 mod gc;
 mod health;
 mod import;
+mod kinds;
 mod marks;
 mod objects;
 mod package;

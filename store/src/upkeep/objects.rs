@@ -1,7 +1,6 @@
 //! Hashing every object, on a few threads.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -11,9 +10,10 @@ use flow_core::store::StoreError;
 
 use super::finding::{Finding, FindingKind};
 use super::verify::Check;
-use crate::files::if_there;
+use crate::files::entries;
 use crate::layout::Layout;
 use crate::objects::{digest_at, hash};
+use crate::plain::open_plain;
 
 /// More threads than this only make a disk seek.
 const THREADS: usize = 4;
@@ -42,7 +42,7 @@ pub(super) fn check(check: &mut Check<'_>) -> Result<Known, StoreError> {
         }
         drop(results);
         for (digest, path, found) in arrived {
-            take(check, &mut known, *digest, path, found?);
+            take(check, &mut known, *digest, path, found)?;
         }
         Ok(known)
     })
@@ -54,24 +54,32 @@ fn take(
     known: &mut Known,
     digest: Digest,
     path: &Path,
-    found: Option<(Digest, u64)>,
-) {
-    // One that is gone by now was removed by someone who may do so.
-    let Some((found, size)) = found else { return };
-    check.read(size);
-    known.insert(digest, found == digest);
-    if found != digest {
-        let reason = format!("its bytes have the digest {}", found.short());
+    found: Result<Option<(Digest, u64)>, StoreError>,
+) -> Result<(), StoreError> {
+    let reason = match found {
+        // One that is gone by now was removed by someone who may do so.
+        Ok(None) => return Ok(()),
+        Ok(Some((found, size))) => {
+            check.read(size);
+            (found != digest).then(|| format!("its bytes have the digest {}", found.short()))
+        }
+        Err(StoreError::NoFile { found, .. }) => {
+            Some(format!("it is {found}, and a plain file belongs there"))
+        }
+        Err(error) => return Err(error),
+    };
+    known.insert(digest, reason.is_none());
+    if let Some(reason) = reason {
         let remedy = "`flow verify --repair` moves it out of the way; `flow resume` of a run that \
                       needs it makes it again";
         check.report(Finding::new(FindingKind::Object, path, reason, remedy));
     }
+    Ok(())
 }
 
 /// The digest and size of a file; `None` if it is gone.
 fn look(path: &Path) -> Result<Option<(Digest, u64)>, StoreError> {
-    let file = if_there(File::open(path)).map_err(StoreError::io("open", path))?;
-    let Some(mut file) = file else { return Ok(None) };
+    let Some(mut file) = open_plain(path)? else { return Ok(None) };
     let size = file.metadata().map_err(StoreError::io("read", path))?.len();
     Ok(Some((hash(&mut file, path)?, size)))
 }
@@ -98,25 +106,12 @@ pub(super) fn each_object(
             stray(folder);
             continue;
         }
-        for (path, kind) in entries(&folder)? {
-            match digest_at(&path).filter(|_| kind.is_file()) {
+        for (path, _) in entries(&folder)? {
+            match digest_at(&path) {
                 Some(digest) if layout.object(&digest) == path => all.push((digest, path)),
                 _ => stray(path),
             }
         }
     }
     Ok(all)
-}
-
-/// What is in a folder, links not followed; nothing if it is gone.
-pub(super) fn entries(folder: &Path) -> Result<Vec<(PathBuf, fs::FileType)>, StoreError> {
-    let listed = if_there(fs::read_dir(folder)).map_err(StoreError::io("read", folder))?;
-    let mut found = Vec::new();
-    for entry in listed.into_iter().flatten() {
-        let entry = entry.map_err(StoreError::io("read", folder))?;
-        if let Some(kind) = if_there(entry.file_type()).map_err(StoreError::io("read", folder))? {
-            found.push((entry.path(), kind));
-        }
-    }
-    Ok(found)
 }

@@ -4,7 +4,8 @@ use flow_core::id::RunId;
 use flow_core::store::{Store, StoreError};
 
 use super::finding::{Finding, FindingKind, Progress};
-use crate::{DiskStore, runs};
+use super::kinds;
+use crate::{DiskStore, cache, runs};
 
 /// What a repair did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,6 +14,9 @@ pub struct Repairs {
     pub torn_ends: u64,
     /// Damaged objects that were moved to `quarantine/`, so that a resume makes them again.
     pub objects: u64,
+    /// Things of another kind that lay in the place of what the store makes again by itself, and
+    /// damaged lists that were made anew.
+    pub moved: u64,
     /// Whether the checkpoint database was put aside and made again from the journals.
     pub database: bool,
 }
@@ -41,6 +45,16 @@ impl DiskStore {
             match (kind, run) {
                 (FindingKind::Object, _) => {
                     repairs.objects += u64::from(self.objects.put_aside_if_wrong(path)?);
+                }
+                (FindingKind::WrongKind, _) => {
+                    repairs.moved += u64::from(kinds::put_aside(&self.layout, path)?);
+                }
+                (FindingKind::List, _) if *path == self.layout.removed() => {
+                    cache::mend_removed(&self.layout, &self.tmp)?;
+                    repairs.moved += 1;
+                }
+                (FindingKind::List, _) => {
+                    repairs.moved += u64::from(kinds::put_aside(&self.layout, path)?);
                 }
                 (FindingKind::TornEnd, Some(run)) => {
                     repairs.torn_ends += u64::from(self.drop_torn_end(run)?);

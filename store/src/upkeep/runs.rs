@@ -2,7 +2,6 @@
 //! that it refers to is there.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::PathBuf;
 
 use flow_core::digest::Digest;
@@ -17,11 +16,10 @@ use flow_core::store::StoreError;
 
 use super::finding::{Finding, FindingKind};
 use super::objects::Known;
-use super::verify::Check;
+use super::verify::{Check, or_told};
 use crate::bytes::artifacts_in;
-use crate::files::if_there;
 use crate::journal::{Entry, HEADER_LEN, JournalFile};
-use crate::lease;
+use crate::{lease, plain};
 
 /// What a run refers to, and from where.
 struct Reference {
@@ -63,6 +61,8 @@ pub(super) fn check(
             let remedy = "use the version of flow that wrote it";
             check.report(Finding::new(FindingKind::NotChecked, path, reason, remedy).of_run(run));
         }
+        // Told with all that is no file where one belongs.
+        Err(StoreError::NoFile { .. }) => return Ok(()),
         Err(error) => return Err(error),
     }
     if !path.exists() {
@@ -78,7 +78,7 @@ fn read_journal(
     content: &mut Content,
 ) -> Result<(), StoreError> {
     let path = check.store.layout.journal(run);
-    let held = lease::holder(&check.store.layout.lock(run))?.is_some();
+    let held = or_told(lease::holder(&check.store.layout.lock(run)))?.flatten().is_some();
     let Some(journal) = JournalFile::open(&path)? else {
         let remedy = "put the journal back, or remove the folder of the run";
         let finding = Finding::new(FindingKind::Journal, path, "the run has no journal", remedy);
@@ -214,7 +214,7 @@ fn recorded(
     remedy: &str,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let path = check.store.layout.run(run).join(name);
-    let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
+    let Some(bytes) = or_told(plain::read(&path))? else { return Ok(None) };
     check.read(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64));
     let found = bytes.as_deref().map(Digest::of);
     if found == Some(expected) {
@@ -320,7 +320,7 @@ impl References<'_, '_> {
             return Ok(None);
         }
         let path = self.check.store.layout.object(digest);
-        if_there(fs::read(&path)).map_err(StoreError::io("read", path))
+        plain::read(&path)
     }
 
     /// Whether an object is there and right; else it is told who needs it.

@@ -1,6 +1,5 @@
 //! Checking everything that a store has.
 
-use std::fs;
 use std::path::Path;
 
 use flow_core::digest::Digest;
@@ -8,34 +7,10 @@ use flow_core::id::RunId;
 use flow_core::store::StoreError;
 
 use super::finding::{Finding, FindingKind, Progress};
-use super::objects::entries;
-use super::{database, objects, runs};
-use crate::DiskStore;
+use super::{database, kinds, objects, runs};
 use crate::cache::removed_fault;
-use crate::files::if_there;
-
-/// What stands in a store's folder.
-const KNOWN: [&str; 19] = [
-    "format",
-    "runs",
-    "runs.list",
-    "objects",
-    "tmp",
-    "logs",
-    "scratch",
-    "quarantine",
-    "checkpoints",
-    "checkpoints.lock",
-    "checkpoints.socket",
-    "cache.removed",
-    "cache.lock",
-    "flights",
-    "pools",
-    "rates",
-    "objects.users",
-    "objects.lock",
-    "gc.lock",
-];
+use crate::files::entries;
+use crate::{DiskStore, plain};
 
 /// A check that goes on.
 pub(super) struct Check<'a> {
@@ -48,6 +23,12 @@ pub(super) struct Check<'a> {
 impl Check<'_> {
     pub(super) fn report(&mut self, finding: Finding) {
         (self.report)(finding);
+    }
+
+    /// Reports what nothing in a store is.
+    pub(super) fn stray(&mut self, path: &Path, reason: &str) {
+        let remedy = "nothing uses it; remove it if you do not know it";
+        self.report(Finding::new(FindingKind::Stray, path, reason, remedy));
     }
 
     /// Counts a file that was read.
@@ -76,6 +57,7 @@ impl DiskStore {
         for run in &ids {
             runs::check(&mut check, run, &mut known)?;
         }
+        kinds::check(&mut check, &ids)?;
         check_lists(&mut check)?;
         database::check(&mut check, &ids)?;
         check_strays(&mut check, &ids)?;
@@ -116,32 +98,45 @@ fn all_runs(check: &mut Check<'_>) -> Result<Vec<RunId>, StoreError> {
         let id = path.file_name().and_then(|name| RunId::new(name.to_str()?).ok());
         match id.filter(|_| kind.is_dir()) {
             Some(id) => ids.push(id),
-            None => stray(check, &path, "this is no run"),
+            None => check.stray(&path, "this is no run"),
         }
     }
     ids.sort();
     Ok(ids)
 }
 
-fn stray(check: &mut Check<'_>, path: &Path, reason: &str) {
-    let remedy = "nothing uses it; remove it if you do not know it";
-    check.report(Finding::new(FindingKind::Stray, path, reason, remedy));
+/// Nothing, if what was to be read is no file: that is told by itself.
+pub(super) fn or_told<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(StoreError::NoFile { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Checks the lists, which only save time or say what was removed from the cache.
 fn check_lists(check: &mut Check<'_>) -> Result<(), StoreError> {
     let path = check.store.layout.run_list();
-    let bytes = if_there(fs::read(&path)).map_err(StoreError::io("read", &path))?;
+    let bytes = or_told(plain::read(&path))?.flatten();
     let faulty = bytes.as_deref().and_then(crate::runs::list_fault);
     check.read(bytes.map_or(0, |bytes| bytes.len() as u64));
     if let Some(offset) = faulty {
-        let remedy = "it is completed from the runs by itself; nothing is lost";
+        let remedy = "it is completed from the runs by itself, and `flow verify --repair` makes it anew; nothing is lost";
+        let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
+        check.report(finding.at(offset));
+    }
+    let path = check.store.layout.notes();
+    let bytes = or_told(plain::read(&path))?.flatten();
+    let faulty = bytes.as_deref().and_then(crate::notes::fault);
+    check.read(bytes.map_or(0, |bytes| bytes.len() as u64));
+    if let Some(offset) = faulty {
+        let remedy = "`flow runs` reads the records instead, and `flow verify --repair` removes it; nothing is lost";
         let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
         check.report(finding.at(offset));
     }
     let path = check.store.layout.removed();
-    if let Some(offset) = removed_fault(&check.store.layout)? {
-        let remedy = "what was removed from the cache may count again; remove it once more";
+    if let Some(offset) = or_told(removed_fault(&check.store.layout))?.flatten() {
+        let remedy = "what was removed from the cache may count again: remove it once more, after `flow verify --repair`";
         let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
         check.report(finding.at(offset));
     }
@@ -151,12 +146,6 @@ fn check_lists(check: &mut Check<'_>) -> Result<(), StoreError> {
 /// Reports what nobody needs.
 fn check_strays(check: &mut Check<'_>, ids: &[RunId]) -> Result<(), StoreError> {
     let layout = check.store.layout.clone();
-    for (path, _) in entries(layout.root())? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !KNOWN.contains(&&*name) && !name.starts_with("checkpoints.new-") {
-            stray(check, &path, "a store has nothing of this name");
-        }
-    }
     for (path, _) in entries(&layout.scratch())? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if !ids.iter().any(|id| id.as_str() == name) {

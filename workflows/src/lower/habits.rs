@@ -119,7 +119,7 @@ fn file_help(key: &str, plain: &str) -> Option<String> {
 fn node_help(plain: &str, value: &Value<'_>) -> Option<String> {
     let fixed = match plain {
         "depends" | "needs" | "dependencies" | "dependson" | "requires" | "upstream" | "deps"
-        | "runafter" => {
+        | "runafter" | "prerequisites" | "trigger" => {
             return Some(format!(
                 "write after = [{}] for order alone, or bind the other node's output under `inputs`",
                 names(value)
@@ -130,7 +130,7 @@ fn node_help(plain: &str, value: &Value<'_>) -> Option<String> {
             "write for_each = \"NODE.PORT\": one item for each element of that list"
         }
         "run" | "cmd" | "command" | "script" | "args" | "argv" | "shell" | "exec"
-        | "entrypoint" | "bash" => {
+        | "entrypoint" | "bash" | "bashcommand" | "steps" | "recipe" | "commands" => {
             "write stage = \"command\" and with = { argv = [\"program\", \"argument\"] } or with = { shell = \"…\" }"
         }
         "image" | "container" | "docker" => {
@@ -146,11 +146,18 @@ fn node_help(plain: &str, value: &Value<'_>) -> Option<String> {
                 _ => "write retry = { attempts = 3 }; the first try counts".into(),
             });
         }
-        "env" | "environment" | "stdin" | "idletimeout" | "url" | "method" | "headers" | "body"
-        | "filter" | "value" | "file" | "message" | "params" | "config" | "options"
-        | "arguments" | "parameters" | "settings" => {
-            "settings of a stage stand in `with`: with = { … }"
+        "env" | "environment" => {
+            "write it in `with`: with = { argv = [ … ], env = { NAME = \"value\" } }"
         }
+        "input" => {
+            "write inputs = { PORT = \"NODE.PORT\" }; files beside this one come by uses = [ … ]"
+        }
+        "threads" | "cores" | "resources" | "cpus" => {
+            "a pool limits how many run at once: [pools] big = 1, and pool = \"big\" here"
+        }
+        "stdin" | "idletimeout" | "url" | "method" | "headers" | "body" | "filter" | "value"
+        | "file" | "message" | "params" | "config" | "options" | "arguments" | "parameters"
+        | "settings" => "settings of a stage stand in `with`: with = { … }",
         "if" | "condition" | "cond" | "onlyif" | "precondition" | "preconditions" => {
             "write when = \"…\": an expression, the node is skipped if it is false"
         }
@@ -163,7 +170,9 @@ fn node_help(plain: &str, value: &Value<'_>) -> Option<String> {
         }
         "parallelism" | "concurrency" | "maxconcurrency" | "parallel" => "write max_parallel = …",
         "returns" | "produces" | "output" | "artifacts" => "write outputs = { PORT = \"type\" }",
-        "timeoutseconds" | "timelimit" | "timeoutsec" => "write timeout = \"60s\"",
+        "timeoutseconds" | "timelimit" | "timeoutsec" | "timeoutminutes" | "executiontimeout" => {
+            "write timeout = \"60s\""
+        }
         "workingdir" | "cwd" | "workdir" | "dir" => {
             "a command works in a scratch folder of its own; files come by `uses` and `inputs`, and {{ workflow.dir }} is the folder of this file"
         }

@@ -100,7 +100,9 @@ pub(super) fn boolean(cx: &mut Lower, name: &str, value: &Value<'_>) -> Option<b
         let fault = mistyped(name, value, "`true` or `false`");
         cx.fault(match value.get_ref().as_str() {
             Some(text @ ("true" | "false")) => fault.help(format!("write {name} = {text}")),
-            _ => fault,
+            Some("yes" | "on") => fault.help(format!("write {name} = true")),
+            Some("no" | "off") => fault.help(format!("write {name} = false")),
+            _ => fault.help(format!("write {name} = true or {name} = false")),
         });
     }
     found
@@ -148,7 +150,11 @@ pub(super) fn integer(
             (low, high) if high >= i64::from(u32::MAX) => format!("at least {low}"),
             (low, high) => format!("{low} to {high}"),
         };
-        cx.fault(out_of_range(name, value.span(), &found.to_string(), &wanted));
+        let fault = out_of_range(name, value.span(), &found.to_string(), &wanted);
+        cx.fault(match (name, found) {
+            ("attempts", 0) => fault.help("the first try counts: attempts = 1 tries once"),
+            _ => fault,
+        });
         return None;
     }
     Some(found)

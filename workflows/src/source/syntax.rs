@@ -191,7 +191,7 @@ fn help(text: &str, span: &Span, message: &str) -> Option<&'static str> {
         ),
         (&["invalid multi-line"], "close the text with the three quotes that opened it"),
         (
-            &["missing escaped value"],
+            &["missing escaped value", "too few unicode", "invalid escape", "too few hex"],
             "write a backslash twice, or put the text in '…', where it stands for itself",
         ),
         (

@@ -8,6 +8,7 @@ use flow_stages::process::resolve;
 use rustix::process::{Resource, getrlimit};
 
 use super::Check;
+use crate::report::traces;
 use crate::session::Session;
 
 /// Programs of the media stages.
@@ -42,13 +43,33 @@ fn lacking(env: &Session) -> BTreeSet<Missing> {
         tools: &tools,
         workflow_dir: Path::new("."),
         uses: &[],
+        params: &[],
     };
     env.catalog().stages().flat_map(|stage| stage.preflight(&view)).collect()
 }
 
 /// Limits of this process, and what it knows of time.
 pub(super) fn checks() -> Vec<Check> {
-    vec![open_files(getrlimit(Resource::Nofile).current), time_zones()]
+    let collector = traces::endpoint().map(|endpoint| endpoint.variable);
+    vec![
+        open_files(getrlimit(Resource::Nofile).current),
+        time_zones(),
+        traced(traces::ARE_BUILT_IN, collector),
+    ]
+}
+
+/// Whether traces are sent, by whether they can be and by the variable that names a collector.
+fn traced(are_built_in: bool, variable: Option<&str>) -> Check {
+    match (are_built_in, variable) {
+        (true, Some(variable)) => Check::ok("traces", format!("go where {variable} says")),
+        (true, None) => Check::ok("traces", "off: OTEL_EXPORTER_OTLP_ENDPOINT names a collector"),
+        (false, None) => Check::ok("traces", "not part of this build"),
+        (false, Some(variable)) => Check::warning(
+            "traces",
+            format!("{variable} names a collector, and traces are not part of this build"),
+            "build it with: cargo build --release --features otel",
+        ),
+    }
 }
 
 fn open_files(limit: Option<u64>) -> Check {
@@ -86,6 +107,14 @@ mod tests {
         assert_eq!(check.fix.as_deref(), Some("raise it: ulimit -n 1024"));
         assert_eq!(open_files(Some(1024)).level, Level::Ok);
         assert_eq!(open_files(None).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_collector_that_gets_no_traces_is_a_warning() {
+        let variable = Some("OTEL_EXPORTER_OTLP_ENDPOINT");
+        assert_eq!(traced(false, variable).level, Level::Warning);
+        let all = [traced(false, None), traced(true, None), traced(true, variable)];
+        assert!(all.iter().all(|check| check.level == Level::Ok));
     }
 
     #[test]

@@ -16,9 +16,7 @@ use jiff::Timestamp;
 
 use super::story::{Story, Turn, blockers};
 use crate::args::RunStatus;
-use crate::compare::{
-    Desk, Past, Told, earlier_runs, records_of_workflow, result_before, told, took, unchanged,
-};
+use crate::compare::{Desk, Past, Told, earlier_runs, result_before, told, took, unchanged};
 use crate::failure::Failure;
 use crate::report::human::in_short;
 use crate::report::text::{ago, clean};
@@ -371,9 +369,8 @@ impl<'a> Earlier<'a> {
         while found.len() <= number {
             let Some(id) = ids.get(*looked) else { return Ok(None) };
             *looked += 1;
-            let Some(records) = records_of_workflow(self.store, id, workflow) else { continue };
-            // A run that this version does not accept any more has nothing to be compared with.
-            if let Ok(past) = Past::of(self.store, id, records, self.catalog, Some(self.past)) {
+            if let Some(past) = Past::of_workflow(self.store, id, workflow, self.catalog, self.past)
+            {
                 found.push(Rc::new(past));
             }
         }

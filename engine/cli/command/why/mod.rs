@@ -4,6 +4,7 @@ mod answer;
 mod report;
 mod story;
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use flow_core::id::TaskId;
@@ -27,7 +28,8 @@ pub(crate) fn run(args: &WhyArgs, env: &Session) -> Result<Exit, Failure> {
     let run = find_run(store.as_ref(), &args.run)?;
     let holder = store.holder(&run)?;
     let catalog = env.catalog();
-    let past = Past::read(store.as_ref(), &run, &catalog, None)?;
+    // The process ends with this: to give back piece by piece what a large run takes costs time only.
+    let past = ManuallyDrop::new(Past::read(store.as_ref(), &run, &catalog, None)?);
     let outline = Outline::of(&run, &past.records, holder.as_deref());
     let at = target::node(&past.state, &args.node)?;
     let inquiry = Inquiry::new(env, &store, &catalog, &past, outline.status);

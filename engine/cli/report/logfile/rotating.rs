@@ -52,7 +52,8 @@ impl Rotating {
 
     /// Begins the next file, unless another process has just done so.
     fn rotate(&mut self) -> io::Result<()> {
-        let lock = File::create(self.path.with_extension("lock"))?;
+        let path = self.path.with_extension("lock");
+        let lock = open(&path, OpenOptions::new().write(true).create(true).truncate(false))?;
         lock.lock()?;
         if self.is_current() {
             for number in (1..KEPT).rev() {
@@ -73,7 +74,12 @@ impl Rotating {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    open(path, OpenOptions::new().create(true).append(true))
+}
+
+/// Opens a file and nothing else, without waiting.
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    flow_store::open_plain_with(path, options).map_err(io::Error::other)
 }
 
 /// Renames a file if it is there.

@@ -49,26 +49,20 @@ pub(crate) struct Recap {
 }
 
 impl Recap {
-    /// Folds the records since the run was last taken up.
-    pub(crate) fn of(records: &[Recorded]) -> Self {
-        let begins =
-            |event: &Event| matches!(event, Event::RunStarted { .. } | Event::RunResumed { .. });
-        let from = records.iter().rposition(|recorded| begins(&recorded.event)).unwrap_or(0);
-        let mut recap = Self::default();
-        for recorded in &records[from..] {
-            match &recorded.event {
-                Event::RetryScheduled { .. } => recap.retries += 1,
-                Event::CallRetried { .. } => recap.calls += 1,
-                Event::AttemptFailed { usage, .. } => recap.usage.add(*usage),
-                Event::Succeeded { task, warnings, usage, .. } => {
-                    recap.usage.add(*usage);
-                    let warnings = warnings.iter().map(|warning| (task.clone(), warning.clone()));
-                    recap.warnings.extend(warnings);
-                }
-                _ => {}
+    /// Takes in the next record: what happened before the run was last taken up does not count.
+    pub(crate) fn take(&mut self, recorded: &Recorded) {
+        match &recorded.event {
+            Event::RunStarted { .. } | Event::RunResumed { .. } => *self = Self::default(),
+            Event::RetryScheduled { .. } => self.retries += 1,
+            Event::CallRetried { .. } => self.calls += 1,
+            Event::AttemptFailed { usage, .. } => self.usage.add(*usage),
+            Event::Succeeded { task, warnings, usage, .. } => {
+                self.usage.add(*usage);
+                let warnings = warnings.iter().map(|warning| (task.clone(), warning.clone()));
+                self.warnings.extend(warnings);
             }
+            _ => {}
         }
-        recap
     }
 
     /// The recap as lines; empty where there is nothing to look back on.

@@ -32,7 +32,7 @@ use crate::template::Expr;
 /// All faults, in the order of the file; those of a file inside it say which one it is, and are told
 /// before the outer file is judged.
 pub fn check(definition: &Definition, catalog: &Catalog) -> Result<Graph, Vec<Diagnostic>> {
-    Files::new(catalog).check(definition)
+    Files::new(catalog).check_all(definition)
 }
 
 pub(super) struct Checker<'a> {
@@ -42,6 +42,7 @@ pub(super) struct Checker<'a> {
     pub(super) composites: Vec<(usize, Composite)>,
     home: Arc<Home>,
     pub(super) faults: &'a mut Vec<Diagnostic>,
+    pub(super) remarks: Vec<Diagnostic>,
     catalog: &'a Catalog,
     stages: Vec<Option<&'a SharedStage>>,
     pub(super) gates: Vec<Gate>,
@@ -60,6 +61,16 @@ pub(super) enum FanState {
     Busy,
     None,
     Done(Box<Fan>),
+}
+
+impl FanState {
+    /// The group of items that the node has a part in.
+    pub(super) fn group(&self) -> Option<usize> {
+        match self {
+            Self::Done(fan) => Some(fan.group),
+            Self::Open | Self::Busy | Self::None => None,
+        }
+    }
 }
 
 impl<'a> Checker<'a> {
@@ -109,6 +120,7 @@ impl<'a> Checker<'a> {
             composites: Vec::new(),
             home,
             faults,
+            remarks: Vec::new(),
             catalog,
             stages,
             gates: Vec::new(),
@@ -150,6 +162,7 @@ impl<'a> Checker<'a> {
                 deadline: self.definition.deadline,
                 timezone,
             },
+            remarks: self.remarks,
         };
         for (name, ty) in self.params {
             let default = self.definition.params[&name].default.as_ref().map(|d| d.value.clone());
@@ -279,11 +292,10 @@ impl<'a> Checker<'a> {
     }
 
     fn inputs(&mut self, index: usize, def: &NodeDef, fan: Option<&Fan>) -> Vec<InputPort> {
-        let groups = self.group_indices();
         let surroundings = Surroundings {
             nodes: &self.definition.nodes,
             ports: &self.ports,
-            groups: &groups,
+            fans: &self.fans,
             params: &self.params,
             item: fan.map(|f| (f.item_ty.clone(), f.group)),
         };
@@ -398,11 +410,10 @@ impl<'a> Checker<'a> {
     }
 
     fn workflow_outputs(&mut self) -> IndexMap<String, WorkflowOutput> {
-        let groups = self.group_indices();
         let surroundings = Surroundings {
             nodes: &self.definition.nodes,
             ports: &self.ports,
-            groups: &groups,
+            fans: &self.fans,
             params: &self.params,
             item: None,
         };

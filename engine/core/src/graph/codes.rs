@@ -59,6 +59,8 @@ crate::diagnostic_codes! {
     BAD_STAND_IN = "W128";
     /// A secret where it would be seen.
     SECRET_SHOWN = "W129";
+    /// A configuration that hardly means what was meant.
+    ODD_CONFIG = "W130";
     /// A nested workflow that cannot be where it stands.
     BAD_WORKFLOW = "W140";
     /// A JSON Schema file that cannot be used.

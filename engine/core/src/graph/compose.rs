@@ -25,16 +25,25 @@ pub(super) struct Files<'a> {
     catalog: &'a Catalog,
     /// The graphs of files inside; `None` after faults, which are told once.
     known: HashMap<*const Definition, Option<Arc<Graph>>>,
+    /// What is remarked of the files inside.
+    remarks: Vec<Diagnostic>,
 }
 
 impl<'a> Files<'a> {
     pub(super) fn new(catalog: &'a Catalog) -> Self {
-        Self { catalog, known: HashMap::new() }
+        Self { catalog, known: HashMap::new(), remarks: Vec::new() }
+    }
+
+    /// Checks a file and all inside it.
+    pub(super) fn check_all(mut self, definition: &Definition) -> Result<Graph, Vec<Diagnostic>> {
+        let mut graph = self.check(definition)?;
+        graph.remarks.append(&mut self.remarks);
+        Ok(graph)
     }
 
     /// Checks one file. Where a file inside it has faults, only those are told: what depends on
     /// that file could not be judged.
-    pub(super) fn check(&mut self, definition: &Definition) -> Result<Graph, Vec<Diagnostic>> {
+    fn check(&mut self, definition: &Definition) -> Result<Graph, Vec<Diagnostic>> {
         let mut faults = Vec::new();
         let children: Vec<_> = definition
             .nodes
@@ -49,9 +58,14 @@ impl<'a> Files<'a> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let graph = Checker::new(definition, self.catalog, children, &mut faults).graph();
-        faults.sort_by_key(|d| d.labels.first().map_or(0, |l| l.span.start));
-        if faults.is_empty() { Ok(graph) } else { Err(faults) }
+        let mut graph = Checker::new(definition, self.catalog, children, &mut faults).graph();
+        if faults.is_empty() {
+            graph.remarks.sort_by_key(place);
+            return Ok(graph);
+        }
+        faults.append(&mut graph.remarks);
+        faults.sort_by_key(place);
+        Err(faults)
     }
 
     fn child(&mut self, child: &ChildDef, faults: &mut Vec<Diagnostic>) -> Option<Arc<Graph>> {
@@ -61,7 +75,11 @@ impl<'a> Files<'a> {
         }
         let source = Arc::new(definition.source.clone());
         let graph = match self.check(definition) {
-            Ok(graph) => Some(Arc::new(graph)),
+            Ok(mut graph) => {
+                let remarks = std::mem::take(&mut graph.remarks).into_iter();
+                self.remarks.extend(remarks.map(|remark| remark.within(&source)));
+                Some(Arc::new(graph))
+            }
             Err(found) => {
                 faults.extend(found.into_iter().map(|fault| fault.within(&source)));
                 None
@@ -70,6 +88,11 @@ impl<'a> Files<'a> {
         self.known.insert(std::ptr::from_ref(definition), graph.clone());
         graph
     }
+}
+
+/// Where a diagnostic stands in its file.
+fn place(diagnostic: &Diagnostic) -> usize {
+    diagnostic.labels.first().map_or(0, |label| label.span.start)
 }
 
 fn check_size(

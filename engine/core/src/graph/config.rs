@@ -137,6 +137,9 @@ struct Compiler<'a> {
     found: Vec<FoundExpr>,
 }
 
+/// What `env`, `headers` and their like must be.
+const TABLE_OF_TEXTS: &str = "a table of strings";
+
 impl Compiler<'_> {
     fn span(&self, pointer: &str) -> Span {
         self.config.spans.get(pointer).unwrap_or(self.node_span).clone()
@@ -146,6 +149,12 @@ impl Compiler<'_> {
         let span = self.config.key_spans.get(pointer).unwrap_or(self.node_span).clone();
         let known: Vec<&str> = spec.config.iter().map(|f| f.name).collect();
         let help = match nearest(name, known.iter().copied()) {
+            None if matches!(name, "cmd" | "command" | "run" | "script" | "exec")
+                && known.contains(&"shell") =>
+            {
+                "write shell = \"…\" for a line of a shell, or argv = [\"program\", \"argument\"]"
+                    .into()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => format!("stage `{}` takes no `with`", spec.name),
             None => format!("stage `{}` takes {}", spec.name, known.join(", ")),
@@ -161,14 +170,16 @@ impl Compiler<'_> {
     }
 
     fn wrong(&mut self, pointer: &str, expected: &str) {
-        self.faults.push(
-            Diagnostic::error(
-                codes::BAD_FIELD,
-                self.span(pointer),
-                format!("`with{}` must be {expected}", pointer.replace('/', ".")),
-            )
-            .label(format!("expected {expected}")),
-        );
+        let mut fault = Diagnostic::error(
+            codes::BAD_FIELD,
+            self.span(pointer),
+            format!("`with{}` must be {expected}", pointer.replace('/', ".")),
+        )
+        .label(format!("expected {expected}"));
+        if expected == TABLE_OF_TEXTS {
+            fault = fault.help("write { NAME = \"value\" }");
+        }
+        self.faults.push(fault);
     }
 
     fn field(&mut self, spec: &FieldSpec, value: &Value, pointer: &str) -> Option<CompiledField> {
@@ -253,7 +264,7 @@ impl Compiler<'_> {
 
     fn text_map(&mut self, value: &Value, pointer: &str) -> Option<Vec<(String, Template)>> {
         let Value::Object(map) = value else {
-            return self.refuse(pointer, "a table of strings");
+            return self.refuse(pointer, TABLE_OF_TEXTS);
         };
         let mut out = Vec::new();
         for (name, value) in map {

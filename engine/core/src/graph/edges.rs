@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::check::FanState;
 use super::reference::{self, Head};
 use super::{OutputPort, Source, Take, codes};
 use crate::definition::{Binding, NodeDef, Span, Spanned};
@@ -14,8 +15,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) nodes: &'a IndexMap<String, NodeDef>,
     /// Output ports by node.
     pub(super) ports: &'a [Vec<OutputPort>],
-    /// The fan-out list of each node, as an index that is equal for equal lists.
-    pub(super) groups: &'a [Option<usize>],
+    /// The fan-out of each node, as far as it is known.
+    pub(super) fans: &'a [FanState],
     pub(super) params: &'a IndexMap<String, Type>,
     /// The type of `item` and the group, inside a fanned-out node.
     pub(super) item: Option<(Type, usize)>,
@@ -204,7 +205,7 @@ impl Surroundings<'_> {
     ) -> Option<Take> {
         let node = self.nodes.get_index(index).map_or("", |(name, _)| name.as_str());
         let own = self.item.as_ref().map(|(_, group)| *group);
-        match (same_item, self.groups[index]) {
+        match (same_item, self.fans[index].group()) {
             (false, None) => Some(Take::Whole),
             (false, Some(_)) => Some(Take::Gather),
             (true, group) if group.is_some() && group == own => Some(Take::SameItem),
@@ -316,7 +317,7 @@ pub(super) fn unknown_node(
         None if name == "inputs" => {
             "bind an input with NODE.PORT: `inputs` is for expressions".into()
         }
-        None => "references name a node of this file, `item`, or `params.NAME`".into(),
+        None => "references name a node of this file, `item`, or `params.NAME`; a fixed value stands in `with`".into(),
     };
     Diagnostic::error(codes::UNKNOWN_NODE, span.clone(), format!("there is no node `{name}`"))
         .help(help)

@@ -34,11 +34,10 @@ impl Checker<'_> {
         {
             self.fan(from);
         }
-        let groups: Vec<Option<usize>> = self.group_indices();
         let surroundings = Surroundings {
             nodes: &self.definition.nodes,
             ports: &self.ports,
-            groups: &groups,
+            fans: &self.fans,
             params: &self.params,
             item: None,
         };
@@ -67,7 +66,7 @@ impl Checker<'_> {
                         .help("give `key` at the node that fans out first"),
                     );
                 }
-                let group = groups[from.index()]?;
+                let group = self.fans[from.index()].group()?;
                 (group, Source::Output { node: from, port, path, optional, take: Take::SameItem })
             }
             list => (self.group_of(list), Source::Item { path: Vec::new(), optional: false }),
@@ -82,16 +81,6 @@ impl Checker<'_> {
             min_success: node.min_success,
             inherited: false,
         })
-    }
-
-    pub(super) fn group_indices(&self) -> Vec<Option<usize>> {
-        self.fans
-            .iter()
-            .map(|state| match state {
-                FanState::Done(fan) => Some(fan.group),
-                _ => None,
-            })
-            .collect()
     }
 
     fn group_of(&mut self, list: Source) -> usize {

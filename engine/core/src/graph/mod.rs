@@ -31,6 +31,7 @@ pub use config::{ArgPart, CompiledConfig, CompiledField, JsonTemplate};
 pub use home::{Home, join_path};
 
 use crate::definition::{OnItemFailure, SecretDef, Span};
+use crate::diagnostic::Diagnostic;
 use crate::id::NodeId;
 use crate::policy::{CachePolicy, Rate, Retry};
 use crate::schema::Type;
@@ -54,6 +55,8 @@ pub struct Graph {
     pub(crate) secrets: Arc<IndexMap<String, SecretDef>>,
     pub(crate) tools: Arc<std::collections::BTreeMap<String, String>>,
     pub(crate) settings: Settings,
+    /// What hardly means what was meant.
+    pub(crate) remarks: Vec<Diagnostic>,
 }
 
 /// Settings of the whole workflow.
@@ -381,6 +384,12 @@ impl Graph {
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// Warnings: what is no fault and hardly means what was meant, in the order of the file.
+    #[must_use]
+    pub fn remarks(&self) -> &[Diagnostic] {
+        &self.remarks
     }
 
     /// A node.

@@ -175,6 +175,8 @@ impl Checker<'_> {
                     format!(
                         "bind the node as an input (inputs = {{ {other} = \"{other}\" }}) and write `inputs.{other}`"
                     )
+                } else if matches!(other, "nodes" | "steps" | "needs" | "tasks" | "jobs") {
+                    "bind the other node's output as an input (inputs = { PORT = \"NODE.PORT\" }) and write `inputs.PORT`".into()
                 } else {
                     nearest(other, known).map_or_else(
                         || format!("expressions know {}", known.join(", ")),

@@ -11,7 +11,7 @@ use super::{InputPort, OutputPort, Work, codes};
 use crate::catalog::Catalog;
 use crate::definition::{Config, NodeDef, Span, Spanned, WorkDef};
 use crate::diagnostic::Diagnostic;
-use crate::schema::{Type, assignable};
+use crate::schema::{Severity, Type, assignable};
 use crate::stage::{NodeView, Ports, SharedStage};
 
 /// Names that the templates of a node read.
@@ -190,6 +190,7 @@ impl Checker<'_> {
     fn ask_stage(&mut self, bench: &Bench<'_>, stage: &SharedStage, with: &Config, span: &Span) {
         let outputs = slots(&self.ports[bench.index]);
         let uses: Vec<String> = bench.def.uses.iter().map(|u| u.value.clone()).collect();
+        let params: Vec<String> = self.definition.params.keys().cloned().collect();
         let tools =
             self.definition.tools.iter().map(|(k, v)| (k.clone(), v.value.clone())).collect();
         let view = NodeView {
@@ -199,12 +200,20 @@ impl Checker<'_> {
             tools: &tools,
             workflow_dir: &self.definition.source.dir,
             uses: &uses,
+            params: &params,
         };
         for fault in stage.check(&view) {
             let place = with.spans.get(&fault.pointer).unwrap_or(span).clone();
             let mut diagnostic = Diagnostic::error(codes::STAGE_REFUSES, place, fault.message);
             diagnostic.help = fault.help;
             self.faults.push(diagnostic);
+        }
+        for remark in stage.remarks(&view) {
+            let place = with.spans.get(&remark.pointer).unwrap_or(span).clone();
+            let mut diagnostic = Diagnostic::error(codes::ODD_CONFIG, place, remark.message);
+            diagnostic.severity = Severity::Warning;
+            diagnostic.help = remark.help;
+            self.remarks.push(diagnostic);
         }
     }
 }

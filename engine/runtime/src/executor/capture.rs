@@ -3,7 +3,10 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::secrets::StreamMasker;
 
@@ -75,11 +78,21 @@ impl Kept {
             if let Some(parent) = self.path.parent() {
                 std::fs::create_dir_all(parent)?;
             }
-            self.file = Some(File::options().create(true).append(true).open(&self.path)?);
+            self.file = Some(open(&self.path)?);
         }
         match &mut self.file {
             Some(file) => file.write_all(bytes),
             None => Ok(()),
         }
+    }
+}
+
+/// Opens a file for appending, and nothing else that may lie there, such as a pipe or a link.
+fn open(path: &Path) -> std::io::Result<File> {
+    let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = File::options().create(true).append(true).custom_flags(careful).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other("something else than a plain file lies there")),
     }
 }

@@ -30,7 +30,11 @@ pub(super) fn faults(node: &NodeView<'_>) -> Vec<ConfigFault> {
     faults
 }
 
-fn fault(pointer: &str, message: impl Into<String>, help: impl Into<String>) -> ConfigFault {
+pub(super) fn fault(
+    pointer: &str,
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> ConfigFault {
     ConfigFault { pointer: pointer.into(), message: message.into(), help: Some(help.into()) }
 }
 
@@ -93,7 +97,7 @@ fn is_brought(node: &NodeView<'_>, path: &Path) -> bool {
     plain.starts_with("inputs") || node.uses.iter().any(used)
 }
 
-fn is_template(text: &str) -> bool {
+pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{")
 }
 

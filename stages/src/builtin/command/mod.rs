@@ -2,6 +2,7 @@
 
 mod check;
 mod collect;
+mod habits;
 mod prepare;
 #[cfg(test)]
 mod tests;
@@ -86,6 +87,10 @@ impl Stage for CommandStage {
 
     fn check(&self, node: &NodeView<'_>) -> Vec<ConfigFault> {
         check::faults(node)
+    }
+
+    fn remarks(&self, node: &NodeView<'_>) -> Vec<ConfigFault> {
+        habits::remarks(node)
     }
 
     fn preflight(&self, node: &NodeView<'_>) -> Vec<Missing> {

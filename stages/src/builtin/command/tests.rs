@@ -257,6 +257,7 @@ impl Node {
             tools: &self.tools,
             workflow_dir: Path::new("/nowhere"),
             uses: &self.uses,
+            params: &[],
         };
         look(&CommandStage::new(spawner()), &view)
     }

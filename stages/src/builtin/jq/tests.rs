@@ -104,6 +104,7 @@ fn check(filter: &str) -> Vec<ConfigFault> {
         tools: &tools,
         workflow_dir: std::path::Path::new("/"),
         uses: &[],
+        params: &[],
     };
     JqStage::new(spawner()).check(&node)
 }

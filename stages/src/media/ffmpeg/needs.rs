@@ -104,6 +104,7 @@ mod tests {
             tools,
             workflow_dir: Path::new("/"),
             uses: &[],
+            params: &[],
         };
         missing(&node, needs)
     }

@@ -18,6 +18,7 @@ fn faults(config: &Value, outputs: &[OutputSlot]) -> Vec<String> {
         tools: &BTreeMap::new(),
         workflow_dir: Path::new("/work"),
         uses: &[],
+        params: &[],
     };
     let faults = HttpStage::with(settings()).check(&view);
     let line = |fault: flow_core::stage::ConfigFault| {
