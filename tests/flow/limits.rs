@@ -146,3 +146,20 @@ fn what_outlives_both_the_engine_and_its_starter_is_ended_before_the_next_attemp
     assert!(!is_alive(&pid), "the next process ends what is on record");
     assert_eq!(place.show("one")["nodes"][0]["attempts"], 2);
 }
+
+#[test]
+fn however_few_files_may_be_open_a_run_says_why_it_cannot_go_on() {
+    for limit in (6..=34).step_by(2) {
+        let place = Place::with("[nodes.a]\nstage = \"command\"\nwith = { argv = [\"true\"] }\n");
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" run flow.toml --run-id one");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_flow")]);
+        command.current_dir(place.path("")).env_remove("FLOW_STORE");
+        let done = place.finish_in_time(command);
+        assert!(matches!(done.code, Some(0 | 1 | 4)), "{limit} files: {done}");
+        assert!(!done.stderr.contains("panicked"), "{limit} files: {done}");
+        if done.code != Some(0) && place.path(".flow/runs/one").exists() {
+            place.flow(&["resume", "one"]).exits(0);
+        }
+    }
+}

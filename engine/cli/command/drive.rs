@@ -1,5 +1,6 @@
 //! What `run` and `resume` share: driving a run that this process holds, and telling how it ended.
 
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
 use flow_core::id::RunId;
@@ -217,10 +218,11 @@ fn block_on(
 
 /// The runtime of commands that run stages.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Failure::System { operation: "start the asynchronous runtime", source })
+    let failed = |source| Failure::System { operation: "start the asynchronous runtime", source };
+    // It takes five descriptors, and panics if there is none left for the last ones.
+    let pairs = [UnixStream::pair(), UnixStream::pair(), UnixStream::pair()];
+    pairs.into_iter().collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)
 }
 
 /// Tells how a run stands at the end of a command: the result on stdout, the rest on stderr. There
