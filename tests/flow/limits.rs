@@ -150,7 +150,9 @@ fn what_outlives_both_the_engine_and_its_starter_is_ended_before_the_next_attemp
 #[test]
 fn however_few_files_may_be_open_a_run_says_why_it_cannot_go_on() {
     for limit in (6..=34).step_by(2) {
-        let place = Place::with("[nodes.a]\nstage = \"command\"\nwith = { argv = [\"true\"] }\n");
+        let place = Place::with(
+            "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"true\"] }\nretry = { attempts = 1 }\n",
+        );
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {limit}; exec \"$0\" run flow.toml --run-id one");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_flow")]);
