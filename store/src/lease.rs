@@ -18,9 +18,9 @@ use crate::{locks, platform};
 const PATIENCE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long the programs of a process that died are waited for. They have five seconds to end in
-/// good order before they are killed.
-const PROGRAMS_PATIENCE: Duration = Duration::from_secs(15);
+/// How long the programs and children of a process that died are waited for. They have five seconds
+/// to end in good order before they are killed, and a machine may stand still for longer than that.
+const PROGRAMS_PATIENCE: Duration = Duration::from_secs(45);
 
 /// The longest note of a holder that is read.
 const NOTE_MAX: u64 = 1024;

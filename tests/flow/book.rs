@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use regex::Regex;
+use serde_json::Value;
 
 use super::harness::Place;
 
@@ -26,7 +27,7 @@ fn pages() -> BTreeSet<String> {
         let pages = names.filter(|name| name.ends_with(".md"));
         pages.map(|name| format!("{folder}{name}")).collect::<Vec<_>>()
     };
-    names("").into_iter().chain(names("reference/")).collect()
+    ["", "reference/", "reference/stages/"].into_iter().flat_map(names).collect()
 }
 
 /// Targets of links to other pages and headings, without those to the web.
@@ -119,8 +120,9 @@ fn every_recipe_is_valid() {
 /// Holds a page to what the binary says, or writes it.
 fn is_up_to_date(page: &str, made: &str) {
     if std::env::var_os("FLOW_WRITE_DOCS").is_some() {
-        std::fs::create_dir_all(docs().join("reference")).unwrap();
-        std::fs::write(docs().join(page), made).unwrap();
+        let path = docs().join(page);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, made).unwrap();
     }
     assert!(read(page) == made, "{page} is not what the binary says: run with FLOW_WRITE_DOCS=1");
 }
@@ -141,4 +143,144 @@ fn the_page_of_codes_is_up_to_date() {
         write!(made, "\n{}\n", lower.collect::<Vec<_>>().join("\n").trim_end()).unwrap();
     }
     is_up_to_date("reference/codes.md", &made);
+}
+
+/// A table of rows, of which the first is the head; a `|` in a cell is no border.
+fn table(rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let border = format!("|{}\n", "---|".repeat(rows[0].len()));
+    let rest: String = rows[1..].iter().map(|row| line(row)).collect();
+    format!("{}{border}{rest}", line(&rows[0]))
+}
+
+fn head(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap().to_owned()
+}
+
+/// Ports of one side of a stage.
+fn ports(ports: &Value) -> String {
+    let Some(list) = ports.as_array() else {
+        return match ports.as_str() {
+            Some("declared_one") => "Exactly one, as the workflow declares it.\n".to_owned(),
+            _ => "As the workflow declares them.\n".to_owned(),
+        };
+    };
+    if list.is_empty() {
+        return "None.\n".to_owned();
+    }
+    let mut rows = vec![head(&["port", "type", "", "what"])];
+    rows.extend(list.iter().map(|port| {
+        let note = match (port["optional"] == true, port["retypable"] == true) {
+            (true, _) => "optional",
+            (_, true) => "or as declared",
+            _ => "",
+        };
+        let ty = format!("`{}`", text(port, "type"));
+        vec![format!("`{}`", text(port, "name")), ty, note.to_owned(), text(port, "doc")]
+    }));
+    table(&rows)
+}
+
+fn stage_page(stage: &Value) -> String {
+    let mut page = format!("# `{}`\n\n{}\n", text(stage, "name"), text(stage, "summary"));
+    write!(page, "\n## Inputs\n\n{}", ports(&stage["inputs"])).unwrap();
+    write!(page, "\n## Outputs\n\n{}", ports(&stage["outputs"])).unwrap();
+    let fields = stage["with"].as_array().unwrap();
+    if !fields.is_empty() {
+        let mut rows = vec![head(&["field of `with`", "takes", "", "what"])];
+        rows.extend(fields.iter().map(|field| {
+            let note = if field["optional"] == true { "optional" } else { "required" };
+            let name = format!("`{}`", text(field, "name"));
+            vec![name, text(field, "kind"), note.to_owned(), text(field, "doc")]
+        }));
+        write!(page, "\n## Configuration\n\n{}", table(&rows)).unwrap();
+    }
+    let example = text(stage, "example");
+    write!(page, "\n## Example\n\n```toml\n{}\n```\n", example.trim()).unwrap();
+    page
+}
+
+#[test]
+fn the_pages_of_stages_are_up_to_date() {
+    let stages = Place::new().flow(&["stages", "--json"]).exits(0).json();
+    let mut list = vec![head(&["stage", "what it does"])];
+    for stage in stages.as_array().unwrap() {
+        let name = text(stage, "name");
+        is_up_to_date(&format!("reference/stages/{name}.md"), &stage_page(stage));
+        list.push(vec![format!("[`{name}`](stages/{name}.md)"), text(stage, "summary")]);
+    }
+    let lead = "# Stages\n\n`flow stages NAME` prints each of these pages. How a stage can fail is told by the class of the failure, \
+                which is the same for all of them: see [codes](codes.md).\n\n";
+    is_up_to_date("reference/stages.md", &format!("{lead}{}", table(&list)));
+}
+
+/// What the long help of a command says: what it is for, how it is written, and its words.
+struct Help {
+    about: String,
+    usage: String,
+    words: Vec<(String, String)>,
+}
+
+impl Help {
+    fn of(place: &Place, args: &[&str]) -> Self {
+        let text = place.flow(args).exits(0).stdout;
+        let (about, rest) = text.split_once("\n\nUsage: ").unwrap();
+        let (usage, rest) = rest.split_once('\n').unwrap();
+        let mut words: Vec<(String, String)> = Vec::new();
+        let mut are_commands = false;
+        for line in rest.lines().filter(|line| !line.trim().is_empty()) {
+            let (indent, word) = (line.len() - line.trim_start().len(), line.trim());
+            if indent == 0 {
+                are_commands = line == "Commands:";
+            } else if are_commands && indent == 2 {
+                let (name, doc) = word.split_once("  ").unwrap();
+                words.push((name.to_owned(), doc.trim().to_owned()));
+            } else if indent < 8 {
+                words.push((word.to_owned(), String::new()));
+            } else if let Some((_, doc)) = words.last_mut() {
+                doc.push_str(if doc.is_empty() { "" } else { " " });
+                doc.push_str(word);
+            }
+        }
+        Self { about: about.trim().to_owned(), usage: usage.to_owned(), words }
+    }
+
+    /// Its words as a table, without those that all commands have.
+    fn table(&self, common: &[(String, String)]) -> String {
+        let own = self.words.iter().filter(|word| !common.contains(word));
+        let rows = own.map(|(word, doc)| vec![format!("`{word}`"), doc.clone()]);
+        let rows: Vec<Vec<String>> = std::iter::once(head(&["", "what"])).chain(rows).collect();
+        if rows.len() == 1 { String::new() } else { format!("\n{}", table(&rows)) }
+    }
+}
+
+#[test]
+fn the_page_of_commands_is_up_to_date() {
+    let place = Place::new();
+    let root = Help::of(&place, &["--help"]);
+    let (options, commands): (Vec<_>, Vec<_>) =
+        root.words.iter().cloned().partition(|(word, _)| word.starts_with('-'));
+    let all = Help { words: options.clone(), ..Help::of(&place, &["--help"]) };
+    let mut page = format!("# Commands\n\nAll commands take these:\n{}", all.table(&[]));
+    for (name, _) in commands.iter().filter(|(name, _)| name != "help") {
+        let help = Help::of(&place, &[name, "--help"]);
+        let words = help.table(&options);
+        write!(page, "\n## flow {name}\n\n{}\n\n`{}`\n{words}", help.about, help.usage).unwrap();
+    }
+    assert!(page.matches("\n## flow ").count() > 20, "{page}");
+    is_up_to_date("reference/commands.md", &page);
+}
+
+#[test]
+fn the_picture_of_the_daily_pipeline_is_up_to_date() {
+    let daily = Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows/daily.toml");
+    let drawn = Place::new().flow(&["graph", daily.to_str().unwrap(), "--format", "svg"]).exits(0);
+    is_up_to_date("daily.svg", &drawn.stdout);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use insta::assert_snapshot;
 use regex::Regex;
@@ -213,6 +214,9 @@ fn a_no_is_told_with_who_said_it() {
     "#);
 }
 
+/// A snapshot that stands in the text of a test.
+static INLINE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r##"(?s)@r?(#*)".*?"#*\)"##).unwrap());
+
 /// All texts in which a snapshot can stand.
 fn snapshots(folder: &Path, found: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -224,8 +228,7 @@ fn snapshots(folder: &Path, found: &mut String) {
             found.push_str(&std::fs::read_to_string(&path).unwrap());
         } else if name.ends_with(".rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let inline = Regex::new(r##"(?s)@r?(#*)".*?"#*\)"##).unwrap();
-            inline.find_iter(&text).for_each(|snapshot| found.push_str(snapshot.as_str()));
+            INLINE.find_iter(&text).for_each(|snapshot| found.push_str(snapshot.as_str()));
         }
     }
 }

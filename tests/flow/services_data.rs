@@ -313,7 +313,6 @@ fn ten_runs_at_once_share_one_fetch_and_a_second_best_slate_is_never_shared() {
     let lines: String = (1..=10).map(|at| place.read(&format!("run-{at}"))).collect();
     let count = |name: &str| lines.matches(&format!("\"event\":\"{name}\"")).count();
     let (hits, misses) = (count("cache_hit"), count("cache_miss"));
-    println!("{hits} of {} look-ups were hits", hits + misses);
     assert!(hits > 0 && hits * 100 > 80 * (hits + misses), "{hits} hits, {misses} misses");
     for at in 1..=10 {
         let slate = place.flow(&["output", &format!("run-{at}"), "slate.slate"]).json();

@@ -23,7 +23,7 @@ fn started(place: &Place) -> Child {
 
 fn ended(place: &Place, mut child: Child, code: i32) {
     assert_eq!(child.wait().unwrap().code(), Some(code), "{}", place.read("stderr"));
-    for name in ["pid", "child"] {
+    for name in ["pid", "child"].into_iter().filter(|name| place.path(name).exists()) {
         let pid = place.read(name);
         wait_until("no child is left", || !is_alive(&pid));
     }
@@ -117,4 +117,24 @@ fn a_word_to_end_outlives_the_engine_that_was_to_carry_it_out() {
     cancel.wait().unwrap();
     place.flow(&["resume", "one"]);
     assert_eq!((place.show("one")["status"].as_str(), inbox(&place)), (Some("cancelled"), 0));
+}
+
+#[test]
+fn a_second_signal_does_not_wait_until_outputs_are_stored() {
+    // It is made in no time, and read in many minutes.
+    let place = Place::with(
+        r#"
+[nodes.a]
+stage = "command"
+with = { argv = ["sh", "-c", "truncate -s 1T huge; echo $$ > $DIR/pid"], env = { DIR = "{{ workflow.dir }}" } }
+outputs.huge = { type = "file", path = "huge" }
+"#,
+    );
+    let child = started(&place);
+    let pid = place.read("pid");
+    wait_until("the program has ended", || !is_alive(&pid));
+    send(&child, "-TERM");
+    wait_until("the first one is told", || place.read("stderr").contains("once more to stop"));
+    send(&child, "-TERM");
+    ended(&place, child, 143);
 }

@@ -1,6 +1,6 @@
 //! Runs as their records left them, at any point of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flow_core::catalog::Catalog;
@@ -15,6 +15,9 @@ use jiff::Timestamp;
 
 use crate::failure::Failure;
 use crate::history::{Known, Recording};
+
+/// Among so many runs the previous one is looked for ahead of time.
+const PREVIOUS_MAX: usize = 20;
 
 /// A run as a part of its records left it: the whole of them, or all before a later change.
 pub(crate) struct Past {
@@ -65,6 +68,24 @@ impl Past {
         (&self.manifest, self.state.graph())
     }
 
+    /// Reads a run, and at the same time the last one before it of the same file, with which it is
+    /// most often compared.
+    ///
+    /// # Errors
+    /// As [`Past::read`], of the run itself.
+    pub(crate) fn with_previous(
+        store: &dyn Store,
+        run: &RunId,
+        catalog: &Catalog,
+    ) -> Result<(Self, Option<Self>), Failure> {
+        std::thread::scope(|scope| {
+            let read = || previous(store, run, catalog);
+            let aside = std::thread::Builder::new().spawn_scoped(scope, read);
+            let past = Self::read(store, run, catalog, None)?;
+            Ok((past, aside.ok().and_then(|aside| aside.join().ok()).flatten()))
+        })
+    }
+
     /// Reads two runs at the same time.
     ///
     /// # Errors
@@ -96,7 +117,7 @@ impl Past {
         catalog: &Catalog,
         known: &Self,
     ) -> Option<Self> {
-        if is_of_file(store, run, workflow.0) {
+        if file_of(store, run).as_deref() == Some(workflow.0) {
             return Self::read(store, run, catalog, Some(known)).ok();
         }
         let records = records_of_workflow(store, run, workflow)?;
@@ -193,7 +214,7 @@ pub(crate) fn records_of_workflow(
     run: &RunId,
     (path, name): (&Path, &str),
 ) -> Option<Vec<Recorded>> {
-    let of_file = is_of_file(store, run, path);
+    let of_file = file_of(store, run).as_deref() == Some(path);
     let records = store.read_run(run).ok()?;
     let named = records.iter().any(|recorded| {
         matches!(&recorded.event, Event::RunStarted { workflow, .. } if workflow == name)
@@ -201,9 +222,17 @@ pub(crate) fn records_of_workflow(
     (of_file || named).then_some(records)
 }
 
-/// Whether a run was started from this file.
-fn is_of_file(store: &dyn Store, run: &RunId, path: &Path) -> bool {
-    let manifest = store.run_file(run, MANIFEST_FILE).ok();
-    let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
-    manifest.is_some_and(|manifest| manifest.workflow_path == path)
+/// The last run before this one that was started from the same file.
+fn previous(store: &dyn Store, run: &RunId, catalog: &Catalog) -> Option<Past> {
+    let file = file_of(store, run)?;
+    let earlier = earlier_runs(store, Some(run)).ok()?;
+    let is_same = |run: &&RunId| file_of(store, run).as_ref() == Some(&file);
+    let run = earlier.iter().take(PREVIOUS_MAX).find(is_same)?;
+    Past::read(store, run, catalog, None).ok()
+}
+
+/// The file that a run was started from.
+fn file_of(store: &dyn Store, run: &RunId) -> Option<PathBuf> {
+    let manifest = store.run_file(run, MANIFEST_FILE).ok()?;
+    Some(serde_json::from_slice::<Manifest>(&manifest).ok()?.workflow_path)
 }

@@ -83,11 +83,11 @@ impl<'a> Inquiry<'a> {
         env: &'a Session,
         store: &'a Arc<dyn Store>,
         catalog: &'a Catalog,
-        past: &'a Past,
+        (past, previous): (&'a Past, Option<Past>),
         status: RunStatus,
     ) -> Self {
         let desk = Desk::new(env, store.as_ref(), PLACES_MAX);
-        let earlier = Earlier::of(store.as_ref(), catalog, past);
+        let earlier = Earlier::of(store.as_ref(), catalog, past, previous);
         Self { store, catalog, past, status, desk, earlier }
     }
 
@@ -334,14 +334,22 @@ struct Earlier<'a> {
     store: &'a dyn Store,
     catalog: &'a Catalog,
     past: &'a Past,
+    /// One of them that was read already.
+    previous: RefCell<Option<Past>>,
     ids: OnceCell<Vec<RunId>>,
     /// How many ids were looked at, and the runs of the workflow among them, newest first.
     read: RefCell<(usize, Vec<Rc<Past>>)>,
 }
 
 impl<'a> Earlier<'a> {
-    fn of(store: &'a dyn Store, catalog: &'a Catalog, past: &'a Past) -> Self {
-        Self { store, catalog, past, ids: OnceCell::new(), read: RefCell::default() }
+    fn of(
+        store: &'a dyn Store,
+        catalog: &'a Catalog,
+        past: &'a Past,
+        previous: Option<Past>,
+    ) -> Self {
+        let previous = RefCell::new(previous);
+        Self { store, catalog, past, previous, ids: OnceCell::new(), read: RefCell::default() }
     }
 
     /// The newest result that a task has in them.
@@ -369,10 +377,9 @@ impl<'a> Earlier<'a> {
         while found.len() <= number {
             let Some(id) = ids.get(*looked) else { return Ok(None) };
             *looked += 1;
-            if let Some(past) = Past::of_workflow(self.store, id, workflow, self.catalog, self.past)
-            {
-                found.push(Rc::new(past));
-            }
+            let ahead = self.previous.borrow_mut().take_if(|previous| previous.run == *id);
+            let read = || Past::of_workflow(self.store, id, workflow, self.catalog, self.past);
+            found.extend(ahead.or_else(read).map(Rc::new));
         }
         Ok(Some(Rc::clone(&found[number])))
     }

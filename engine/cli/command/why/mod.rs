@@ -29,10 +29,12 @@ pub(crate) fn run(args: &WhyArgs, env: &Session) -> Result<Exit, Failure> {
     let holder = store.holder(&run)?;
     let catalog = env.catalog();
     // The process ends with this: to give back piece by piece what a large run takes costs time only.
-    let past = ManuallyDrop::new(Past::read(store.as_ref(), &run, &catalog, None)?);
+    let (past, previous) = Past::with_previous(store.as_ref(), &run, &catalog)?;
+    let past = ManuallyDrop::new(past);
     let outline = Outline::of(&run, &past.records, holder.as_deref());
     let at = target::node(&past.state, &args.node)?;
-    let inquiry = Inquiry::new(env, &store, &catalog, &past, outline.status);
+    let inquiry = Inquiry::new(env, &store, &catalog, (&past, previous), outline.status);
+    let inquiry = ManuallyDrop::new(inquiry);
     let tasks = tasks(&past, at);
     let told = match (tasks.as_slice(), at.item) {
         ([task], _) if task.item == at.item => {

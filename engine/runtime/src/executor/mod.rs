@@ -392,7 +392,15 @@ async fn make(
     context.end_of_output();
     let drafts = drafts?;
     folder.check_inputs(around)?;
-    admit::outputs(around, node, folder, drafts).await
+    tokio::select! {
+        biased;
+        admitted = admit::outputs(around, node, folder, drafts) => admitted,
+        // What was made is worth the wait after a first signal, however large it is.
+        () = context.killed() => {
+            let message = "the run was stopped while they were stored";
+            Err(Box::new(StageError::new(ErrorClass::Cancelled, "store outputs", message)))
+        }
+    }
 }
 
 /// What a stage that does not work waits for.

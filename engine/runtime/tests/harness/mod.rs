@@ -534,18 +534,12 @@ impl Harness {
 
     /// Public events as `name` or `name task`.
     pub(crate) fn told(&self) -> Vec<String> {
-        let notes = self.notes.0.lock().unwrap();
-        notes
-            .iter()
-            .filter_map(|r| {
-                let name = r.event.name()?;
-                Some(match (r.event.task(), r.event.node()) {
-                    (Some(task), _) => format!("{name} {task}"),
-                    (None, Some(node)) => format!("{name} {node}"),
-                    _ => name.to_owned(),
-                })
-            })
-            .collect()
+        lines(&self.notes.0.lock().unwrap())
+    }
+
+    /// The same of all that is on record, whether it could be told or not.
+    pub(crate) fn recorded(&self) -> Vec<String> {
+        lines(&self.records())
     }
 
     /// Tasks whose success was told.
@@ -577,4 +571,16 @@ impl Harness {
             })
             .unwrap()
     }
+}
+
+fn lines(records: &[Recorded]) -> Vec<String> {
+    let line = |recorded: &Recorded| {
+        let name = recorded.event.name()?;
+        Some(match (recorded.event.task(), recorded.event.node()) {
+            (Some(task), _) => format!("{name} {task}"),
+            (None, Some(node)) => format!("{name} {node}"),
+            _ => name.to_owned(),
+        })
+    };
+    records.iter().filter_map(line).collect()
 }

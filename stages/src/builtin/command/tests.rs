@@ -257,13 +257,17 @@ impl Node {
             tools: &self.tools,
             workflow_dir: Path::new("/nowhere"),
             uses: &self.uses,
-            params: &[],
+            params: &["x".to_owned()],
         };
         look(&CommandStage::new(spawner()), &view)
     }
 
     fn faults(&self) -> Vec<ConfigFault> {
         self.with(|stage, view| stage.check(view))
+    }
+
+    fn remarks(&self) -> Vec<ConfigFault> {
+        self.with(|stage, view| stage.remarks(view))
     }
 
     fn missing(&self) -> Vec<Missing> {
@@ -350,5 +354,41 @@ fn programs_are_looked_for_before_the_run() {
                 assert!(found.fix.contains(fix), "{found:?}");
             }
         }
+    }
+}
+
+#[test]
+fn words_of_a_shell_are_remarked_where_no_shell_reads_them() {
+    for (config, place) in [
+        (json!({ "argv": ["cat", "a", "|", "sort"] }), "/argv/2"),
+        (json!({ "argv": ["echo", "2>&1"] }), "/argv/1"),
+        (json!({ "argv": ["echo", "${HOME}/x"] }), "/argv/1"),
+        (json!({ "argv": ["echo", "`date`"] }), "/argv/1"),
+        (json!({ "argv": ["ls", "~"] }), "/argv/1"),
+        (json!({ "argv": ["sh", "-c", "echo ${{ params.x }}"] }), "/argv/2"),
+        (json!({ "argv": ["make all"] }), "/argv/0"),
+        (json!({ "shell": "echo $x" }), "/shell"),
+        (json!({ "argv": ["env"], "env": { "A": "{inputs.a}" } }), "/env/A"),
+    ] {
+        let found: Vec<String> =
+            Node::new(config.clone()).remarks().into_iter().map(|remark| remark.pointer).collect();
+        assert_eq!(found, [place], "{config}");
+    }
+}
+
+#[test]
+fn words_that_a_program_wants_are_not_remarked() {
+    for config in [
+        json!({ "argv": ["find", ".", "-name", "*.txt", "-exec", "rm", "{}", ";"] }),
+        json!({ "argv": ["sh", "-c", "ls *.txt | sort > $HOME/out && cd ~"] }),
+        json!({ "argv": ["tar", "--exclude", "*.o", "-cf", "x.tar", "."] }),
+        json!({ "argv": ["awk", "{ print $NF }"] }),
+        json!({ "argv": ["printf", "{\"n\": %d}", "5"] }),
+        json!({ "argv": ["echo", "costs $5", "a * b", "{{ params.x }}"] }),
+        json!({ "argv": ["{{ params.x }} y", "/opt/my tool/run"] }),
+        json!({ "shell": "x=1; echo $x; for i in a b; do echo $i; done" }),
+        json!({ "shell": "echo $x", "env": { "x": "{{ params.x }}" } }),
+    ] {
+        assert_eq!(Node::new(config.clone()).remarks(), [], "{config}");
     }
 }
