@@ -26,8 +26,8 @@ fn a_bad_day_repeats_nothing_and_hides_nothing_even_when_it_is_killed() {
     let mut sum = Sum::default();
     sum.add(&whole);
     sum.add(&killed);
-    println!("{}\n{}\n{}", whole.told(), killed.told(), sum.told(Duration::from_secs(1)));
+    let told = format!("{}\n{}\n{}", whole.told(), killed.told(), sum.told(Duration::from_secs(1)));
     sum.assert_once();
-    assert!(whole.troubles > 0 && killed.is_killed, "there was no trouble");
-    assert!(killed.invocations > 1 && killed.status == "succeeded", "it was not taken up again");
+    assert!(whole.troubles > 0 && killed.is_killed, "there was no trouble: {told}");
+    assert!(killed.invocations > 1 && killed.status == "succeeded", "it ended so: {told}");
 }
