@@ -20,7 +20,6 @@ fn live(seed: u64, is_killed: bool) -> Day {
 }
 
 #[test]
-#[allow(clippy::print_stdout, reason = "what happened is wanted where this fails")]
 fn a_bad_day_repeats_nothing_and_hides_nothing_even_when_it_is_killed() {
     let (whole, killed) = (live(SEED, false), live(SEED, true));
     let mut sum = Sum::default();
