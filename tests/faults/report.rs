@@ -38,7 +38,7 @@ impl Report {
         }
         if !found.is_empty() {
             let short = |what: &String| what.chars().take(400).collect::<String>();
-            let list = found.iter().take(6).map(short).collect::<Vec<_>>().join("\n    ");
+            let list = found.iter().take(12).map(short).collect::<Vec<_>>().join("\n    ");
             self.violations.push(format!("{point}\n    {list}"));
         }
     }
