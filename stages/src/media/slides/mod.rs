@@ -62,7 +62,7 @@ fn spec() -> StageSpec {
         )]),
         config: vec![
             providers_field(
-                "Who makes the pictures behind the words, in turn: `flux`, `openai`, `replicate`, `fal`, and `local`, the \
+                "Who makes the pictures behind the words, in turn: `flux`, `openai`, `replicate`, `fal`, `comfyui`, and `local`, the \
                  colours of the teams, which is the default alone. The words are always drawn here.",
             ),
             field(
