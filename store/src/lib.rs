@@ -21,6 +21,7 @@ mod inbox;
 mod journal;
 mod layout;
 mod lease;
+mod lines;
 mod locks;
 mod lookup;
 mod memory;

@@ -5,8 +5,7 @@
 //! no note the records are read.
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata, OpenOptions};
-use std::io::Write;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +15,7 @@ use flow_core::store::{Listed, RunEntry, Stamp, StoreError};
 
 use crate::files::{discard, if_there};
 use crate::layout::Layout;
-use crate::plain::{self, open_plain_with};
+use crate::lines;
 
 /// A journal that was written to so lately may be written to again without another time.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
@@ -26,11 +25,11 @@ const SPARE_LINES: usize = 1000;
 
 /// Adds to each run what was noted of it and still holds.
 pub(crate) fn add_to(layout: &Layout, runs: Vec<RunEntry>) -> Result<Vec<Listed>, StoreError> {
-    let bytes = read(layout)?;
+    let bytes = lines::read(&layout.notes())?;
     let mut count = 0;
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| {
         count += 1;
-        Line::read(line)
+        Line::read(str::from_utf8(line).ok()?)
     });
     // The last line of a run is its newest.
     let lines: HashMap<&str, Line<'_>> = lines.map(|line| (line.run, line)).collect();
@@ -49,20 +48,8 @@ pub(crate) fn add_to(layout: &Layout, runs: Vec<RunEntry>) -> Result<Vec<Listed>
 
 /// Keeps notes, each with the state of the record that it was taken from.
 pub(crate) fn keep(layout: &Layout, notes: &[(RunId, Stamp, String)]) {
-    // The end of the file may be torn, so every piece begins a line of its own.
     let lines = notes.iter().map(|(run, stamp, text)| Line::write(run, *stamp, text));
-    let lines: String = std::iter::once("\n".to_owned()).chain(lines).collect();
-    if lines.len() == 1 {
-        return;
-    }
-    let path = layout.notes();
-    let file = open_plain_with(&path, OpenOptions::new().append(true).create(true));
-    let written = |mut file: fs::File| {
-        file.write_all(lines.as_bytes()).map_err(StoreError::io("write", &path))
-    };
-    if let Err(error) = file.and_then(written) {
-        tracing::debug!(%error, "what was found out about runs was not noted");
-    }
+    lines::append(&layout.notes(), lines);
 }
 
 /// Forgets all notes.
@@ -71,29 +58,9 @@ pub(crate) fn clear(layout: &Layout) -> Result<(), StoreError> {
     if_there(fs::remove_file(&path)).map_err(StoreError::io("remove", path)).map(drop)
 }
 
-/// Where the first damaged line begins, if there is one. The last line may be torn.
-pub(crate) fn fault(bytes: &[u8]) -> Option<u64> {
-    let mut at = 0;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let whole = line.strip_suffix(b"\n");
-        let fits = |text: &[u8]| Line::read(text).is_some_and(|line| line.fits());
-        if whole.is_some_and(|text| !text.is_empty() && !fits(text)) {
-            return Some(at);
-        }
-        at += line.len() as u64;
-    }
-    None
-}
-
-fn read(layout: &Layout) -> Result<Vec<u8>, StoreError> {
-    match plain::read(&layout.notes()) {
-        // The records say the same.
-        Err(error @ StoreError::NoFile { .. }) => {
-            tracing::warn!(%error, "what was noted about runs is not used");
-            Ok(Vec::new())
-        }
-        other => Ok(other?.unwrap_or_default()),
-    }
+/// Whether a line of the notes is what was written.
+pub(crate) fn fits(line: &str) -> bool {
+    Line::read(line).is_some_and(|line| line.fits())
 }
 
 /// The state of the journal of a run. `None` if it is gone, or may change without a trace.
@@ -130,8 +97,8 @@ impl<'a> Line<'a> {
         format!("{run} {stamp:016x} {check} {text}\n")
     }
 
-    fn read(line: &'a [u8]) -> Option<Self> {
-        let mut parts = str::from_utf8(line).ok()?.splitn(4, ' ');
+    fn read(line: &'a str) -> Option<Self> {
+        let mut parts = line.splitn(4, ' ');
         let (run, stamp) = (parts.next()?, parts.next()?);
         let stamp = Stamp(u64::from_str_radix(stamp, 16).ok()?);
         Some(Self { run, stamp, check: parts.next()?, text: parts.next()? })
@@ -155,19 +122,17 @@ mod tests {
     fn a_line_is_read_back_and_a_changed_one_is_not() {
         let id = RunId::new("nightly-7").expect("an id");
         let text = Line::write(&id, Stamp(7), r#"{"status":"all is well"}"#);
-        let line = Line::read(text.trim_end().as_bytes()).expect("a line");
+        let line = Line::read(text.trim_end()).expect("a line");
         assert_eq!(
             (line.run, line.stamp, line.text),
             ("nightly-7", Stamp(7), r#"{"status":"all is well"}"#)
         );
-        assert_eq!(fault(text.as_bytes()), None);
+        assert_eq!(lines::fault(text.as_bytes(), fits), None);
         for at in 0..text.len() - 1 {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
-            let is_sound = Line::read(&bytes[..bytes.len() - 1]).is_some_and(|line| line.fits());
-            assert!(!is_sound, "{at}");
-            assert_eq!(fault(&bytes), Some(0), "{at}");
-            assert_eq!(fault(&text.as_bytes()[..at]), None, "a torn end");
+            assert_eq!(lines::fault(&bytes, fits), Some(0), "{at}");
+            assert_eq!(lines::fault(&text.as_bytes()[..at], fits), None, "a torn end");
         }
     }
 }

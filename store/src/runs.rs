@@ -1,8 +1,8 @@
 //! The folders of runs: making one, and listing all.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -17,7 +17,8 @@ use crate::files::{
 use crate::journal::{self, JournalFile};
 use crate::layout::{INBOX, JOURNAL, LOCK, Layout, PROGRAMS};
 use crate::lease::{Refusal, RunLease};
-use crate::plain::{self, open_plain, open_plain_with};
+use crate::lines;
+use crate::plain::open_plain;
 use crate::tmp::TmpSpace;
 
 /// The modes of recorded files, before the mask of the process.
@@ -180,16 +181,7 @@ fn time_of(layout: &Layout, run: &RunId) -> Result<Option<Timestamp>, StoreError
 /// Reads the list of runs. Lines that do not fit their check are skipped: the list is not synced,
 /// so its end may be torn.
 fn read_list(layout: &Layout) -> Result<HashMap<RunId, Timestamp>, StoreError> {
-    let path = layout.run_list();
-    let bytes = match plain::read(&path) {
-        // The folders say which runs there are.
-        Err(error @ StoreError::NoFile { .. }) => {
-            tracing::warn!(%error, "the list of runs is not used");
-            None
-        }
-        other => other?,
-    };
-    let bytes = bytes.unwrap_or_default();
+    let bytes = lines::read(&layout.run_list())?;
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
     Ok(lines.filter_map(parse_line).collect())
 }
@@ -202,18 +194,9 @@ fn line(entry: &RunEntry) -> String {
     format!("{text} {check}\n")
 }
 
-/// Where the first damaged line of a list of runs begins, if there is one. The last line may be torn.
-pub(crate) fn list_fault(bytes: &[u8]) -> Option<u64> {
-    let mut at = 0;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let whole = line.strip_suffix(b"\n");
-        let fits = |text: &[u8]| str::from_utf8(text).ok().and_then(parse_line).is_some();
-        if whole.is_some_and(|text| !text.is_empty() && !fits(text)) {
-            return Some(at);
-        }
-        at += line.len() as u64;
-    }
-    None
+/// Whether a line of the list of runs is what was written.
+pub(crate) fn fits(line: &str) -> bool {
+    parse_line(line).is_some()
 }
 
 fn parse_line(line: &str) -> Option<(RunId, Timestamp)> {
@@ -268,21 +251,9 @@ impl ListFollower {
     }
 }
 
-/// Adds lines in one write. The list can do without them.
+/// Adds runs to the list, which can do without them.
 fn append_to_list<'a>(layout: &Layout, entries: impl Iterator<Item = &'a RunEntry>) {
-    // The end of the list may be torn, so every piece begins a line of its own.
-    let lines: String = std::iter::once("\n".to_owned()).chain(entries.map(line)).collect();
-    if lines.len() == 1 {
-        return;
-    }
-    let path = layout.run_list();
-    let file = open_plain_with(&path, OpenOptions::new().append(true).create(true));
-    let written = |mut file: fs::File| {
-        file.write_all(lines.as_bytes()).map_err(StoreError::io("write", &path))
-    };
-    if let Err(error) = file.and_then(written) {
-        tracing::debug!(path = %path.display(), %error, "the list of runs was not completed");
-    }
+    lines::append(&layout.run_list(), entries.map(line));
 }
 
 #[cfg(test)]

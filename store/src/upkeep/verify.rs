@@ -1,6 +1,6 @@
 //! Checking everything that a store has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
@@ -10,7 +10,7 @@ use super::finding::{Finding, FindingKind, Progress};
 use super::{database, kinds, objects, runs};
 use crate::cache::removed_fault;
 use crate::files::entries;
-use crate::{DiskStore, plain};
+use crate::{DiskStore, lines, plain};
 
 /// A check that goes on.
 pub(super) struct Check<'a> {
@@ -116,26 +116,23 @@ pub(super) fn or_told<T>(read: Result<T, StoreError>) -> Result<Option<T>, Store
 
 /// Checks the lists, which only save time or say what was removed from the cache.
 fn check_lists(check: &mut Check<'_>) -> Result<(), StoreError> {
-    let path = check.store.layout.run_list();
-    let bytes = or_told(plain::read(&path))?.flatten();
-    let faulty = bytes.as_deref().and_then(crate::runs::list_fault);
-    check.read(bytes.map_or(0, |bytes| bytes.len() as u64));
-    if let Some(offset) = faulty {
-        let remedy = "it is completed from the runs by itself, and `flow verify --repair` makes it anew; nothing is lost";
-        let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
-        check.report(finding.at(offset));
+    let layout = check.store.layout.clone();
+    let completed = "it is completed from the runs by itself, and `flow verify --repair` makes it anew; nothing is lost";
+    let passed_over = "`flow runs` reads the records instead, and `flow verify --repair` moves it away; nothing is lost";
+    let lists: [(PathBuf, fn(&str) -> bool, &str); 2] = [
+        (layout.run_list(), crate::runs::fits, completed),
+        (layout.notes(), crate::notes::fits, passed_over),
+    ];
+    for (path, fits, remedy) in lists {
+        let bytes = or_told(plain::read(&path))?.flatten().unwrap_or_default();
+        check.read(bytes.len() as u64);
+        if let Some(offset) = lines::fault(&bytes, fits) {
+            let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
+            check.report(finding.at(offset));
+        }
     }
-    let path = check.store.layout.notes();
-    let bytes = or_told(plain::read(&path))?.flatten();
-    let faulty = bytes.as_deref().and_then(crate::notes::fault);
-    check.read(bytes.map_or(0, |bytes| bytes.len() as u64));
-    if let Some(offset) = faulty {
-        let remedy = "`flow runs` reads the records instead, and `flow verify --repair` removes it; nothing is lost";
-        let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
-        check.report(finding.at(offset));
-    }
-    let path = check.store.layout.removed();
-    if let Some(offset) = or_told(removed_fault(&check.store.layout))?.flatten() {
+    let path = layout.removed();
+    if let Some(offset) = or_told(removed_fault(&layout))?.flatten() {
         let remedy = "what was removed from the cache may count again: remove it once more, after `flow verify --repair`";
         let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
         check.report(finding.at(offset));
