@@ -59,18 +59,15 @@ pub(super) async fn submit(
     call(context, service, operation, |_try| async {
         let parts: Vec<&str> = order.model.split('/').collect();
         let message = authorized(service, Message::post(service.url_of(&parts)?))?;
-        let answer = service.send(context, operation, message.json(&order.body)).await?;
-        if !answer.is_success() {
-            return Err(failure(service, &answer));
-        }
-        let value = answer.json(service)?;
+        let message = message.json(&order.body);
         let names = ["request_id", "status_url", "response_url"];
-        if names.iter().any(|name| !value[name].is_string()) {
-            return Err(
-                answer.misshapen(service, "names no request_id, status_url and response_url")
-            );
-        }
-        Ok(names.iter().map(|name| ((*name).to_owned(), value[name].clone())).collect())
+        let named = |value: &Value| {
+            let part =
+                |name: &&str| Some(((*name).to_owned(), Value::from(value[*name].as_str()?)));
+            names.iter().map(part).collect::<Option<Value>>()
+        };
+        let wanted = "request_id, status_url and response_url";
+        job::order(context, service, operation, message, failure, wanted, named).await
     })
     .await
 }

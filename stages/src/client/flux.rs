@@ -59,15 +59,12 @@ pub(super) async fn submit(
     call(context, service, operation, |_try| async {
         let url = service.url_of(&["v1", &order.model])?;
         let message = Message::post(url).header("x-key", service.key()?).json(&order.body);
-        let answer = service.send(context, operation, message).await?;
-        if !answer.is_success() {
-            return Err(failure(service, &answer));
-        }
-        let value = answer.json(service)?;
-        match (value["id"].as_str(), value["polling_url"].as_str()) {
-            (Some(id), Some(url)) => Ok(json!({"id": id, "polling_url": url})),
-            _ => Err(answer.misshapen(service, "names no id and polling_url")),
-        }
+        let named = |value: &Value| {
+            let (id, url) = (value["id"].as_str()?, value["polling_url"].as_str()?);
+            Some(json!({"id": id, "polling_url": url}))
+        };
+        let wanted = "id and polling_url";
+        job::order(context, service, operation, message, failure, wanted, named).await
     })
     .await
 }

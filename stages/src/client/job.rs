@@ -9,8 +9,8 @@ use flow_core::stage::{Context, Usage};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Service;
 use super::call::pause;
+use super::{Answer, Message, Service};
 
 /// The wait after the first look at a job; it doubles from look to look.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -59,6 +59,28 @@ impl Missed {
 fn id(job: &Value) -> Option<String> {
     let names = ["id", "request_id", "prompt_id"];
     names.iter().find_map(|name| job[*name].as_str()).map(str::to_owned)
+}
+
+/// Sends an order, and gives what names the job: what `named` finds in the answer, or that there is no
+/// `wanted` in it.
+///
+/// # Errors
+/// Those of `failure`; `malformed`.
+pub(super) async fn order(
+    context: &dyn Context,
+    service: &Service,
+    operation: &str,
+    message: Message,
+    failure: fn(&Service, &Answer) -> StageError,
+    wanted: &str,
+    named: impl FnOnce(&Value) -> Option<Value>,
+) -> Result<Value, StageError> {
+    let answer = service.send(context, operation, message).await?;
+    if !answer.is_success() {
+        return Err(failure(service, &answer));
+    }
+    let missing = || answer.misshapen(service, &format!("names no {wanted}"));
+    named(&answer.json(service)?).ok_or_else(missing)
 }
 
 /// Has a job done: takes up the one that an earlier attempt has ordered under this receipt, or orders

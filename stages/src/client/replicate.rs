@@ -63,15 +63,12 @@ pub(super) async fn submit(
         let (owner, name) = order.model.split_once('/').unwrap_or_default();
         let url = service.url_of(&["v1", "models", owner, name, "predictions"])?;
         let message = Message::post(url).bearer(service.key()?).json(&order.body);
-        let answer = service.send(context, operation, message).await?;
-        if !answer.is_success() {
-            return Err(failure(service, &answer));
-        }
-        let value = answer.json(service)?;
-        match (value["id"].as_str(), value["urls"]["get"].as_str()) {
-            (Some(id), Some(url)) => Ok(json!({"id": id, "url": url})),
-            _ => Err(answer.misshapen(service, "names no id and URL of a prediction")),
-        }
+        let named = |value: &Value| {
+            let (id, url) = (value["id"].as_str()?, value["urls"]["get"].as_str()?);
+            Some(json!({"id": id, "url": url}))
+        };
+        let wanted = "id and URL of a prediction";
+        job::order(context, service, operation, message, failure, wanted, named).await
     })
     .await
 }
