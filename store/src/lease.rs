@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// How long the programs and children of a process that died are waited for. They have five seconds
-/// to end in good order before they are killed, and a machine may stand still for longer than that.
-const PROGRAMS_PATIENCE: Duration = Duration::from_secs(45);
+/// to end in good order before they are killed.
+const PROGRAMS_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The longest note of a holder that is read.
 const NOTE_MAX: u64 = 1024;
@@ -121,13 +121,14 @@ fn lock_within(file: &File, path: &Path, patience: Duration) -> Result<bool, Ref
     }
 }
 
-/// Who has the lock at `path`, if anyone. Looking disturbs a process that is taking the lock for
-/// microseconds at most, and that process tries again.
+/// Who has the lock at `path`, if anyone who lives: what a dead process has left to a child is nobody's,
+/// and is waited for by whoever takes the lock. Looking disturbs a process that is taking the lock
+/// for microseconds at most, and that process tries again.
 pub(crate) fn holder(path: &Path) -> Result<Option<String>, StoreError> {
     let Some(mut file) = open_plain(path)? else { return Ok(None) };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(note(&mut file))),
+        Err(TryLockError::WouldBlock) => Ok(Some(note(&mut file)).filter(|note| is_alive(note))),
         Err(TryLockError::Error(error)) if platform::lacks_locks(&error) => {
             Err(StoreError::NoLocks(path.to_owned()))
         }
@@ -201,6 +202,7 @@ mod tests {
         left.lock().expect("it is free");
         let note = format!("process {} on host {}, since x", child.id(), platform::host_name());
         left.write_all(note.as_bytes()).expect("a note");
+        assert_eq!(holder(&path).expect("an answer"), None, "who is dead has nothing");
         let begin = Instant::now();
         std::thread::scope(|scope| {
             let taker = scope.spawn(|| Lease::take(&path));

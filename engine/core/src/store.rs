@@ -298,7 +298,7 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// Who has the run's lock right now, if anyone.
+    /// Who has the run's lock right now, if anyone who lives.
     ///
     /// # Errors
     /// [`StoreError::NoRun`], or failure to read.
