@@ -12,6 +12,7 @@ use super::services::ideas::Mood;
 use super::services::pictures::Picture;
 use super::services::webhook::Webhook;
 use super::services::{Server, Trouble};
+use super::services_pictures::idea;
 
 /// A node for each item of a list, with one provider and its key.
 fn each(stage: &str, provider: &str) -> String {
@@ -71,17 +72,6 @@ retry = {{ attempts = 1 }}
     )
 }
 
-fn ideas() -> Value {
-    json!([{
-        "idea_id": "idea-a", "matchup_id": "nfl_2025_w18_buf_mia", "headline": "Deep water", "angle": "pace",
-        "pick": {"player_name": "Josh Allen", "stat_type": "passing_yards", "line": 275.5, "side": "over"},
-        "script": {"language": "en", "sections": [{"section_id": "s1", "role": "hook", "text": "Bills at Dolphins.",
-            "slide": {"title": "Deep water", "bullets": ["Week 18"], "visual_prompt": "A helmet"}}]},
-        "caption": "Bills at Dolphins", "hashtags": ["#nfl"], "provider": "templates", "status": "draft",
-        "disclaimer": "For entertainment only."
-    }])
-}
-
 /// What is expected of a failure: class, family, provider, its name for the request, words of the message
 /// and of the hint.
 type Expected<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, &'a str, &'a str);
@@ -94,7 +84,7 @@ fn fails(text: &str, server: &Server, more: Value, key: &str, expected: Expected
     let place = Place::with(text);
     place.write("slate.json", include_str!("../../workflows/data/slate.json"));
     let services = format!("services={}", json!({provider: settings}));
-    let ideas = format!("ideas={}", ideas());
+    let ideas = format!("ideas={}", json!([idea("idea-a", "A helmet")]));
     let args =
         ["run", "flow.toml", "--run-id", "one", "--json", "--param", &services, "--param", &ideas];
     let mut command = place.command(&args);

@@ -8,6 +8,7 @@ use super::harness::{Done, Place, kill_9, wait_until};
 use super::services::comfyui::{ComfyUi, Ending};
 use super::services::pictures::Picture;
 use super::services::{Server, Trouble};
+use super::services_pictures::idea;
 
 const WORKFLOW: &str = r#"
 [params]
@@ -41,17 +42,6 @@ fn graph() -> Value {
     })
 }
 
-fn idea() -> Value {
-    json!({
-        "idea_id": "one", "matchup_id": "nfl_2025_w18_buf_mia", "headline": "Deep water", "angle": "pace",
-        "pick": {"player_name": "Josh Allen", "stat_type": "passing_yards", "line": 275.5, "side": "over"},
-        "script": {"language": "en", "sections": [{"section_id": "s1", "role": "hook", "text": "Bills at Dolphins.",
-            "slide": {"title": "Deep water", "bullets": ["Week 18"], "visual_prompt": "A helmet"}}]},
-        "caption": "Bills at Dolphins", "hashtags": ["#nfl"], "provider": "templates", "status": "draft",
-        "disclaimer": "For entertainment only."
-    })
-}
-
 fn place() -> Place {
     let place = Place::with(WORKFLOW);
     place.write("graph.json", &graph().to_string());
@@ -62,7 +52,7 @@ fn start(place: &Place, server: &Server) -> Command {
     let settings = json!({"base_url": server.url(), "base": "1ms", "poll": "20ms", "graph": "graph.json",
                           "size": "512x768"});
     let services = format!("services={}", json!({"comfyui": settings}));
-    let idea = format!("idea={}", idea());
+    let idea = format!("idea={}", idea("one", "A helmet"));
     let args = [
         "-v",
         "run",

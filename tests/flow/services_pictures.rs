@@ -33,9 +33,10 @@ flux = "{{ secrets.flux_key }}"
 openai = "{{ secrets.openai_key }}"
 "#;
 
-fn idea(prompt: &str) -> Value {
+/// An idea of one section, whose slide is to show what the prompt says.
+pub(crate) fn idea(id: &str, prompt: &str) -> Value {
     json!({
-        "idea_id": "one", "matchup_id": "nfl_2025_w18_buf_mia", "headline": "Deep water", "angle": "pace",
+        "idea_id": id, "matchup_id": "nfl_2025_w18_buf_mia", "headline": "Deep water", "angle": "pace",
         "pick": {"player_name": "Josh Allen", "stat_type": "passing_yards", "line": 275.5, "side": "over"},
         "script": {"language": "en", "sections": [{"section_id": "s1", "role": "hook", "text": "Bills at Dolphins.",
             "slide": {"title": "Deep water", "bullets": ["Week 18"], "visual_prompt": prompt}}]},
@@ -57,7 +58,8 @@ fn start(place: &Place, servers: &[(&str, &Server)], keys: &[&str], prompt: &str
     for (name, server) in servers {
         services[*name] = json!({"base_url": server.url(), "base": "1ms", "poll": "20ms"});
     }
-    let (services, idea) = (format!("services={services}"), format!("idea={}", idea(prompt)));
+    let (services, idea) =
+        (format!("services={services}"), format!("idea={}", idea("one", prompt)));
     let args =
         ["run", "flow.toml", "--run-id", "one", "--json", "--param", &services, "--param", &idea];
     command(place, &args, keys)
