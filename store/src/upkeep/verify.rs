@@ -118,22 +118,28 @@ pub(super) fn or_told<T>(read: Result<T, StoreError>) -> Result<Option<T>, Store
 fn check_lists(check: &mut Check<'_>) -> Result<(), StoreError> {
     let layout = check.store.layout.clone();
     let completed = "it is completed from the runs by itself, and `flow verify --repair` makes it anew; nothing is lost";
+    check_list(check, layout.run_list(), crate::runs::fits, completed)?;
     let passed_over = "`flow runs` reads the records instead, and `flow verify --repair` moves it away; nothing is lost";
-    let lists: [(PathBuf, fn(&str) -> bool, &str); 2] = [
-        (layout.run_list(), crate::runs::fits, completed),
-        (layout.notes(), crate::notes::fits, passed_over),
-    ];
-    for (path, fits, remedy) in lists {
-        let bytes = or_told(plain::read(&path))?.flatten().unwrap_or_default();
-        check.read(bytes.len() as u64);
-        if let Some(offset) = lines::fault(&bytes, fits) {
-            let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
-            check.report(finding.at(offset));
-        }
-    }
+    check_list(check, layout.notes(), crate::notes::fits, passed_over)?;
     let path = layout.removed();
     if let Some(offset) = or_told(removed_fault(&layout))?.flatten() {
         let remedy = "what was removed from the cache may count again: remove it once more, after `flow verify --repair`";
+        let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
+        check.report(finding.at(offset));
+    }
+    Ok(())
+}
+
+/// Checks the lines of a file that only saves time.
+fn check_list(
+    check: &mut Check<'_>,
+    path: PathBuf,
+    fits: fn(&str) -> bool,
+    remedy: &str,
+) -> Result<(), StoreError> {
+    let bytes = or_told(plain::read(&path))?.flatten().unwrap_or_default();
+    check.read(bytes.len() as u64);
+    if let Some(offset) = lines::fault(&bytes, fits) {
         let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
         check.report(finding.at(offset));
     }
