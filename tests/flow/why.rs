@@ -1,9 +1,9 @@
-//! What `plan`, `why` and `diff` tell of edits of everything that a result depends on.
+//! What `why` tells of edits of everything that a result depends on.
 
 use insta::assert_snapshot;
-use serde_json::Value;
 
 use super::harness::{Done, Place};
+use super::plan::{acts, plan};
 
 /// `slate` is a list of games; `pick` takes one of them; `shout` uses a script, `said` a parameter and
 /// `where` a variable of the environment; `each` runs for every game.
@@ -41,23 +41,23 @@ with.filter = ".at"
 outputs.at = "string"
 "#;
 
-fn base() -> Place {
+pub(crate) fn base() -> Place {
     let place = Place::with(BASE);
     place.write("tool.sh", "echo tool\n");
     place
 }
 
-fn run(place: &Place, id: &str) -> Done {
+pub(crate) fn run(place: &Place, id: &str) -> Done {
     run_with(place, id, &[])
 }
 
-fn run_with(place: &Place, id: &str, more: &[&str]) -> Done {
+pub(crate) fn run_with(place: &Place, id: &str, more: &[&str]) -> Done {
     let mut command = place.command(&["run", "flow.toml", "--run-id", id]);
     command.args(more).env("PLACE", "here");
     place.finish(command).exits(0)
 }
 
-fn edit(place: &Place, from: &str, to: &str) {
+pub(crate) fn edit(place: &Place, from: &str, to: &str) {
     let text = place.read("flow.toml");
     assert!(text.contains(from), "{from} is not in the file");
     place.write("flow.toml", &text.replace(from, to));
@@ -71,28 +71,6 @@ fn why(place: &Place, run: &str, node: &str) -> String {
 fn code(place: &Place, run: &str, node: &str) -> String {
     let answer = place.flow(&["why", run, node, "--json"]).exits(0).json();
     answer["reason"]["code"].as_str().unwrap_or_default().to_owned()
-}
-
-/// What would be done with each node: its name, the act and the code of the reason.
-fn acts(plan: &Value) -> Vec<String> {
-    let nodes = plan["nodes"].as_array().unwrap().iter();
-    nodes
-        .map(|node| {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            format!(
-                "{} {} {}",
-                text(&node["id"]),
-                text(&node["action"]),
-                text(&node["reason"]["code"])
-            )
-        })
-        .collect()
-}
-
-fn plan(place: &Place, args: &[&str]) -> Value {
-    let mut command = place.command(&["plan", "--json"]);
-    command.args(args).env("PLACE", "here");
-    place.finish(command).exits(0).json()
 }
 
 #[test]
@@ -335,217 +313,6 @@ fn unknown_runs_and_nodes_are_told_as_everywhere() {
 }
 
 #[test]
-fn a_plan_of_a_file_writes_nothing_and_makes_no_store() {
-    let place = base();
-    let mut command = place.command(&["plan", "flow.toml"]);
-    command.env("PLACE", "here");
-    assert_snapshot!(place.finish(command), @"
-    exit: 0
-    --- stdout
-    what a run of test would do
-    ▶  slate  run  `cache` is off: each run makes its own result
-    ▶  pick  run  `cache` is off, and slate would run before it
-    ▶  shout  run  `cache` is off: each run makes its own result
-    ▶  said  run  `cache` is off: each run makes its own result
-    ▶  where  run  `cache` is off: each run makes its own result
-    ▶  each  run  `cache` is off, and slate would run before it
-    6 run, 0 reused, 0 unknown
-    ");
-    assert!(!place.path(".flow").exists());
-    edit(&place, "slate.games\"", "slate.gmaes\"");
-    place.flow(&["plan", "flow.toml"]).exits(3);
-    edit(&place, "slate.gmaes\"", "slate.games\"");
-    place.flow(&["plan", "flow.toml", "--param", "wrod=x"]).exits(3);
-}
-
-#[test]
-fn a_plan_knows_what_the_cache_has_and_what_must_be_seen_first() {
-    let place = base();
-    edit(&place, "name = \"test\"", "name = \"test\"\n[defaults]\ncache = \"forever\"");
-    run(&place, "one");
-    let all_reused = acts(&plan(&place, &["flow.toml"]));
-    assert!(all_reused.iter().all(|act| act.ends_with("reuse cache")), "{all_reused:?}");
-    edit(&place, "19:00", "19:30");
-    let planned = plan(&place, &["flow.toml", "--param", "word=x"]);
-    assert_eq!(
-        acts(&planned),
-        [
-            "slate run with",
-            "pick unknown depends",
-            "shout reuse cache",
-            "said run with",
-            "where reuse cache",
-            "each unknown depends",
-        ]
-    );
-    assert_eq!(planned["nodes"][1]["depends_on"], serde_json::json!(["slate"]));
-    assert_eq!(planned["summary"]["run"], 2);
-    assert!(planned["nodes"][0]["cost_ms"].is_u64());
-    // What was foreseen is what happens.
-    let done = run_with(&place, "two", &["--param", "word=x"]);
-    let shown = place.show("two");
-    let reused = |node: &str| {
-        let nodes = shown["nodes"].as_array().unwrap();
-        nodes.iter().find(|one| one["id"] == node).unwrap()["reused"] == true
-    };
-    assert!(!reused("slate") && !reused("said") && reused("shout") && reused("where"), "{done}");
-}
-
-#[test]
-fn a_plan_of_a_resume_tells_what_an_update_would_run() {
-    let place = base();
-    run(&place, "one");
-    assert!(
-        acts(&plan(&place, &["--resume", "one"])).iter().all(|act| act.ends_with("reuse this_run"))
-    );
-    edit(&place, "19:00", "19:30");
-    place.write("tool.sh", "echo another tool\n");
-    let journal = || std::fs::read(place.path(".flow/runs/one/journal")).unwrap();
-    let before = journal();
-    let mut command = place.command(&["plan", "--resume", "one", "--update"]);
-    command.env("PLACE", "here");
-    assert_snapshot!(place.finish(command), @r#"
-    exit: 0
-    --- stdout
-    what a resume of run one of test would do
-    ▶  slate  run  [took]  with is not what it was: /shell: …":\"b\",\"at\":\"19:00\"}]' " → …":\"b\",\"at\":\"19:30\"}]' "
-    ?  pick  unknown  it depends on outputs of slate
-    ▶  shout  run  [took]  uses tool.sh is not what it was: e20c29c31dda → 66fa1226376c
-    ✔  said  reuse  this run has its result: all that it depends on is what it was
-    ✔  where  reuse  this run has its result: all that it depends on is what it was
-    ?  each  unknown  it depends on outputs of slate
-    2 run, 2 reused, 2 unknown; about [took] of work, by what it took in the past
-    "#);
-    assert_eq!(journal(), before);
-    let planned = plan(&place, &["--resume", "one", "--update", "--param", "word=x"]);
-    assert_eq!(
-        acts(&planned),
-        [
-            "slate run with",
-            "pick unknown depends",
-            "shout run uses",
-            "said run with",
-            "where reuse this_run",
-            "each unknown depends",
-        ]
-    );
-}
-
-#[test]
-fn runs_of_the_same_are_the_same() {
-    let place = base();
-    run(&place, "one");
-    run(&place, "two");
-    let done = place.flow(&["diff", "one", "two"]).exits(0);
-    assert_snapshot!(done, @"
-    exit: 0
-    --- stdout
-    run one (just now) → run two (just now)
-      workflow  test
-
-    all 7 tasks are the same
-    ");
-    assert_eq!(place.flow(&["diff", "one", "two", "--json"]).exits(0).json()["same"], true);
-}
-
-#[test]
-fn a_difference_is_followed_from_where_it_began_to_where_it_healed() {
-    let place = base();
-    run(&place, "one");
-    edit(&place, "19:00", "19:30");
-    place.write("tool.sh", "echo tool\n# a comment\n");
-    run_with(&place, "two", &["--param", "word=x"]);
-    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @r#"
-    exit: 1
-    --- stdout
-    run one (just now) → run two (just now)
-      workflow  test, and its file has changed
-      param  /word: "w" → "x"
-
-    ✱ slate began here
-        with  /shell: …":\"b\",\"at\":\"19:00\"}]' " → …":\"b\",\"at\":\"19:30\"}]' "
-        → games  /1/at: "19:00" → "19:30"
-    ✔ pick healed here: its inputs differ, and the same came of them
-    ✱ shout began here, and the same came of it
-        uses tool.sh  e20c29c31dda → d641b8111027
-    ✱ said began here
-        with  /argv/1: "w" → "x"
-        → text  the whole: "w" → "x"
-    ↳ each[b] followed
-        → at  the whole: "19:00" → "19:30"
-
-    5 tasks differ: 3 began, 1 followed, 1 healed; 2 the same
-    "#);
-    let found = place.flow(&["diff", "one", "two", "--json"]).exits(1).json();
-    let tasks: Vec<String> = found["tasks"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|task| {
-            format!("{} {}", task["node"].as_str().unwrap(), task["divergence"].as_str().unwrap())
-        })
-        .collect();
-    assert_eq!(tasks, ["slate began", "pick healed", "shout began", "said began", "each followed"]);
-}
-
-#[test]
-fn texts_files_and_folders_are_compared_as_what_they_are() {
-    let place = Place::with(
-        r#"
-[params]
-word = { type = "string", default = "one" }
-[nodes.files]
-stage = "command"
-with.shell = '''mkdir -p $FLOW_OUTPUTS/folder/in; echo {{ params.word }} > $FLOW_OUTPUTS/folder/in/a.txt
-echo same > $FLOW_OUTPUTS/folder/b.txt; printf 'first\n%s\nlast\n' {{ params.word }} > $FLOW_OUTPUTS/text'''
-outputs = { folder = "dir", text = "file<text/plain>" }
-"#,
-    );
-    place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
-    place.flow(&["run", "flow.toml", "--run-id", "two", "--param", "word=three"]).exits(0);
-    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @r#"
-    exit: 1
-    --- stdout
-    run one (just now) → run two (just now)
-      workflow  test
-      param  /word: "one" → "three"
-
-    ✱ files began here
-        with  /shell: …UTS/folder/in; echo one > $FLOW_OUTPUTS/folder/in/a.txt\nech… → …UTS/folder/in; echo three > $FLOW_OUTPUTS/folder/in/a.txt\ne…
-        → folder  folder (9 B, ac26ea82d3cf) → folder (11 B, 471fa75fded5)
-                         in/a.txt changed, 4 B → 6 B
-        → text  text (15 B, 864e07f3e8b4) → text (17 B, eed63822f8c9)
-                       1 line gone, 1 line new
-                         - one
-                         + three
-
-    1 task differs: 1 began; 0 the same
-    "#);
-}
-
-#[test]
-fn other_workflows_and_nodes_of_one_run_alone_are_told() {
-    let place = base();
-    run(&place, "one");
-    edit(&place, "name = \"test\"", "name = \"other\"");
-    edit(&place, "[nodes.said]", "[nodes.told]");
-    run(&place, "two");
-    assert_snapshot!(place.flow(&["diff", "one", "two"]).exits(1), @"
-    exit: 1
-    --- stdout
-    run one (just now) → run two (just now)
-      workflow  test → other
-      node  said is only in run one
-      node  told is only in run two
-
-    + told is new
-    - said is gone
-
-    2 tasks differ: 2 in one run alone; 6 the same
-    ");
-}
-
-#[test]
 fn a_secret_is_never_told() {
     const CANARY: &str = "canary-4711-secret";
     let place = Place::with(
@@ -589,48 +356,4 @@ outputs.text = "string"
     assert!(!said.contains("4711") && !said.contains("4712"), "{said}");
     // Another value of a secret is no other result.
     assert_eq!(code(&place, "two", "a"), "with");
-}
-
-#[test]
-fn pictures_sound_and_videos_are_compared_as_they_are_seen_and_heard() {
-    let place = Place::with(
-        r#"
-[params]
-seconds = { type = "integer", default = 1 }
-color = { type = "string", default = "red" }
-[nodes.media]
-stage = "command"
-with.env = { S = "{{ params.seconds }}", C = "{{ params.color }}" }
-with.shell = '''
-ffmpeg -v error -f lavfi -i "sine=d=$S" $FLOW_OUTPUTS/sound.wav
-ffmpeg -v error -f lavfi -i "color=c=$C:s=64x48" -frames:v 1 $FLOW_OUTPUTS/picture.png
-ffmpeg -v error -f lavfi -i "color=c=$C:s=64x48:d=$S:r=10" -c:v mpeg4 $FLOW_OUTPUTS/film.mp4'''
-outputs.sound = { type = "file<audio/wav>", path = "sound.wav" }
-outputs.picture = { type = "file<image/png>", path = "picture.png" }
-outputs.film = { type = "file<video/mp4>", path = "film.mp4" }
-"#,
-    );
-    edit(&place, "$FLOW_OUTPUTS/", "");
-    place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
-    let args = ["--param", "seconds=2", "--param", "color=blue"];
-    place.flow(&[&["run", "flow.toml", "--run-id", "two"], &args[..]].concat()).exits(0);
-    let found = place.flow(&["diff", "one", "two", "--json"]).exits(1).json();
-    let ports = found["tasks"][0]["ports"].as_array().unwrap();
-    let how = |port: &str| &ports.iter().find(|one| one["port"] == port).unwrap()["how"];
-    let number = |value: &Value| value.as_f64().unwrap();
-    assert_eq!(how("picture")["kind"], "image");
-    assert!(number(&how("picture")["distance"]) > 0.2, "{found}");
-    assert_eq!(how("sound")["kind"], "audio");
-    assert!((number(&how("sound")["seconds"][1]) - 2.0).abs() < 0.1, "{found}");
-    assert!(number(&how("sound")["loudness_lufs"][0]) < 0.0, "{found}");
-    assert_eq!(how("film")["kind"], "video");
-    assert_eq!(how("film")["frames"].as_array().unwrap().len(), 5);
-    assert!(
-        how("film")["frames"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|frame| number(&frame["distance"]) > 0.2)
-    );
-    assert!(how("film")["loudness_lufs"][0].is_null());
 }

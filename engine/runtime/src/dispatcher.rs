@@ -5,19 +5,20 @@
 //! or built upon. An attempt's start is the one exception that its kind allows: it waits for the
 //! write alone, because a power cut leaves no child behind.
 
+mod gates;
+
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_core::graph::Gate;
 use flow_core::id::TaskId;
 use flow_core::run::decide::owed_wakes;
 use flow_core::run::event::RunEnd;
 use flow_core::run::{
     Action, Decision, Ending, Event, Mark, Outcome, Recorded, RunState, Signal, decide,
 };
-use flow_core::stage::{CancelReason, Usage};
+use flow_core::stage::CancelReason;
 use flow_core::store::{Hold, InlinePayload, Journal, Position, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -25,7 +26,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::executor::{
     Assignment, Beginning, Keeper, Line, Memo, Surroundings, assignment, execute_node, probe_node,
-    read_items, store_error,
+    read_items,
 };
 use crate::inbox::{self, Word};
 use crate::journal_sync::SyncThread;
@@ -498,67 +499,6 @@ impl Dispatcher {
             // The run may be over by then.
             drop(sender.send(Input::Signal(signal)));
         });
-    }
-
-    /// Asks the gate of a task to let it through; whatever it answers is told as a signal. False if
-    /// the attempt must not start now.
-    fn pass_gate(&mut self, task: TaskId, attempt: u32) -> bool {
-        let Some(gate) = self.state.graph().node(task.node).gate else { return true };
-        let wanted = self.state.graph().gates()[gate].clone();
-        match self.ask_gate(&wanted) {
-            Ok(Ok(slot)) => {
-                self.slots.extend(slot.map(|slot| (task, slot)));
-                self.send(Signal::Admitted(task));
-                true
-            }
-            Ok(Err(wait)) => {
-                self.send(Signal::Refused(task));
-                self.send_after(wait, Signal::GateOpened(gate));
-                false
-            }
-            Err(error) => {
-                let error = store_error("ask for a place in a pool or a rate", &error);
-                let usage = Usage::default();
-                let outcome = Outcome::Failed { error, begun: false, usage };
-                self.send(Signal::Ended { task, attempt, outcome });
-                false
-            }
-        }
-    }
-
-    /// The slot that an attempt holds, or how long to wait before asking again. The pool goes
-    /// first: a start that a rate has granted counts, whether it happens or not.
-    fn ask_gate(&self, gate: &Gate) -> Result<Result<Option<Box<dyn Hold>>, Duration>, StoreError> {
-        let store = &self.around.store;
-        let slot = match &gate.pool {
-            None => None,
-            Some((pool, size)) => match store.try_pool(pool, *size)? {
-                None => return Ok(Err(POLL)),
-                slot => slot,
-            },
-        };
-        if let Some((rate, limit)) = &gate.rate
-            && let Some(wait) = store.try_rate(rate, *limit, self.clock.now().wall)?
-        {
-            return Ok(Err(wait));
-        }
-        Ok(Ok(slot))
-    }
-
-    /// An attempt ended: its slot is free at once, its flight once the record is durable.
-    fn let_go(&mut self, task: TaskId) {
-        self.landed.extend(self.flights.remove(&task));
-        if self.slots.remove(&task).is_none() {
-            return;
-        }
-        let graph = self.state.graph();
-        let pool_of = |gate: &Gate| gate.pool.as_ref().map(|(name, _)| name.clone());
-        let own = graph.node(task.node).gate.and_then(|gate| pool_of(&graph.gates()[gate]));
-        for (gate, other) in graph.gates().iter().enumerate() {
-            if pool_of(other) == own {
-                self.send(Signal::GateOpened(gate));
-            }
-        }
     }
 
     fn start(&mut self, task: TaskId, assignment: Assignment) {

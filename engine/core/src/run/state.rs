@@ -1,6 +1,8 @@
 //! The state of a run: the fold of its events, with what is ready kept at hand so that no step
 //! looks at all nodes.
 
+mod schedule;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -545,129 +547,6 @@ impl RunState {
                 }
                 Tasks::Unresolved => false,
             })
-    }
-
-    // What decide asks.
-
-    pub(super) fn ready(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.ready.iter().map(|(_, task)| *task)
-    }
-
-    pub(super) fn free_slots(&self) -> u32 {
-        self.slots.saturating_sub(self.in_use)
-    }
-
-    pub(super) fn node_room(&self, node: NodeId) -> u32 {
-        let limit = self.graph.node(node).fan.as_ref().and_then(|f| f.max_parallel);
-        limit.map_or(u32::MAX, |n| n.saturating_sub(self.nodes[node.index()].running))
-    }
-
-    pub(super) fn unresolved(&self) -> impl Iterator<Item = usize> + '_ {
-        self.unresolved.iter().copied().filter(|g| !self.resolving.contains(g))
-    }
-
-    pub(super) fn to_gather(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.to_gather.iter().copied().filter(|n| !self.gathering.contains(n))
-    }
-
-    pub(super) fn waiting(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.waiting.iter().copied()
-    }
-
-    /// Whether nothing is on its way: neither handed out, nor being recorded.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.handed_out.is_empty()
-            && self.settling == 0
-            && self.resolving.is_empty()
-            && self.gathering.is_empty()
-    }
-
-    /// Whether nothing is on its way, nothing can start, and nothing is waited for.
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.is_quiet() && self.nothing_to_start() && self.awaiting.is_empty()
-    }
-
-    /// Whether nothing is on its way and nothing can start.
-    pub(super) fn is_idle(&self) -> bool {
-        self.is_quiet() && self.nothing_to_start()
-    }
-
-    fn nothing_to_start(&self) -> bool {
-        self.ready.is_empty()
-            && self.waiting.is_empty()
-            && self.unresolved.is_empty()
-            && self.to_gather.is_empty()
-            && self.to_probe.is_empty()
-            && self.gates.iter().all(|gate| gate.queue.is_empty())
-    }
-
-    pub(super) fn has_failures(&self) -> bool {
-        self.failed > 0 || !self.unknown.is_empty()
-    }
-
-    pub(super) fn is_unknown(&self, task: TaskId) -> bool {
-        self.unknown.contains(&task)
-    }
-
-    /// Whether this process leaves when only waiting is left.
-    pub(super) fn leaves_waits(&self) -> bool {
-        self.leaves_waits
-    }
-
-    pub(super) fn to_probe(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.to_probe.iter().copied().filter(|task| !self.handed_out.contains_key(task))
-    }
-
-    /// Whether a task in front of this gate may ask to be let through.
-    pub(super) fn gate_admits(&self, gate: usize) -> bool {
-        self.gates.get(gate).is_none_or(|gate| !gate.closed && gate.asking.is_none())
-    }
-
-    pub(super) fn is_asking(&self, task: TaskId) -> bool {
-        let gate = self.graph.node(task.node).gate.and_then(|gate| self.gates.get(gate));
-        gate.is_some_and(|gate| gate.asking == Some(task))
-    }
-
-    /// How many ready tasks stand in front of each gate.
-    pub fn queue_lengths(&self) -> impl Iterator<Item = usize> + '_ {
-        self.gates.iter().map(|gate| gate.queue.len())
-    }
-
-    /// Ready tasks in front of gates.
-    pub(super) fn queued(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.gates.iter().flat_map(|gate| gate.queue.iter().map(|(_, task)| *task))
-    }
-
-    /// Nodes that always run and have not ended in this invocation.
-    pub(super) fn open_always(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.graph.always().iter().copied().filter(|id| {
-            let over = |task: &Task| task.phase.is_over();
-            self.wanted[id.index()]
-                && matches!(&self.nodes[id.index()].tasks, Tasks::One(task) if !over(task))
-        })
-    }
-
-    /// How many attempts of a task are on record as begun.
-    pub(super) fn attempts_of(&self, task: TaskId) -> u32 {
-        self.task(task).map_or(0, |task| task.attempts)
-    }
-
-    /// Whether any attempt of a task is being worked at.
-    pub(super) fn is_worked_at(&self, task: TaskId) -> bool {
-        self.handed_out.contains_key(&task)
-    }
-
-    /// Whether this attempt of a task is the one that is being worked at.
-    pub(super) fn is_handed_out(&self, task: TaskId, attempt: u32) -> bool {
-        self.handed_out.get(&task) == Some(&attempt)
-    }
-
-    pub(super) fn deadline_of(&self, node: NodeId) -> Option<Duration> {
-        self.deadlines.get(&node).copied()
-    }
-
-    pub(super) fn stop(&self) -> Option<&StopReason> {
-        self.stop.as_ref()
     }
 }
 
