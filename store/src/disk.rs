@@ -363,6 +363,10 @@ impl Store for DiskStore {
         holds::try_pool(&self.layout, pool, size)
     }
 
+    fn pool_holders(&self, pool: &str) -> Vec<String> {
+        holds::pool_holders(&self.layout, pool).unwrap_or_default()
+    }
+
     fn try_rate(
         &self,
         rate: &str,

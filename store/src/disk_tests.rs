@@ -147,3 +147,16 @@ fn a_dead_process_s_temporary_files_are_swept_and_a_living_one_s_are_not() {
     assert_eq!(fs::read_dir(&tmp).expect("a folder").count(), 2);
     living.put_bytes(b"z").expect("its folder is still there");
 }
+
+#[test]
+fn who_has_a_place_in_a_pool_is_known() {
+    let folder = folder();
+    let store = store_in(folder.path());
+    assert!(store.pool_holders("gpu").is_empty());
+    let held = store.try_pool("gpu", 2).expect("an answer").expect("a place");
+    let holders = store.pool_holders("gpu");
+    let own = format!("process {} on host ", std::process::id());
+    assert!(matches!(&*holders, [one] if one.starts_with(&own)), "{holders:?}");
+    drop(held);
+    assert!(store.pool_holders("gpu").is_empty());
+}

@@ -5,6 +5,8 @@
 //! process would have to judge.
 
 use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use flow_core::digest::Digest;
@@ -13,6 +15,7 @@ use flow_core::store::{Hold, StoreError};
 
 use crate::files::ensure_dir;
 use crate::layout::Layout;
+use crate::plain::open_plain;
 use crate::{locks, platform};
 
 /// An open file whose lock lasts as long as it is open.
@@ -25,6 +28,9 @@ impl Hold for Held {}
 fn held(file: File) -> Box<dyn Hold> {
     Box::new(Held { _file: file })
 }
+
+/// Length of the note in a place that is taken.
+const NOTE_LENGTH: usize = 128;
 
 /// Name of the lock under which the places of a pool are looked at.
 const COUNTER: &str = "lock";
@@ -70,10 +76,31 @@ fn take_place(folder: &Path, size: u32) -> Result<Option<Box<dyn Hold>>, StoreEr
         if !locks::try_lock(&file, &path)? {
             continue;
         }
+        // Of one length for all, so that no file has to be cut for it; only people read it.
+        let note = format!("{:<NOTE_LENGTH$.NOTE_LENGTH$}", locks::own_note());
+        file.write_all_at(note.as_bytes(), 0).map_err(StoreError::io("write", &path))?;
         let full = beyond > 0 && beyond + number + count_taken(folder, number + 1..size)? >= size;
         return Ok((!full).then(|| held(file)));
     }
     Ok(None)
+}
+
+/// Who has the places of a pool.
+pub(crate) fn pool_holders(layout: &Layout, pool: &str) -> Result<Vec<String>, StoreError> {
+    check_shared_name(pool, "pool")?;
+    let mut holders = Vec::new();
+    for path in places(&layout.pools().join(pool))? {
+        let Some(file) = open_plain(&path)? else { continue };
+        if path.ends_with(COUNTER) || file.try_lock_shared().is_ok() {
+            continue;
+        }
+        let mut note = String::new();
+        file.take(NOTE_LENGTH as u64)
+            .read_to_string(&mut note)
+            .map_err(StoreError::io("read", &path))?;
+        holders.push(locks::with_state(note.trim_end()));
+    }
+    Ok(holders)
 }
 
 fn count_taken(folder: &Path, places: std::ops::Range<u32>) -> Result<u32, StoreError> {

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flow_core::store::StoreError;
-use jiff::Timestamp;
 
 use crate::layout::{LOCK, PROGRAMS};
 use crate::plain::open_plain;
@@ -80,18 +79,13 @@ impl Lease {
             // A process that was killed may leave a child that has not become another program yet, which
             // takes long where the machine has much to do.
             if is_alive(&note) || !lock_within(&file, path, PROGRAMS_PATIENCE)? {
-                return Err(Refusal::Held(note));
+                return Err(Refusal::Held(locks::with_state(&note)));
             }
         }
         if file.metadata().map_err(failed)?.nlink() == 0 {
             return Err(failed(std::io::ErrorKind::NotFound.into()));
         }
-        let note = format!(
-            "process {} on host {}, since {:.0}",
-            std::process::id(),
-            platform::host_name(),
-            Timestamp::now(),
-        );
+        let note = locks::own_note();
         file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).map_err(failed)?;
         Ok(Self { _file: file })
     }
@@ -128,7 +122,10 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, StoreError> {
     let Some(mut file) = open_plain(path)? else { return Ok(None) };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(note(&mut file)).filter(|note| is_alive(note))),
+        Err(TryLockError::WouldBlock) => {
+            let note = Some(note(&mut file)).filter(|note| is_alive(note));
+            Ok(note.map(|note| locks::with_state(&note)))
+        }
         Err(TryLockError::Error(error)) if platform::lacks_locks(&error) => {
             Err(StoreError::NoLocks(path.to_owned()))
         }
@@ -138,13 +135,7 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, StoreError> {
 
 /// Whether the process that a note names may be alive: unless it is one of this machine that is gone.
 fn is_alive(note: &str) -> bool {
-    let named = note.strip_prefix("process ").and_then(|rest| rest.split_once(" on host "));
-    let Some((pid, rest)) = named else { return true };
-    let is_here = rest.split_once(',').is_some_and(|(host, _)| host == platform::host_name());
-    match pid.parse() {
-        Ok(pid) if is_here => platform::is_alive(pid),
-        _ => true,
-    }
+    locks::process_here(note).is_none_or(platform::is_alive)
 }
 
 /// What the holder wrote about itself; it may just be about to.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use flow_core::store::StoreError;
+use jiff::Timestamp;
 
 use crate::plain::open_plain_with;
 use crate::platform;
@@ -39,6 +40,27 @@ pub(crate) fn briefly(path: &Path) -> Result<Option<File>, StoreError> {
         std::thread::sleep(PAUSE);
     }
     Ok(None)
+}
+
+/// What a process writes into a file that it has locked, for whoever finds it locked.
+pub(crate) fn own_note() -> String {
+    let (id, host) = (std::process::id(), platform::host_name());
+    format!("process {id} on host {host}, since {:.0}", Timestamp::now())
+}
+
+/// The note of a process, and whether that is stopped.
+pub(crate) fn with_state(note: &str) -> String {
+    match process_here(note).filter(|pid| platform::is_stopped(*pid)) {
+        Some(pid) => format!("{note}, which is stopped: `kill -CONT {pid}` lets it go on"),
+        None => note.to_owned(),
+    }
+}
+
+/// The process of a note, if it is one of this machine.
+pub(crate) fn process_here(note: &str) -> Option<i32> {
+    let (pid, rest) = note.strip_prefix("process ")?.split_once(" on host ")?;
+    let (host, _) = rest.split_once(", since ")?;
+    pid.parse().ok().filter(|_| host == platform::host_name())
 }
 
 /// The error for a lock that failed for another reason than that someone has it.

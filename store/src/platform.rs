@@ -53,9 +53,18 @@ pub(crate) fn is_alive(pid: i32) -> bool {
     if let Err(rustix::io::Errno::SRCH) = rustix::process::test_kill_process(process) {
         return false;
     }
+    !is_in_state(pid, 'Z')
+}
+
+/// Whether a process was stopped by a signal and does nothing until it gets another one.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    is_in_state(pid, 'T')
+}
+
+fn is_in_state(pid: i32, state: char) -> bool {
     // `pid (name) state …`, where the name may have anything in it.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z"))
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(state))
 }
 
 /// A file at `path` with the byte at `place` locked, as long as that file is open; `None` if another

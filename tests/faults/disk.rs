@@ -66,6 +66,8 @@ impl Disk {
         }
         let image = fs::File::options().write(true).open(self.folder.path().join("image"));
         content.put(&image.unwrap());
+        // The kernel is not to go by what it has read of the disk before.
+        run(Command::new("blockdev").arg("--flushbufs").arg(device));
         mount(device, &root)
     }
 

@@ -194,3 +194,40 @@ fn one_damaged_run_keeps_no_other_from_going_on() {
     assert_eq!(of, ["one"]);
     let _: Done = place.flow(&["rerun", "two", "count"]).exits(0);
 }
+
+#[test]
+fn captured_output_that_was_changed_or_cut_is_told() {
+    let place = Place::with(
+        "[nodes.say]\nstage = \"command\"\nwith = { shell = \"echo first; echo second; echo other >&2\" }",
+    );
+    place.flow(&["run", "flow.toml", "--run-id", "one"]).exits(0);
+    let (stdout, stderr) = (
+        place.path(".flow/runs/one/output/say.1.stdout"),
+        place.path(".flow/runs/one/output/say.1.stderr"),
+    );
+    flip(&stdout, 2);
+    std::fs::write(&stderr, "oth").unwrap();
+    let done = place.flow(&["logs", "one", "say"]).exits(0);
+    assert!(done.stderr.contains("say.1.stdout: what say wrote was changed since"), "{done}");
+    assert!(
+        done.stderr
+            .contains("say.1.stderr at byte 3: the last 3 bytes of what say wrote are not there"),
+        "{done}"
+    );
+    let found = place.flow(&["verify"]).exits(1).stdout;
+    assert!(
+        found.contains("say.1.stdout at byte 0, run one, say: what the program wrote was changed"),
+        "{found}"
+    );
+    assert!(
+        found.contains("note: ")
+            && found.contains("say.1.stderr at byte 3, run one, say: the last 3"),
+        "{found}"
+    );
+    // Nothing depends on it, so an export takes it along.
+    place.flow(&["export", "one", "-o", "one.flow"]).exits(0);
+    place.flow(&["verify", "--repair"]).exits(1);
+    assert!(!stdout.exists());
+    let again = place.flow(&["verify"]).exits(0);
+    assert!(again.stdout.contains("what the program wrote is gone: 13 bytes"), "{again}");
+}

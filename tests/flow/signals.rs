@@ -138,3 +138,26 @@ outputs.huge = { type = "file", path = "huge" }
     send(&child, "-TERM");
     ended(&place, child, 143);
 }
+
+#[test]
+fn a_place_in_a_pool_that_a_stopped_process_has_is_told() {
+    let place = Place::with(
+        "[pools]\none = 1\n[nodes.s]\nstage = \"command\"\npool = \"one\"\nwith = { shell = \"cd $DIR; echo > begun; test -e go || sleep 600\", env = { DIR = \"{{ workflow.dir }}\" } }",
+    );
+    let mut first = place.start(&["run", "flow.toml", "--run-id", "first"]);
+    place.wait_for("begun");
+    send(&first, "-STOP");
+    place.write("go", "");
+    let mut second = place.command(&["run", "flow.toml", "--run-id", "second"]);
+    let told = std::fs::File::create(place.path("told")).unwrap();
+    let mut second = second.stderr(told).spawn().unwrap();
+    wait_until("the wait is told", || place.read("told").contains("waits for a place in pool one"));
+    let words = format!("process {} on host", first.id());
+    let told = place.read("told");
+    assert!(
+        told.contains(&words) && told.contains(&format!("`kill -CONT {}`", first.id())),
+        "{told}"
+    );
+    kill_9(&mut first);
+    assert!(second.wait().unwrap().success());
+}

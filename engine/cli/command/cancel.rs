@@ -14,6 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::history::History;
 use crate::prepare;
 use crate::report::tell;
+use crate::report::text::clean;
 use crate::session::{Session, find_run};
 
 pub(crate) fn run(args: &CancelArgs, env: &Session) -> Result<Exit, Failure> {
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &CancelArgs, env: &Session) -> Result<Exit, Failure> {
             format!("look at it: {}", env.command(&["show", run.as_str()])),
         ));
     }
-    if history.holder.is_none() {
+    let Some(holder) = history.holder.clone() else {
         let shared: Arc<dyn Store> = store.clone();
         let graph = Arc::clone(history.state.graph());
         // Nodes with `always` still run; one whose secret is missing fails, and the run ends all the same.
@@ -41,10 +42,15 @@ pub(crate) fn run(args: &CancelArgs, env: &Session) -> Result<Exit, Failure> {
         opened.keep_secrets(secrets);
         drive_with(env, &store, &run, manifest, opened, Some(Control::Cancel))?;
         return Ok(Exit::SUCCEEDED);
-    }
+    };
     let ended = |state: &flow_core::run::RunState| matches!(state.phase(), RunPhase::Finished(_));
     let told = match deliver(env, &store, &history, &Word::Cancel, ended)? {
-        Delivered::Left => format!("run {run} is asked to end; what still runs is being stopped\n"),
+        Delivered::Left => {
+            format!(
+                "run {run} is asked to end, and has not ended yet: it is with {}\n",
+                clean(&holder)
+            )
+        }
         Delivered::Taken | Delivered::Recorded => format!("run {run} is cancelled\n"),
     };
     tell(&told);

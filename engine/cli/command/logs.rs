@@ -18,6 +18,7 @@ use crate::history::History;
 use crate::report::human::Lines;
 use crate::report::jsonl;
 use crate::report::splitter::Splitter;
+use crate::report::tell;
 use crate::report::text::clean;
 use crate::session::{Session, Verbosity, find_run};
 use crate::target::{self, Target};
@@ -270,7 +271,7 @@ impl Follower {
         }
         if let Err(error) = self.read_on(path, line) {
             self.refused = true;
-            tracing::warn!(%error, "captured output cannot be shown");
+            tell(&format!("warning: captured output cannot be shown: {error}\n"));
         }
         if is_last {
             self.lines.finish(line);
@@ -284,14 +285,13 @@ impl Follower {
             return;
         }
         self.refused = true;
-        if at < kept.bytes {
-            let lost = kept.bytes - at;
-            tracing::warn!(
+        let what = match kept.bytes.checked_sub(at).filter(|lost| *lost > 0) {
+            Some(lost) => format!(
                 "{path} at byte {at}: the last {lost} bytes of what {task} wrote are not there"
-            );
-        } else {
-            tracing::warn!("{path}: what {task} wrote was changed since");
-        }
+            ),
+            None => format!("{path}: what {task} wrote was changed since"),
+        };
+        tell(&format!("warning: {what}\n"));
     }
 
     fn read_on(&mut self, path: &Path, line: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {

@@ -460,6 +460,11 @@ pub trait Store: Send + Sync {
     /// A name that is no identifier, [`StoreError::NoLocks`], or failure to write.
     fn try_pool(&self, pool: &str, size: u32) -> Result<Option<Box<dyn Hold>>, StoreError>;
 
+    /// Who has the places of a pool, in words for people, as far as that is known.
+    fn pool_holders(&self, _pool: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Asks for a start under a rate that all runs of the store share. `None` if it is granted, and
     /// then it is noted; else the time after which to ask again, which is never longer than the
     /// span, whatever the clock does. A start that is granted counts, whether it happens or not.

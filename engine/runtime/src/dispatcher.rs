@@ -30,6 +30,7 @@ use crate::executor::{
 };
 use crate::inbox::{self, Word};
 use crate::journal_sync::SyncThread;
+use crate::patience::Patience;
 use crate::queues::Queues;
 use crate::runner::{Control, RunError};
 
@@ -104,6 +105,8 @@ pub(crate) struct Dispatcher {
     starts: HashMap<TaskId, oneshot::Sender<()>>,
     /// Slots of pools, by the task that holds one.
     slots: HashMap<TaskId, Box<dyn Hold>>,
+    /// Waits at gates that let nothing of this run through.
+    waits: HashMap<usize, Patience>,
     /// Single flights of attempts that have not ended.
     flights: HashMap<TaskId, Box<dyn Hold>>,
     /// Flights and messages to let go with the batch that is being put together.
@@ -154,6 +157,7 @@ impl Dispatcher {
             settled: 0,
             starts: HashMap::new(),
             slots: HashMap::new(),
+            waits: HashMap::new(),
             flights: HashMap::new(),
             landed: Vec::new(),
             messages: Vec::new(),

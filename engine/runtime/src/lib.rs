@@ -13,6 +13,7 @@ pub mod inbox;
 mod journal_sync;
 mod leftovers;
 mod losses;
+mod patience;
 mod queues;
 pub mod runner;
 pub mod secrets;

@@ -10,6 +10,7 @@ use flow_core::store::{Hold, StoreError};
 
 use super::{Dispatcher, POLL};
 use crate::executor::store_error;
+use crate::patience::Patience;
 
 impl Dispatcher {
     /// Asks the gate of a task to let it through; whatever it answers is told as a signal. False if
@@ -19,11 +20,13 @@ impl Dispatcher {
         let wanted = self.state.graph().gates()[gate].clone();
         match self.ask_gate(&wanted) {
             Ok(Ok(slot)) => {
+                self.waits.remove(&gate);
                 self.slots.extend(slot.map(|slot| (task, slot)));
                 self.send(Signal::Admitted(task));
                 true
             }
             Ok(Err(wait)) => {
+                self.tell_long_wait(task, gate, &wanted);
                 self.send(Signal::Refused(task));
                 self.send_after(wait, Signal::GateOpened(gate));
                 false
@@ -35,6 +38,21 @@ impl Dispatcher {
                 self.send(Signal::Ended { task, attempt, outcome });
                 false
             }
+        }
+    }
+
+    /// Tells of a pool that other runs have had all to themselves for long.
+    fn tell_long_wait(&mut self, task: TaskId, gate: usize, wanted: &Gate) {
+        let Some((pool, _)) = &wanted.pool else { return };
+        let graph = self.state.graph();
+        let is_own = |task: &TaskId| graph.node(task.node).gate == Some(gate);
+        if self.slots.keys().any(is_own) {
+            self.waits.remove(&gate);
+        } else if self.waits.entry(gate).or_insert_with(Patience::begin).ends() {
+            let holders = self.around.store.pool_holders(pool).join("; ");
+            let holders = if holders.is_empty() { "other runs".to_owned() } else { holders };
+            let message = format!("waits for a place in pool {pool}, which is taken: {holders}");
+            self.around.note(&self.state.task_ref(task), message);
         }
     }
 

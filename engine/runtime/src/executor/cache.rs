@@ -9,11 +9,13 @@ use flow_core::payload::each_artifact;
 use flow_core::policy::CachePolicy;
 use flow_core::run::Outcome;
 use flow_core::run::decide::Origin;
-use flow_core::run::event::Outputs;
+use flow_core::run::event::{Outputs, TaskRef};
 use flow_core::stage::CancelReason;
 use flow_core::store::{Checkpoint, Hold, INLINE_MAX, InlinePayload, Store, StoreError};
 use jiff::Timestamp;
 use tokio::sync::watch;
+
+use crate::patience::Patience;
 
 use super::{Surroundings, cancelled, store_error};
 
@@ -33,11 +35,12 @@ pub(super) enum Look {
 /// the attempt.
 pub(super) async fn look(
     around: &Surroundings,
+    task: &TaskRef,
     key: &Digest,
     policy: CachePolicy,
     mut cancel: watch::Receiver<Option<CancelReason>>,
 ) -> Result<Look, Box<StageError>> {
-    let mut pause = FIRST_LOOK;
+    let (mut pause, mut patience) = (FIRST_LOOK, Patience::begin());
     loop {
         if let Some(hit) = young_result(around, key, policy)? {
             return Ok(Look::Hit(hit));
@@ -49,6 +52,12 @@ pub(super) async fn look(
                 Some(hit) => Look::Hit(hit),
                 None => Look::Miss(flight),
             });
+        }
+        if patience.ends() {
+            around.note(
+                task,
+                "waits for the same result, which another run has been making".to_owned(),
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_LOOK),

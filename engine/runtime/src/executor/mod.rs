@@ -48,7 +48,7 @@ use flow_core::store::{Hold, Store, StoreError};
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Passing};
 use crate::clock::Clock;
 use crate::secrets::Secrets;
 use crate::wiring::Wire;
@@ -90,6 +90,15 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) parsed: Parsed,
     pub(crate) secrets: Arc<Secrets>,
+}
+
+impl Surroundings {
+    /// Tells words of the engine about a task to who watches.
+    pub(crate) fn note(&self, task: &TaskRef, message: String) {
+        if let Some(bus) = &self.bus {
+            bus.pass(Passing::Note { task: Some(task.clone()), message });
+        }
+    }
 }
 
 /// One attempt, as plain data.
@@ -311,10 +320,12 @@ async fn attempt(
     let flight = match node.policy.cache {
         CachePolicy::Off => None,
         _ if assignment.beside || around.manifest.fresh => None,
-        policy => match cache::look(around, &key, policy, line.cancel.clone()).await? {
-            cache::Look::Hit(outcome) => return Ok(outcome),
-            cache::Look::Miss(flight) => Some(flight),
-        },
+        policy => {
+            match cache::look(around, &assignment.task, &key, policy, line.cancel.clone()).await? {
+                cache::Look::Hit(outcome) => return Ok(outcome),
+                cache::Look::Miss(flight) => Some(flight),
+            }
+        }
     };
     let idempotency = match &assignment.intent {
         Some(intent) => intent.to_string(),
