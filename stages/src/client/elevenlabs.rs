@@ -10,6 +10,7 @@ use flow_core::stage::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::wire::of_conflict;
 use super::{Answer, Api, Message, Service};
 
 /// The API when nothing else is said. Two calls at once are what its smallest plan allows.
@@ -162,8 +163,10 @@ pub(crate) fn failure(service: &Service, answer: &Answer) -> StageError {
     let detail = &value["detail"];
     let codes = [&detail["status"], &detail["code"], &detail["type"]];
     let code = codes.into_iter().filter_map(Value::as_str).find(|code| class_of(code).is_some());
-    let said = detail["message"].as_str().or_else(|| detail[0]["msg"].as_str());
-    let mut failed = answer.refusal(service, code.and_then(class_of), said);
+    let said = detail["message"].as_str().or(detail.as_str());
+    let said = said.or_else(|| detail[0]["msg"].as_str());
+    let class = code.and_then(class_of).or_else(|| of_conflict(answer));
+    let mut failed = answer.refusal(service, class, said);
     if failed.request_id.is_none() {
         failed.request_id = detail["request_id"].as_str().map(str::to_owned);
     }
