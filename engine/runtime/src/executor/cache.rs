@@ -9,7 +9,7 @@ use flow_core::payload::each_artifact;
 use flow_core::policy::CachePolicy;
 use flow_core::run::Outcome;
 use flow_core::run::decide::Origin;
-use flow_core::run::event::Outputs;
+use flow_core::run::event::{Outputs, TaskRef};
 use flow_core::stage::CancelReason;
 use flow_core::store::{Checkpoint, Hold, INLINE_MAX, InlinePayload, Store, StoreError};
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ use super::{Surroundings, cancelled, store_error};
 /// The first and the longest wait between two looks at a key that someone else computes.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(200);
+/// A wait that gets so long is told: whoever computes the result may be stopped.
+const LONG_WAIT: Duration = Duration::from_secs(10);
 
 /// What a look at the cache gives.
 pub(super) enum Look {
@@ -30,14 +32,15 @@ pub(super) enum Look {
 }
 
 /// Looks for a result of any run. While someone else computes it, this waits; the wait ends with
-/// the attempt.
+/// the attempt, and with the process of that other one.
 pub(super) async fn look(
     around: &Surroundings,
+    task: &TaskRef,
     key: &Digest,
     policy: CachePolicy,
     mut cancel: watch::Receiver<Option<CancelReason>>,
 ) -> Result<Look, Box<StageError>> {
-    let mut pause = FIRST_LOOK;
+    let (mut pause, mut waited) = (FIRST_LOOK, Duration::ZERO);
     loop {
         if let Some(hit) = young_result(around, key, policy)? {
             return Ok(Look::Hit(hit));
@@ -50,6 +53,14 @@ pub(super) async fn look(
                 None => Look::Miss(flight),
             });
         }
+        if waited < LONG_WAIT && waited + pause >= LONG_WAIT {
+            tracing::warn!(
+                node = %task.node,
+                "{task} waits for the same result, which another run computes; `flow runs` shows what goes on, \
+                 and --fresh computes it here"
+            );
+        }
+        waited += pause;
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_LOOK),
             _ = cancel.wait_for(Option::is_some) => {

@@ -311,10 +311,12 @@ async fn attempt(
     let flight = match node.policy.cache {
         CachePolicy::Off => None,
         _ if assignment.beside || around.manifest.fresh => None,
-        policy => match cache::look(around, &key, policy, line.cancel.clone()).await? {
-            cache::Look::Hit(outcome) => return Ok(outcome),
-            cache::Look::Miss(flight) => Some(flight),
-        },
+        policy => {
+            match cache::look(around, &assignment.task, &key, policy, line.cancel.clone()).await? {
+                cache::Look::Hit(outcome) => return Ok(outcome),
+                cache::Look::Miss(flight) => Some(flight),
+            }
+        }
     };
     let idempotency = match &assignment.intent {
         Some(intent) => intent.to_string(),
