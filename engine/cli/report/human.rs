@@ -108,6 +108,7 @@ impl Lines {
             },
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::OutputKept { .. }
             | Event::Remembered { .. }
             | Event::EffectSettled { .. }
             | Event::Invalidated { .. }
