@@ -133,7 +133,8 @@ fn a_signal_ends_the_wait_for_the_next_try_and_the_run_goes_on_later() {
 
 #[test]
 fn a_provider_that_failed_and_the_one_in_its_place_stand_at_the_end_and_in_show() {
-    let place = Place::with(&SLATE.replace("keys = { ", "keys = { goatedbets = \"{{ secrets.key }}\", "));
+    let place =
+        Place::with(&SLATE.replace("keys = { ", "keys = { goatedbets = \"{{ secrets.key }}\", "));
     let server = server(Trouble::Status(503));
     let at = json!({ "base_url": server.url(), "attempts": 1 });
     let services = format!("services={}", json!({ "goatedbets": at, "balldontlie": at }));

@@ -62,10 +62,11 @@ pub(crate) fn request(service: &Service, text: &str) -> Value {
     request
 }
 
-/// One try to have a text spoken: the whole answer as it came, and the service's name for the request.
+/// One try to have a text spoken: the whole answer as it came, and the service's name for the request. It was
+/// paid for, so that no more than its first byte is looked at before it is kept; [`read`] reads it then.
 ///
 /// # Errors
-/// Those of [`failure`]; `malformed` when [`read`] cannot read the answer.
+/// Those of [`failure`]; `malformed` when the answer is no JSON object at all.
 pub(crate) async fn speak(
     context: &dyn Context,
     service: &Service,
@@ -81,14 +82,13 @@ pub(crate) async fn speak(
     if !answer.is_success() {
         return Err(failure(service, &answer));
     }
-    answer.json(service)?;
-    read(&answer.body).map_err(|fault| {
-        answer.misshapen(service, &fault).hint(
-            "if this goes on, choose another voice or model of the service, or put another provider \
-             behind it in `providers`",
-        )
-    })?;
-    Ok((answer.body, answer.request_id))
+    match answer.body.trim_ascii_start().first() {
+        Some(b'{') => Ok((answer.body, answer.request_id)),
+        _ => Err(answer
+            .json(service)
+            .err()
+            .unwrap_or_else(|| answer.misshapen(service, "is no object"))),
+    }
 }
 
 #[derive(Deserialize)]
