@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use crate::args::RunStatus;
 use crate::failure::Failure;
 use crate::prepare;
+use crate::report::passed_over::PassedOver;
 
 /// What the records of a run tell without its workflow.
 pub(crate) struct Outline {
@@ -44,6 +45,8 @@ pub(crate) struct Outline {
     pub(crate) cache_misses: usize,
     /// What the calls of all attempts used.
     pub(crate) usage: Usage,
+    /// Providers of services that were passed over.
+    pub(crate) passed_over: PassedOver,
     /// How it ended, as far as the records were taken.
     end: Option<RunEnd>,
 }
@@ -71,6 +74,7 @@ impl Outline {
             cache_hits: 0,
             cache_misses: 0,
             usage: Usage::default(),
+            passed_over: PassedOver::default(),
             end: None,
         }
     }
@@ -78,6 +82,7 @@ impl Outline {
     /// Takes in the next record.
     pub(crate) fn take(&mut self, recorded: &Recorded) {
         self.usage.add(recorded.event.usage());
+        self.passed_over.take(&recorded.event);
         match &recorded.event {
             Event::RunStarted { workflow, params, .. } => {
                 self.workflow.clone_from(workflow);

@@ -120,7 +120,7 @@ pub(crate) struct Sum {
     failures: usize,
     cured: usize,
     paid_twice: usize,
-    paid_twice_killed: usize,
+    lost: usize,
     posted_twice: usize,
     silent: usize,
     requests: usize,
@@ -134,13 +134,13 @@ impl Sum {
         if day.is_killed {
             self.killed += 1;
             self.killed_good += good;
-            self.paid_twice_killed += day.paid_twice.len();
         } else {
             self.days += 1;
             self.good += good;
-            self.paid_twice += day.paid_twice.len();
             self.took.push(day.took);
         }
+        self.paid_twice += day.again.needlessly.len();
+        self.lost += day.again.lost.len();
         self.failures += day.cured.failures;
         self.cured += day.cured.cured;
         self.posted_twice += day.posted_twice;
@@ -160,7 +160,8 @@ impl Sum {
              runs killed and resumed        {} of {} succeeded ({:.1} %)\n\
              requests in trouble            {} of {} ({:.1} %)\n\
              transient failures cured       {} of {} ({:.1} %)\n\
-             paid for again after success   {} ({} in killed runs)\n\
+             paid for again after success   {}\n\
+             paid for again, since a kill   {} (answered, and not on record when the engine was killed)\n\
              double posts                   {}\n\
              silent failures                {}\n\
              wall time                      {:.1} s in the median, {:.2} x the clean day\n",
@@ -176,8 +177,8 @@ impl Sum {
             self.cured,
             self.failures,
             percent(self.cured, self.failures),
-            self.paid_twice + self.paid_twice_killed,
-            self.paid_twice_killed,
+            self.paid_twice,
+            self.lost,
             self.posted_twice,
             self.silent,
             median.as_secs_f64(),

@@ -1,15 +1,21 @@
 //! One run of the daily pipeline, from its start until nothing is left to do.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use flow_core::id::RunId;
+use flow_core::run::event::{Event, Recorded};
+use flow_core::store::Store as _;
+use flow_store::DiskStore;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::count::Cured;
+use super::purchase::{Again, Kill};
 use super::town::Town;
 
 /// How often a run is taken up again at most.
@@ -41,8 +47,8 @@ pub(crate) struct Day {
     pub(crate) online: usize,
     pub(crate) published: usize,
     pub(crate) cured: Cured,
-    /// The services at which a request was paid for again after its answer had come whole.
-    pub(crate) paid_twice: Vec<&'static str>,
+    /// What was paid for again after its answer had come whole.
+    pub(crate) again: Again,
     pub(crate) posted_twice: usize,
     /// Failures that nothing tells of: a run that ends otherwise than it says.
     pub(crate) silent: usize,
@@ -70,7 +76,7 @@ impl Day {
         let town = Town::start(wishes.seed, wishes.percent);
         prepare(folder, wishes);
         let begin = Instant::now();
-        let (events, shown, invocations) = until_the_end(folder, &town, wishes);
+        let Lived { events, shown, invocations, kill } = until_the_end(folder, &town, wishes);
         let took = begin.elapsed();
         let items = items(&shown, "narrate");
         let online = items.iter().filter(|item| is_online(folder, item)).count();
@@ -81,7 +87,7 @@ impl Day {
             items: items.len(),
             online,
             cured: Cured::of(&events),
-            paid_twice: town.paid_twice(),
+            again: Again::among(town.bought(), kill.as_ref()),
             posted_twice: town.posted_twice(),
             requests: town.requests(),
             troubles: town.troubles(),
@@ -107,7 +113,7 @@ impl Day {
 
     /// Whether something was done twice.
     fn has_repeated(&self) -> bool {
-        !self.paid_twice.is_empty() || self.posted_twice + self.silent > 0
+        !self.again.needlessly.is_empty() || self.posted_twice + self.silent > 0
     }
 
     /// Whether it ended well: nine of ten items made online, and all of them published.
@@ -136,8 +142,10 @@ impl Day {
             self.requests,
             self.took.as_secs_f64(),
         );
-        if !self.paid_twice.is_empty() {
-            line.push_str(&format!(", paid twice at {}", self.paid_twice.join(", ")));
+        let again =
+            [("paid twice", &self.again.needlessly), ("lost by the kill", &self.again.lost)];
+        for (what, services) in again.iter().filter(|(_, services)| !services.is_empty()) {
+            line.push_str(&format!(", {what} at {}", services.join(", ")));
         }
         if !self.succeeded() {
             line.push_str(&format!("\n      {}", self.reason));
@@ -157,7 +165,7 @@ fn prepare(folder: &Path, wishes: &Wishes) {
         )
         .replace(
             "captions = \"{{ params.captions }}\", fit",
-            "stall_timeout = \"3s\", captions = \"{{ params.captions }}\", fit",
+            "stall_timeout = \"6s\", captions = \"{{ params.captions }}\", fit",
         );
     for changed in ["attempts = 6", "stall_timeout"] {
         assert!(patched.contains(changed), "the shipped workflow has other words: no {changed}");
@@ -203,20 +211,46 @@ fn which(program: &str) -> PathBuf {
     found.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("{program} is missing"))
 }
 
-/// Runs and resumes until the run has ended. Gives all events, the run as it is shown, and how many
-/// invocations that took.
-fn until_the_end(folder: &Path, town: &Town, wishes: &Wishes) -> (Vec<Value>, Value, usize) {
-    let mut events = Vec::new();
-    for invocation in 1..=RESUMES {
-        let is_first = invocation == 1;
-        events.extend(invoke(folder, town, wishes, is_first));
-        let shown = show(folder);
-        let has_ended = !matches!(shown["status"].as_str(), Some("interrupted" | "running") | None);
-        if has_ended || invocation == RESUMES {
-            return (events, shown, invocation);
+/// A run until its end.
+#[derive(Default)]
+struct Lived {
+    /// All events.
+    events: Vec<Value>,
+    /// The run as it is shown in the end.
+    shown: Value,
+    invocations: usize,
+    /// How things stood when it was killed, if it was.
+    kill: Option<Kill>,
+}
+
+/// Runs and resumes until the run has ended.
+fn until_the_end(folder: &Path, town: &Town, wishes: &Wishes) -> Lived {
+    let mut lived = Lived::default();
+    while lived.invocations < RESUMES {
+        lived.invocations += 1;
+        let is_first = lived.invocations == 1;
+        lived.events.extend(invoke(folder, town, wishes, is_first));
+        lived.shown = show(folder);
+        let status = lived.shown["status"].as_str();
+        if !matches!(status, Some("interrupted" | "running") | None) {
+            break;
+        }
+        if is_first {
+            lived.kill = Some(Kill { asked: town.asked(), recorded: recorded(folder) });
         }
     }
-    unreachable!("the last invocation returns")
+    lived
+}
+
+/// The names of what the run has recorded of its purchases.
+fn recorded(folder: &Path) -> HashSet<String> {
+    let Ok(store) = DiskStore::open(&folder.join("store")) else { return HashSet::new() };
+    let records = store.read_run(&RunId::new("day").unwrap()).unwrap_or_default();
+    let name = |record: Recorded| match record.event {
+        Event::Remembered { name, .. } => Some(name),
+        _ => None,
+    };
+    records.into_iter().filter_map(name).collect()
 }
 
 /// The engine is killed so many milliseconds after so many events.

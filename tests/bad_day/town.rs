@@ -1,8 +1,10 @@
 //! All services of a day, each a server of its own with its own bad luck.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
+
+use super::purchase::Purchase;
 
 use crate::services::balldontlie::BallDontLie;
 use crate::services::elevenlabs::ElevenLabs;
@@ -118,20 +120,25 @@ impl Town {
         ]
     }
 
-    /// Where requests that cost money were made again after their answer had come whole.
-    pub(crate) fn paid_twice(&self) -> Vec<&'static str> {
+    /// The services that take money.
+    fn paid(&self) -> impl Iterator<Item = &(&'static str, Server)> {
         let paid = ["anthropic", "gemini", "elevenlabs", "openai", "flux"];
-        let mut twice = Vec::new();
-        for (name, server) in self.servers.iter().filter(|(name, _)| paid.contains(name)) {
-            let mut bought = HashSet::new();
-            let served = |asked: &Asked| asked.method == "POST" && asked.is_served();
-            let ledger = server.ledger().into_iter().filter(served);
-            let count = ledger
-                .filter(|asked| !bought.insert((asked.path.clone(), asked.body.clone())))
-                .count();
-            twice.extend(std::iter::repeat_n(*name, count));
-        }
-        twice
+        self.servers.iter().filter(move |(name, _)| paid.contains(name))
+    }
+
+    /// What has been asked of each of them so far.
+    pub(crate) fn asked(&self) -> HashMap<&'static str, usize> {
+        self.paid().map(|(name, server)| (*name, server.ledger().len())).collect()
+    }
+
+    /// What was paid for: requests whose answer went out whole to somebody who was there for it.
+    pub(crate) fn bought(&self) -> Vec<Purchase> {
+        let of = |(name, server): &(&'static str, Server)| {
+            let ledger = server.ledger().into_iter().enumerate();
+            let served = ledger.filter(|(_, asked)| asked.method == "POST" && asked.is_served());
+            served.map(|(at, asked)| Purchase::of(name, at, &asked)).collect::<Vec<_>>()
+        };
+        self.paid().flat_map(of).collect()
     }
 
     /// News that the webhook took more than once.

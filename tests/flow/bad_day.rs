@@ -4,6 +4,8 @@
 mod count;
 #[path = "../bad_day/day.rs"]
 mod day;
+#[path = "../bad_day/purchase.rs"]
+mod purchase;
 #[path = "../bad_day/town.rs"]
 mod town;
 

@@ -130,3 +130,19 @@ fn a_signal_ends_the_wait_for_the_next_try_and_the_run_goes_on_later() {
     let calls = server.ledger().len();
     assert_eq!(place.show("one")["usage"], json!({ "calls": calls }));
 }
+
+#[test]
+fn a_provider_that_failed_and_the_one_in_its_place_stand_at_the_end_and_in_show() {
+    let place =
+        Place::with(&SLATE.replace("keys = { ", "keys = { goatedbets = \"{{ secrets.key }}\", "));
+    let server = server(Trouble::Status(503));
+    let at = json!({ "base_url": server.url(), "attempts": 1 });
+    let services = format!("services={}", json!({ "goatedbets": at, "balldontlie": at }));
+    let mut command = place.command(&["run", "flow.toml", "--run-id", "one", "--param", &services]);
+    command.env("BALLDONTLIE_API_KEY", "test-key");
+    let done = place.finish(command).exits(0);
+    let line = |text: &str| text.lines().find(|line| line.contains("providers")).map(str::to_owned);
+    let (end, show) = (line(&done.stderr), line(&place.flow(&["show", "one"]).exits(0).stdout));
+    assert_snapshot!(end.unwrap(), @"providers     goatedbets failed (http_5xx), balldontlie took its place");
+    assert_snapshot!(show.unwrap().trim(), @"providers goatedbets failed (http_5xx), balldontlie took its place");
+}

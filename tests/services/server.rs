@@ -23,7 +23,7 @@ pub struct Asked {
     pub body: Vec<u8>,
     /// What the server did in the place of a good answer.
     pub trouble: Option<Trouble>,
-    /// The status of the answer; none if no head of an answer was sent.
+    /// The status of the answer; none if no head of an answer was sent, or nobody was there for it.
     pub answered: Option<u16>,
     /// Whether the API did the work of the request: also if its answer was lost then.
     pub worked: bool,
@@ -257,7 +257,7 @@ fn serve(mut socket: TcpStream, address: SocketAddr, api: &dyn Api, state: &Mute
         Some(Trouble::Reset | Trouble::Silence(_)) => Reply::empty(0),
     };
     let sends = !matches!(trouble, Some(Trouble::Reset | Trouble::Lost | Trouble::Silence(_)));
-    asked.answered = sends.then_some(reply.status);
+    asked.answered = (sends && !is_gone(&socket)).then_some(reply.status);
     // The ledger is written before the answer, so that whoever has the answer finds it there.
     lock(state).ledger.push(asked);
     match trouble {
@@ -288,6 +288,19 @@ fn encoded(reply: &Reply, length: usize) -> Vec<u8> {
     }
     head.push_str("\r\n");
     [head.as_bytes(), &reply.body].concat()
+}
+
+/// Whether whoever asked has hung up meanwhile, so that no answer can reach them.
+fn is_gone(socket: &TcpStream) -> bool {
+    if socket.set_nonblocking(true).is_err() {
+        return true;
+    }
+    let peeked = socket.peek(&mut [0]);
+    let gone = match peeked {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    };
+    gone || socket.set_nonblocking(false).is_err()
 }
 
 /// Lets the end of a socket be a reset instead of an orderly close.

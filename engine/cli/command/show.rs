@@ -92,6 +92,13 @@ fn head(history: &History, paint: Paint) -> String {
     if !outline.usage.is_nothing() {
         row("used", used(outline.usage));
     }
+    let passed_over = &outline.passed_over;
+    for (label, told) in [("providers", passed_over.told()), ("no key", passed_over.without_key())]
+    {
+        if !told.is_empty() {
+            row(label, told);
+        }
+    }
     if let Value::Object(params) = &outline.params {
         for (name, value) in params {
             row("param", format!("{name} = {}", short_value(value)));

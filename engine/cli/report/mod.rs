@@ -7,6 +7,7 @@ pub(crate) mod jsonl;
 pub(crate) mod live;
 pub(crate) mod logfile;
 pub(crate) mod nodes;
+pub(crate) mod passed_over;
 pub(crate) mod recap;
 pub(crate) mod splitter;
 mod streams;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::language::{self, Question, Tokens, Turn, Unfinished, Written};
+use super::wire::of_conflict;
 use super::{Answer, Api, Message, Service};
 
 /// The API when nothing else is said.
@@ -28,6 +29,10 @@ pub(crate) static ANTHROPIC: Api = Api {
 const VERSION: &str = "2023-06-01";
 /// The model when none is set.
 const MODEL: &str = "claude-sonnet-4-6";
+const REFUSED: &str = "the service will not take the request for what it says above; it also says so where the account has no \
+                       credit left";
+const NO_MODEL: &str =
+    "name a model that your key can use: services = { anthropic = { model = \"…\" } }";
 /// The tool whose input is the answer.
 const TOOL: &str = "emit_ideas";
 /// Limits whose state is told in headers.
@@ -160,7 +165,7 @@ fn text(blocks: &[Value]) -> String {
 pub(crate) fn failure(service: &Service, answer: &Answer) -> StageError {
     let value = answer.value().unwrap_or_default();
     let error = &value["error"];
-    let class = error["type"].as_str().and_then(class_of);
+    let class = error["type"].as_str().and_then(class_of).or_else(|| of_conflict(answer));
     let mut failed = answer.refusal(service, class, error["message"].as_str());
     if failed.class == ErrorClass::RateLimited {
         failed.retry_after_ms = failed.retry_after_ms.or_else(|| wait(answer, Timestamp::now()));
@@ -168,7 +173,11 @@ pub(crate) fn failure(service: &Service, answer: &Answer) -> StageError {
     if failed.request_id.is_none() {
         failed.request_id = value["request_id"].as_str().map(str::to_owned);
     }
-    failed
+    match error["type"].as_str() {
+        Some("not_found_error") => failed.hint(NO_MODEL),
+        Some("invalid_request_error") => failed.hint(REFUSED),
+        _ => failed,
+    }
 }
 
 fn class_of(kind: &str) -> Option<ErrorClass> {

@@ -99,7 +99,7 @@ async fn page(
 }
 
 /// What a failure means: statuses alone, since the service has no codes.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let value = answer.value();
     let said = value.as_ref().and_then(|value| text(value, "error"));
     let error = answer.refusal(service, None, said);

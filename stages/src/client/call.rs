@@ -1,6 +1,6 @@
 //! One call of a service: tried again where that may help, and told.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::time::Duration;
 
 use flow_core::error::{ErrorClass, StageError};
@@ -25,17 +25,42 @@ pub(crate) async fn call<T, F, Fut>(
     context: &dyn Context,
     service: &Service,
     operation: &str,
-    mut attempt: F,
+    attempt: F,
 ) -> Result<T, StageError>
 where
     F: FnMut(u32) -> Fut,
     Fut: Future<Output = Result<T, StageError>>,
 {
+    call_and_keep(context, service, operation, attempt, |value| ready(Ok(value))).await
+}
+
+/// The same for answers that were paid for: `keep` records what a try has bought, and looks at it then.
+/// It has all the time it needs, and is not cut short when the attempt is told to stop: what has been
+/// bought is never bought again because recording it took long. Its failure is that of the try.
+///
+/// # Errors
+/// Those of [`call`].
+pub(crate) async fn call_and_keep<A, T, F, Fut, Kept>(
+    context: &dyn Context,
+    service: &Service,
+    operation: &str,
+    mut attempt: F,
+    keep: impl Fn(A) -> Kept,
+) -> Result<T, StageError>
+where
+    F: FnMut(u32) -> Fut,
+    Fut: Future<Output = Result<A, StageError>>,
+    Kept: Future<Output = Result<T, StageError>>,
+{
     let (mut number, mut malformed) = (1, 0);
     loop {
-        let failed = match once(context, service, operation, attempt(number)).await {
+        let kept = match once(context, service, operation, attempt(number)).await {
+            Ok(answer) => keep(answer).await,
+            Err(error) => Err(error),
+        };
+        let failed = match kept {
             Ok(value) => return Ok(value),
-            Err(error) => error,
+            Err(error) => of_service(service, operation, error),
         };
         malformed += u32::from(failed.class == ErrorClass::Malformed);
         let delay = delay(context, service, number, &failed);
@@ -89,17 +114,19 @@ async fn once<T>(
             .await
             .unwrap_or_else(|_elapsed| Err(silent(service, operation)))
     };
-    let result = tokio::select! {
+    tokio::select! {
         biased;
         result = work => result,
         reason = context.cancelled() => Err(stopped(service, operation, reason)),
-    };
-    result.map_err(|mut error| {
-        error.kind = service.api.kind;
-        error.provider = Some(service.api.name.to_owned());
-        operation.clone_into(&mut error.operation);
-        error
-    })
+    }
+}
+
+/// A failure with the names of the service and of what was asked of it.
+fn of_service(service: &Service, operation: &str, mut error: StageError) -> StageError {
+    error.kind = service.api.kind;
+    error.provider = Some(service.api.name.to_owned());
+    operation.clone_into(&mut error.operation);
+    error
 }
 
 fn silent(service: &Service, operation: &str) -> StageError {

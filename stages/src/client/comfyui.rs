@@ -204,7 +204,7 @@ fn lost(service: &Service, operation: &str) -> StageError {
 }
 
 /// What a status that is no success means.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let value = answer.value().unwrap_or_default();
     let error = &value["error"];
     let said = error["message"].as_str().or(error.as_str());

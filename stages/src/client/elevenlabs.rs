@@ -10,6 +10,7 @@ use flow_core::stage::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::wire::of_conflict;
 use super::{Answer, Api, Message, Service};
 
 /// The API when nothing else is said. Two calls at once are what its smallest plan allows.
@@ -61,10 +62,11 @@ pub(crate) fn request(service: &Service, text: &str) -> Value {
     request
 }
 
-/// One try to have a text spoken: the whole answer as it came, and the service's name for the request.
+/// One try to have a text spoken: the whole answer as it came, and the service's name for the request. It was
+/// paid for, so that no more than its first byte is looked at before it is kept; [`read`] reads it then.
 ///
 /// # Errors
-/// Those of [`failure`]; `malformed` when [`read`] cannot read the answer.
+/// Those of [`failure`]; `malformed` when the answer is no JSON object at all.
 pub(crate) async fn speak(
     context: &dyn Context,
     service: &Service,
@@ -80,14 +82,13 @@ pub(crate) async fn speak(
     if !answer.is_success() {
         return Err(failure(service, &answer));
     }
-    answer.json(service)?;
-    read(&answer.body).map_err(|fault| {
-        answer.misshapen(service, &fault).hint(
-            "if this goes on, choose another voice or model of the service, or put another provider \
-             behind it in `providers`",
-        )
-    })?;
-    Ok((answer.body, answer.request_id))
+    match answer.body.trim_ascii_start().first() {
+        Some(b'{') => Ok((answer.body, answer.request_id)),
+        _ => Err(answer
+            .json(service)
+            .err()
+            .unwrap_or_else(|| answer.misshapen(service, "is no object"))),
+    }
 }
 
 #[derive(Deserialize)]
@@ -162,8 +163,10 @@ pub(crate) fn failure(service: &Service, answer: &Answer) -> StageError {
     let detail = &value["detail"];
     let codes = [&detail["status"], &detail["code"], &detail["type"]];
     let code = codes.into_iter().filter_map(Value::as_str).find(|code| class_of(code).is_some());
-    let said = detail["message"].as_str().or_else(|| detail[0]["msg"].as_str());
-    let mut failed = answer.refusal(service, code.and_then(class_of), said);
+    let said = detail["message"].as_str().or(detail.as_str());
+    let said = said.or_else(|| detail[0]["msg"].as_str());
+    let class = code.and_then(class_of).or_else(|| of_conflict(answer));
+    let mut failed = answer.refusal(service, class, said);
     if failed.request_id.is_none() {
         failed.request_id = detail["request_id"].as_str().map(str::to_owned);
     }

@@ -60,10 +60,13 @@ pub(super) async fn submit(
         let url = service.url_of(&["v1", &order.model])?;
         let message = Message::post(url).header("x-key", service.key()?).json(&order.body);
         let named = |value: &Value| {
-            let (id, url) = (value["id"].as_str()?, value["polling_url"].as_str()?);
+            let id = value["id"].as_str()?;
+            // Answers of the older API name no place of their own.
+            let usual = || format!("/v1/get_result?id={id}");
+            let url = value["polling_url"].as_str().map_or_else(usual, str::to_owned);
             Some(json!({"id": id, "polling_url": url}))
         };
-        let wanted = "id and polling_url";
+        let wanted = "id";
         job::order(context, service, operation, message, failure, wanted, named).await
     })
     .await

@@ -115,7 +115,7 @@ async fn get(
 }
 
 /// What a failure means: the code in the body first, the status second.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let value = answer.value().unwrap_or_default();
     let code = value.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
     let class = match code {

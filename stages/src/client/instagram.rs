@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flow_core::error::{ErrorClass, ErrorKind, StageError};
 use flow_core::stage::Context;
+use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::publication::{Patience, Publication, Published, forget, recalled, upload_url};
@@ -91,14 +92,22 @@ impl Reel<'_> {
         }
         let operation = "make a container";
         let url = self.service.url(&format!("{}/{}/media", self.version(), self.user))?;
-        let body =
-            self.call(operation, || Message::post(url.clone()).json(&self.request())).await?;
+        let body = self.call(operation, || self.message(url.clone())).await?;
         let Some(container) = read(&body.value) else {
             return Err(body.answer.misshapen(self.service, "names no container"));
         };
         let kept = json!({"id": container.id, "uri": container.upload});
         self.context.remember(&self.name(), kept).await?;
         Ok(container)
+    }
+
+    /// The documentation names the kind of upload in the query, and the rest in the body.
+    fn message(&self, url: Url) -> Message {
+        let message = Message::post(url).json(&self.request());
+        match self.piece.video_url {
+            Some(_) => message,
+            None => message.query("upload_type", "resumable"),
+        }
     }
 
     fn request(&self) -> Value {
@@ -210,7 +219,9 @@ impl Reel<'_> {
             if number > 1 && self.look(container).await?.0 == Status::Published {
                 return Ok(None);
             }
-            let message = Message::post(url.clone()).json(&json!({"creation_id": container.id}));
+            let message = Message::post(url.clone())
+                .query("creation_id", &container.id)
+                .json(&json!({"creation_id": container.id}));
             let sent = self.service.send(self.context, operation, message.bearer(self.key));
             let answer = sent.await?;
             if !answer.is_success() {
@@ -308,7 +319,7 @@ fn first(text: &str, characters: usize) -> String {
 /// What the codes of the Graph API mean:
 /// `{"error": {"message", "type", "code", "error_subcode", "fbtrace_id"}}`, and of its uploads:
 /// `{"debug_info": {"retriable", "type", "message"}}`.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let body = answer.value().unwrap_or_default();
     let error = &body["error"];
     let (code, subcode) = (error["code"].as_i64(), error["error_subcode"].as_i64());
@@ -335,6 +346,9 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
         (Some(190), _) => refused.hint(
             "the access token is expired or revoked: make a new one and set INSTAGRAM_ACCESS_TOKEN",
         ),
+        (Some(4), _) if refused.class == ErrorClass::RateLimited => {
+            refused.hint("the app has asked too often: `flow resume` in an hour")
+        }
         (Some(9), _) | (_, Some(2_207_042)) => refused
             .hint("the account has posted as much as it may in 24 hours: `flow resume` later"),
         _ => refused,

@@ -48,7 +48,7 @@ use tokio::time::Instant;
 
 use crate::transport::{Clients, Settings};
 
-pub(crate) use call::call;
+pub(crate) use call::{call, call_and_keep};
 pub(crate) use chain::{Chain, Provider};
 pub(crate) use service::{Api, Service};
 pub(crate) use wire::{Answer, Message};

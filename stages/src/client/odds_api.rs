@@ -141,7 +141,11 @@ async fn props(
     };
     let names: Vec<&str> = markets.iter().map(|(market, _)| *market).collect();
     let path = format!("/v4/sports/{sport}/events/{id}/odds");
-    let found = get(context, service, &path, &names.join(",")).await?;
+    let found = match get(context, service, &path, &names.join(",")).await {
+        // A game that has begun meanwhile has no odds any more; the others still have theirs.
+        Err(error) if error.http_status == Some(404) => return Ok(Vec::new()),
+        found => found?,
+    };
     let all = bookmakers(service, &found).into_iter().map(|bookmaker| offered(bookmaker, markets));
     // The first with the most: the preferred one comes first, and wins if it has any.
     let mut all: Vec<Vec<Value>> = all.filter(|props| !props.is_empty()).collect();
@@ -207,7 +211,7 @@ async fn get(
 }
 
 /// What a failure means: the code in the body first, the status second.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let value = answer.value().unwrap_or_default();
     let class = match text(&value, "error_code").unwrap_or_default() {
         "OUT_OF_USAGE_CREDITS" => Some(ErrorClass::QuotaExhausted),

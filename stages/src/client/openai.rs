@@ -7,6 +7,7 @@ use flow_core::policy::parse_duration;
 use flow_core::stage::Context;
 use serde_json::{Value, json};
 
+use super::wire::of_conflict;
 use super::{Answer, Api, Message, Service};
 
 /// The API for speech when nothing else is said.
@@ -50,7 +51,19 @@ pub(crate) fn speech_voice(service: &Service) -> &str {
     service.option_or("voice", SPEECH_VOICE)
 }
 
-/// One try to have a text spoken: the bytes of a sound, which nobody has listened to yet, and the
+/// The header for our own name of a request, by which the service finds one whose answer never came.
+pub(super) const OUR_NAME: &str = "x-client-request-id";
+
+/// Our name of a request: of what is bought, for which task, in which attempt, by which try. Two orders with
+/// the same words have different names, since requests for pictures have no seed.
+pub(crate) fn request_name(context: &dyn Context, receipt: &str, number: u32) -> String {
+    let digest = receipt.split('/').nth(1).unwrap_or(receipt);
+    let begin = |text: &str| text.chars().take(16).collect::<String>();
+    let (order, task) = (begin(digest), begin(context.idempotency_key()));
+    format!("flow-{order}-{task}-{}-{number}", context.attempt())
+}
+
+/// One try to have a text spoken, under our name of the request: the bytes of a sound, which nobody has listened to yet, and the
 /// service's name for the request.
 ///
 /// # Errors
@@ -60,9 +73,10 @@ pub(crate) async fn speak(
     service: &Service,
     operation: &str,
     request: &Value,
+    name: &str,
 ) -> Result<(Vec<u8>, Option<String>), StageError> {
     let url = service.url("/v1/audio/speech")?;
-    let message = Message::post(url).bearer(service.key()?).json(request);
+    let message = Message::post(url).bearer(service.key()?).header(OUR_NAME, name).json(request);
     let answer = service.send(context, operation, message).await?;
     if !answer.is_success() {
         return Err(failure(service, &answer));
@@ -99,13 +113,20 @@ pub(crate) fn failure(service: &Service, answer: &Answer) -> StageError {
     let value = answer.value().unwrap_or_default();
     let error = &value["error"];
     let named = [&error["code"], &error["type"]].into_iter().filter_map(Value::as_str);
-    let class = named.filter_map(class_of).next();
+    let class = named.filter_map(class_of).next().or_else(|| of_conflict(answer));
     let mut failed = answer.refusal(service, class, error["message"].as_str());
     if failed.class == ErrorClass::RateLimited {
         failed.retry_after_ms = failed.retry_after_ms.or_else(|| wait(answer));
     }
+    if matches!(error["code"].as_str(), Some("model_not_found" | "model_deprecated")) {
+        return failed.hint(NO_MODEL);
+    }
     failed
 }
+
+/// Models of this service are shut down a year or two after they have come.
+const NO_MODEL: &str = "name a model that your key can use: services = { openai = { image_model = \"…\" } }, or \
+                        speech_model";
 
 fn class_of(code: &str) -> Option<ErrorClass> {
     Some(match code {

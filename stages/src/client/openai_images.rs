@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::job::{self, Missed};
 use super::picture::{self, Order, Wanted};
-use super::{Answer, Api, Message, Service, call, openai};
+use super::{Answer, Api, Message, Service, call_and_keep, openai};
 
 /// The API for pictures when nothing else is said: the same service as for speech.
 pub(crate) static OPENAI_IMAGES: Api = Api {
@@ -65,7 +65,8 @@ fn suited(model: &str) -> (u32, u32) {
     }
 }
 
-/// Has the picture made, and puts it at `path`.
+/// Has the picture made, and puts it at `path`. The answer is recorded before anything else is done with it,
+/// whether it is the picture or the place of one.
 ///
 /// # Errors
 /// Those of [`openai::failure`]; `malformed` when what comes is no picture.
@@ -82,44 +83,85 @@ pub(super) async fn paint(
     {
         return Ok(());
     }
-    let url = call(context, service, operation, |_try| async {
-        let url = service.url("/v1/images/generations")?;
-        let message = Message::post(url).bearer(service.key()?).json(&order.body);
-        let answer = service.send(context, operation, message).await?;
-        if !answer.is_success() {
-            return Err(openai::failure(service, &answer));
-        }
-        let value = answer.json(service)?;
-        let tokens = value["usage"]["total_tokens"].as_u64().unwrap_or_default();
-        context.used(Usage { tokens, ..Usage::default() });
-        match made(service, &answer, &value)? {
-            Made::Bytes(bytes) => {
-                keep(&bytes, operation, path).await?;
-                // It was paid for, and is kept before anything else takes time.
-                context.remember_file(&receipt, path).await?;
-                let checked = picture::checked(service, operation, path).await;
-                let checked = checked.map_err(|mut error| {
-                    error.request_id.clone_from(&answer.request_id);
-                    error
-                });
-                checked.map(|()| None)
-            }
-            Made::Url(url) => Ok(Some(url)),
-        }
-    })
-    .await?;
-    job::paid(context, service);
-    let Some(url) = url else { return Ok(()) };
-    let url = service.named_url_among(operation, &url, &HOSTS)?;
-    picture::download(context, service, &url, path).await.map_err(|missed| match missed {
-        Missed::Gone(error) | Missed::Failed(error) => error,
-    })
+    let submit = call_and_keep(
+        context,
+        service,
+        operation,
+        |number| ask(context, service, operation, order, number),
+        |answer| keep(context, service, operation, &receipt, path, answer),
+    );
+    let fetch = |place: Value| fetch(context, service, operation, place, path);
+    let place = format!("{}/place", order.receipt);
+    job::done(context, service, &place, submit, fetch).await
+}
+
+/// Records a picture, and looks at it then; gives the place of one that is elsewhere.
+async fn keep(
+    context: &dyn Context,
+    service: &Service,
+    operation: &str,
+    receipt: &str,
+    path: &Path,
+    (made, request_id): (Made, Option<String>),
+) -> Result<Value, StageError> {
+    let Made::Bytes(bytes) = made else { return Ok(made.place()) };
+    let unwritten = |error: std::io::Error| StageError::from_io(operation, &error);
+    tokio::fs::write(path, &bytes).await.map_err(unwritten)?;
+    context.remember_file(receipt, path).await?;
+    let checked = picture::checked(service, operation, path).await;
+    checked.map(|()| Value::Null).map_err(|error| StageError { request_id, ..error })
+}
+
+/// One try: what was made, and the service's name for the request.
+async fn ask(
+    context: &dyn Context,
+    service: &Service,
+    operation: &str,
+    order: &Order,
+    number: u32,
+) -> Result<(Made, Option<String>), StageError> {
+    let name = openai::request_name(context, &order.receipt, number);
+    let message = Message::post(service.url("/v1/images/generations")?)
+        .bearer(service.key()?)
+        .header(openai::OUR_NAME, &name)
+        .json(&order.body);
+    let answer = service.send(context, operation, message).await?;
+    if !answer.is_success() {
+        return Err(openai::failure(service, &answer));
+    }
+    let value = answer.json(service)?;
+    let tokens = value["usage"]["total_tokens"].as_u64().unwrap_or_default();
+    context.used(Usage { tokens, ..Usage::default() });
+    Ok((made(service, &answer, &value)?, answer.request_id))
+}
+
+/// Fetches a picture from its place; one that came with the answer is there already.
+async fn fetch(
+    context: &dyn Context,
+    service: &Service,
+    operation: &str,
+    place: Value,
+    path: &Path,
+) -> Result<(), Missed> {
+    let Some(url) = place["url"].as_str() else { return Ok(()) };
+    let url = service.named_url_among(operation, url, &HOSTS)?;
+    picture::download(context, service, &url, path).await
 }
 
 /// A picture in an answer.
 enum Made {
     Bytes(Vec<u8>),
     Url(String),
+}
+
+impl Made {
+    /// Where the picture is, as a job is recorded; null where it came with the answer.
+    fn place(&self) -> Value {
+        match self {
+            Self::Bytes(_) => Value::Null,
+            Self::Url(url) => json!({ "url": url }),
+        }
+    }
 }
 
 fn made(service: &Service, answer: &Answer, value: &Value) -> Result<Made, StageError> {
@@ -133,8 +175,4 @@ fn made(service: &Service, answer: &Answer, value: &Value) -> Result<Made, Stage
         Some(url) => Ok(Made::Url(url.to_owned())),
         None => Err(answer.misshapen(service, "has no picture")),
     }
-}
-
-async fn keep(bytes: &[u8], operation: &str, path: &Path) -> Result<(), StageError> {
-    tokio::fs::write(path, bytes).await.map_err(|error| StageError::from_io(operation, &error))
 }

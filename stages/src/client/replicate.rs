@@ -64,10 +64,12 @@ pub(super) async fn submit(
         let url = service.url_of(&["v1", "models", owner, name, "predictions"])?;
         let message = Message::post(url).bearer(service.key()?).json(&order.body);
         let named = |value: &Value| {
-            let (id, url) = (value["id"].as_str()?, value["urls"]["get"].as_str()?);
+            let id = value["id"].as_str()?;
+            let usual = || format!("/v1/predictions/{id}");
+            let url = value["urls"]["get"].as_str().map_or_else(usual, str::to_owned);
             Some(json!({"id": id, "url": url}))
         };
-        let wanted = "id and URL of a prediction";
+        let wanted = "id of a prediction";
         job::order(context, service, operation, message, failure, wanted, named).await
     })
     .await

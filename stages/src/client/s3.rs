@@ -337,7 +337,7 @@ fn path(service: &Service, piece: &Publication) -> Path {
 }
 
 /// What the codes of S3 mean: `<Error><Code>…</Code><Message>…</Message></Error>`.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let text = String::from_utf8_lossy(&answer.body);
     let code = element(&text, "Code");
     let class = match (code, answer.status) {

@@ -212,7 +212,7 @@ impl Service {
         Ok(url)
     }
 
-    /// A URL that the service itself has named: of its own origin, or of an allowed host.
+    /// A URL that the service itself has named, whole or as a path: of its own origin, or of an allowed host.
     ///
     /// # Errors
     /// `config` when it leads elsewhere, `malformed` when it is no URL.
@@ -230,7 +230,8 @@ impl Service {
         text: &str,
         documented: &[&str],
     ) -> Result<Url, StageError> {
-        let url = parse_url(text).map_err(|fault| {
+        let path = text.starts_with('/').then(|| self.base_url.join(text).ok()).flatten();
+        let url = path.map_or_else(|| parse_url(text), Ok).map_err(|fault| {
             self.failure(
                 ErrorClass::Malformed,
                 operation,

@@ -1,5 +1,6 @@
 //! Calls and chains against a server that gives every kind of trouble.
 
+mod refusals;
 #[path = "../../../tests/services/mod.rs"]
 pub(crate) mod services;
 mod words;
@@ -12,7 +13,7 @@ use flow_core::stage::{BoxFuture, CancelReason, Context, FallbackReason, Job};
 use serde_json::{Value, json};
 
 use super::chain::Known;
-use super::{Api, Chain, Message, Provider, Remote, Service, call};
+use super::{Api, Chain, Message, Provider, Remote, Service, call, call_and_keep};
 use crate::process::testing::TestContext;
 use services::server::{Asked, Reply, Server, Trouble};
 
@@ -168,6 +169,24 @@ async fn an_attempt_that_is_told_to_stop_does_not_wait_for_its_call() {
     assert_eq!(error.class, ErrorClass::Cancelled);
 }
 
+#[tokio::test]
+async fn what_was_bought_is_kept_by_an_attempt_that_is_told_to_stop_meanwhile() {
+    let server = Server::start(Plain);
+    let context = TestContext::new();
+    let service = service(&server, json!({}));
+    let buy = |_try| {
+        context.cancel(CancelReason::Interrupted);
+        std::future::ready(Ok("a picture"))
+    };
+    let keep = |bought| async move {
+        // Whoever looks at the word to stop while this waits gives up here.
+        tokio::task::yield_now().await;
+        Ok(bought)
+    };
+    let kept = call_and_keep(&context, &service, "buy", buy, keep).await;
+    assert_eq!(kept.expect("what was bought"), "a picture");
+}
+
 #[test]
 fn settings_of_another_form_are_named() {
     for (settings, named) in [
@@ -190,6 +209,9 @@ async fn urls_that_a_service_names_stay_with_it_or_with_allowed_hosts() {
     for (url, allowed) in [
         (format!("{}/poll/1", server.url()), true),
         ("https://a.cdn.example/x.png".to_owned(), true),
+        ("/poll/1?id=2".to_owned(), true),
+        ("//elsewhere.example/x.png".to_owned(), false),
+        ("poll".to_owned(), false),
         ("https://elsewhere.example/x.png".to_owned(), false),
         ("file:///etc/passwd".to_owned(), false),
     ] {

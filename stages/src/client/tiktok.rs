@@ -355,7 +355,7 @@ fn chunks(bytes: u64) -> Vec<(u64, u64)> {
 }
 
 /// What the codes of TikTok mean: `{"error": {"code", "message", "log_id"}}`; `ok` is success.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let body = answer.value().unwrap_or_default();
     let error = &body["error"];
     let code = error["code"].as_str();
@@ -392,6 +392,12 @@ fn failure(service: &Service, answer: &Answer) -> StageError {
         Some("access_token_invalid") => {
             refused.hint("the access token is expired: make a new one and set TIKTOK_ACCESS_TOKEN")
         }
+        Some("privacy_level_option_mismatch") => {
+            refused.hint("choose another with.privacy: one that the creator may use")
+        }
+        Some("reached_active_user_cap" | "spam_risk_too_many_pending_share") => refused.hint(
+            "TikTok allows no more of it in a day: `flow resume` later",
+        ),
         Some("unaudited_client_can_only_post_to_private_accounts") => refused.hint(
             "until TikTok has audited the client, make the account private and set with.privacy to private",
         ),

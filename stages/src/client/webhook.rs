@@ -120,7 +120,7 @@ fn published(service: &Service, answer: &Answer) -> Published {
 }
 
 /// What a receiver's refusal means: its status alone says it.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let error = answer.refusal(service, None, None);
     match answer.status {
         401 | 403 => error.hint(

@@ -251,6 +251,11 @@ impl Answer {
     }
 }
 
+/// Two requests have met (409): the libraries of those services that say so ask again.
+pub(crate) fn of_conflict(answer: &Answer) -> Option<ErrorClass> {
+    (answer.status == 409).then_some(ErrorClass::Network)
+}
+
 /// The class of a status where nothing else says more.
 pub(crate) fn class_of(status: u16) -> ErrorClass {
     match status {

@@ -125,9 +125,9 @@ impl Upload<'_> {
                 .header("x-upload-content-type", &self.piece.media_type)
                 .json(&self.resource());
             let answer = self.bearer.send(self.context, operation, message).await?;
-            match answer.status {
-                200 => Ok(answer),
-                _ => Err(failure(self.service, &answer)),
+            match answer.is_success() {
+                true => Ok(answer),
+                false => Err(failure(self.service, &answer)),
             }
         })
         .await?;
@@ -216,7 +216,7 @@ impl Upload<'_> {
     /// What an answer of a session says.
     fn at(&self, answer: Answer, before: u64) -> Result<At, StageError> {
         match answer.status {
-            200 | 201 => match answer.json(self.service)?["id"].as_str() {
+            200..=299 => match answer.json(self.service)?["id"].as_str() {
                 Some(id) if !id.is_empty() => Ok(At::Video(id.to_owned())),
                 _ => Err(answer.misshapen(self.service, "names no video")),
             },
@@ -288,7 +288,7 @@ fn tags(piece: &Publication) -> Vec<String> {
 }
 
 /// What the reasons of YouTube mean: `{"error": {"code", "message", "errors": [{"reason"}]}}`.
-fn failure(service: &Service, answer: &Answer) -> StageError {
+pub(super) fn failure(service: &Service, answer: &Answer) -> StageError {
     let body = answer.value().unwrap_or_default();
     let error = &body["error"];
     let reason = error["errors"][0]["reason"].as_str();

@@ -10,6 +10,7 @@ use flow_core::run::{Recorded, RunState};
 
 use super::human::name;
 use super::nodes;
+use super::passed_over::PassedOver;
 use super::style::Paint;
 use super::text::{clean, count, cut, duration};
 use super::view::node_summary;
@@ -46,11 +47,13 @@ pub(crate) struct Recap {
     warnings: Vec<(TaskRef, Warning)>,
     /// What calls of remote services used, in attempts that failed too.
     usage: Usage,
+    passed_over: PassedOver,
 }
 
 impl Recap {
     /// Takes in the next record: what happened before the run was last taken up does not count.
     pub(crate) fn take(&mut self, recorded: &Recorded) {
+        self.passed_over.take(&recorded.event);
         match &recorded.event {
             Event::RunStarted { .. } | Event::RunResumed { .. } => *self = Self::default(),
             Event::RetryScheduled { .. } => self.retries += 1,
@@ -76,6 +79,10 @@ impl Recap {
         }
         if !self.usage.is_nothing() {
             out.push_str(&labelled("used", &used(&self.usage), paint));
+        }
+        let passed_over = self.passed_over.told();
+        if !passed_over.is_empty() {
+            out.push_str(&labelled("providers", &passed_over, paint));
         }
         out.push_str(&self.warned(paint));
         out
@@ -127,8 +134,10 @@ fn used(usage: &Usage) -> String {
         0.0..0.01 => format!("${}", usage.usd),
         usd => format!("${usd:.2}"),
     });
-    let tokens = (usage.tokens > 0).then(|| format!("{} tokens", usage.tokens));
-    let calls = (usage.calls > 0).then(|| format!("{} calls", usage.calls));
+    let counted = |number: u64, noun| {
+        (number > 0).then(|| count(usize::try_from(number).unwrap_or(usize::MAX), noun))
+    };
+    let (tokens, calls) = (counted(usage.tokens, "token"), counted(usage.calls, "call"));
     [money, tokens, calls].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 

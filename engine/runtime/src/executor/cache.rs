@@ -32,7 +32,7 @@ pub(super) enum Look {
 }
 
 /// Looks for a result of any run. While someone else computes it, this waits; the wait ends with
-/// the attempt.
+/// the attempt, and with the process of that other one.
 pub(super) async fn look(
     around: &Surroundings,
     task: &TaskRef,
@@ -54,10 +54,9 @@ pub(super) async fn look(
             });
         }
         if patience.ends() {
-            around.note(
-                task,
-                "waits for the same result, which another run has been making".to_owned(),
-            );
+            let message = "waits for the same result, which another run computes; `flow runs` shows what \
+                           goes on, and --fresh computes it here";
+            around.note(task, message.to_owned());
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_LOOK),

@@ -26,10 +26,10 @@ fn service_of(api: &'static Api, server: &Server) -> Service {
     Service::read(api, &job(config), &remote()).expect("settings")
 }
 
-type Table = fn(&Service, &Answer) -> StageError;
+pub(super) type Table = fn(&Service, &Answer) -> StageError;
 
 /// What a table makes of an answer.
-async fn told(api: &'static Api, table: Table, reply: Reply) -> StageError {
+pub(super) async fn told(api: &'static Api, table: Table, reply: Reply) -> StageError {
     let server = Server::start(Canned(reply));
     let service = service_of(api, &server);
     let message = Message::get(service.url("/x").expect("a URL"));
@@ -37,7 +37,7 @@ async fn told(api: &'static Api, table: Table, reply: Reply) -> StageError {
     table(&service, &answer)
 }
 
-fn said(status: u16, body: Value) -> Reply {
+pub(super) fn said(status: u16, body: Value) -> Reply {
     Reply::json(status, &body)
 }
 
@@ -61,6 +61,7 @@ async fn the_type_of_an_anthropic_error_decides_and_the_status_where_it_has_none
         (typed(500, "api_error"), ErrorClass::Http5xx),
         (typed(504, "timeout_error"), ErrorClass::Http5xx),
         (typed(529, "overloaded_error"), ErrorClass::Http5xx),
+        (typed(409, "conflict_error"), ErrorClass::Network),
         (typed(400, "billing_error"), ErrorClass::QuotaExhausted),
         (said(529, json!({})), ErrorClass::Http5xx),
         (said(401, json!([])), ErrorClass::Auth),
@@ -167,6 +168,7 @@ async fn openai_says_with_a_code_whether_too_many_requests_means_an_empty_wallet
         (coded(404, "invalid_request_error", json!("model_not_found")), ErrorClass::Http4xx),
         (coded(500, "server_error", json!(null)), ErrorClass::Http5xx),
         (said(503, json!("overloaded")), ErrorClass::Http5xx),
+        (said(409, json!({"error": {"message": "m"}})), ErrorClass::Network),
     ] {
         let error = told(&openai::OPENAI, openai::failure, reply.clone()).await;
         assert_eq!(error.class, class, "{reply:?}");
@@ -197,6 +199,7 @@ async fn both_dialects_of_elevenlabs_are_understood() {
         (old(429, "too_many_concurrent_requests"), ErrorClass::RateLimited),
         (new(429, "rate_limit_error", "concurrent_limit_exceeded"), ErrorClass::RateLimited),
         (old(429, "system_busy"), ErrorClass::RateLimited),
+        (said(409, json!({"detail": "Conflict"})), ErrorClass::Network),
         (old(400, "voice_not_found"), ErrorClass::Http4xx),
         (old(400, "max_character_limit_exceeded"), ErrorClass::Http4xx),
         (

@@ -434,3 +434,19 @@ async fn slides_over_pictures_are_drawn_to_the_temporary_folder() {
         std::fs::copy(entry.path(), folder.join(entry.file_name())).expect("a copy");
     }
 }
+
+#[tokio::test]
+async fn the_place_of_a_picture_is_recorded_before_it_is_fetched_from_there() {
+    let by_url = OpenAiImages { by_url: true, picture: Picture::Jpeg, ..Default::default() };
+    let server = Server::start(by_url);
+    let mut config = with("openai", &server, json!({"image_model": "dall-e-3", "attempts": 2}));
+    config["providers"] = json!(["openai"]);
+    let (context, idea) = (TestContext::new(), idea(1));
+    server.order([None, Some(Trouble::Status(503)), Some(Trouble::Status(503))]);
+    made(&context, &stage(), &idea, &config).await.expect_err("it cannot be fetched");
+    made(&context, &stage(), &idea, &config).await.expect("it is fetched from the same place");
+    assert_eq!(orders(&server), 1, "it is ordered once");
+    let order = &server.asked("POST", "/v1/images/generations")[0];
+    let name = order.header("x-client-request-id").expect("our name of the request");
+    assert!(name.starts_with("flow-") && name.ends_with("-1-1"), "{name}");
+}

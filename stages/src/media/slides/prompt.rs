@@ -11,6 +11,17 @@ const STYLE: &str = "Cinematic photograph, dramatic light, deep shadows, shallow
 const RULES: &str = "Upright picture, a background for words that are added later: calm and dark in the \
                      middle. No text, no letters, no numbers, no logos, no watermarks, no faces.";
 
+/// From where a scene is seen: sections of one script that say nothing of their own show different pictures,
+/// and no two of their orders are the same, also where a service has no seeds.
+const VIEWS: [&str; 6] = [
+    "Wide view",
+    "Seen from low down",
+    "Seen from above",
+    "Long lens, flattened depth",
+    "Seen through rain",
+    "Backlit, from the side",
+];
+
 /// The prompt for the picture of a section: what the script says, or a scene of the sport, then the
 /// style, and that there are no words in it.
 pub(super) fn prompt(idea: &IdeaPackage, section: &ScriptSection, style: Option<&str>) -> String {
@@ -42,7 +53,9 @@ fn scene(idea: &IdeaPackage, section: &ScriptSection) -> String {
     let mut begin = scene.chars();
     let scene: String =
         begin.next().into_iter().flat_map(char::to_uppercase).chain(begin).collect();
-    format!("{scene}.{}", colours(idea))
+    let position = idea.script.sections.iter().position(|own| own.section_id == section.section_id);
+    let view = VIEWS[position.unwrap_or_default() % VIEWS.len()];
+    format!("{scene}. {view}.{}", colours(idea))
 }
 
 /// The colours of both teams, where they are known.
@@ -67,6 +80,8 @@ pub(super) fn seed(idea: &IdeaPackage, section: &ScriptSection, round: u32) -> u
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::media::ideas::tests::written;
 
@@ -76,6 +91,9 @@ mod tests {
         let hook = prompt(&idea, &idea.script.sections[0], None);
         assert!(hook.starts_with("The inside of an American football stadium"), "{hook}");
         assert!(hook.contains("No text") && hook.contains("colours #"), "{hook}");
+        let sections = &idea.script.sections;
+        let all: HashSet<String> = sections.iter().map(|one| prompt(&idea, one, None)).collect();
+        assert_eq!(all.len(), sections.len(), "each section has a picture of its own");
         idea.script.sections[0].slide.visual_prompt = Some("A lone helmet".into());
         let own = prompt(&idea, &idea.script.sections[0], Some("Ink drawing."));
         assert!(own.starts_with("A lone helmet. Ink drawing. Upright picture"), "{own}");

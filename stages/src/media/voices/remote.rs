@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use flow_core::error::{ErrorClass, StageError};
-use flow_core::stage::{Context, Usage};
+use flow_core::stage::Usage;
 use serde_json::{Value, json};
 
 use super::{AUDIO, Narration, Speaking, Spoken, silent};
 use crate::client::elevenlabs::{self, ELEVENLABS};
-use crate::client::{Service, call, once, openai};
+use crate::client::{Service, call_and_keep, once, openai};
 use crate::contract::{ScriptSection, WordTiming};
 use crate::media::ffmpeg;
 use crate::media::speech::{aligned, length_ms, spoken};
@@ -79,21 +79,6 @@ impl<'a> Voice<'a> {
             Self::OpenAi(service) => openai::speech_request(service, text),
         }
     }
-
-    /// One try: the bytes of the answer, and its name.
-    async fn speak(
-        self,
-        context: &dyn Context,
-        operation: &str,
-        request: &Value,
-    ) -> Result<(Vec<u8>, Option<String>), StageError> {
-        match self {
-            Self::ElevenLabs(service) => {
-                elevenlabs::speak(context, service, operation, request).await
-            }
-            Self::OpenAi(service) => openai::speak(context, service, operation, request).await,
-        }
-    }
 }
 
 /// A section that is to be spoken by a service.
@@ -146,15 +131,36 @@ impl<'a> Order<'a> {
                 heard => return heard,
             }
         }
-        let service = self.voice.service();
-        call(context, service, &self.operation, |_try| self.buy(receipt)).await
+        let ask = |number| self.ask(receipt, number);
+        let keep = |answer| self.keep(receipt, answer);
+        call_and_keep(context, self.voice.service(), &self.operation, ask, keep).await
     }
 
-    /// One try: asks, keeps what came, and listens to it.
-    async fn buy(&self, receipt: &str) -> Result<Spoken, StageError> {
+    /// One try: the bytes of the answer, and its name.
+    async fn ask(
+        &self,
+        receipt: &str,
+        number: u32,
+    ) -> Result<(Vec<u8>, Option<String>), StageError> {
+        let (context, operation) = (self.speaking.context, self.operation.as_str());
+        match self.voice {
+            Voice::ElevenLabs(service) => {
+                elevenlabs::speak(context, service, operation, &self.request).await
+            }
+            Voice::OpenAi(service) => {
+                let name = openai::request_name(context, receipt, number);
+                openai::speak(context, service, operation, &self.request, &name).await
+            }
+        }
+    }
+
+    /// Keeps what came, and listens to it then.
+    async fn keep(
+        &self,
+        receipt: &str,
+        (bytes, request_id): (Vec<u8>, Option<String>),
+    ) -> Result<Spoken, StageError> {
         let context = self.speaking.context;
-        let asked = self.voice.speak(context, &self.operation, &self.request);
-        let (bytes, request_id) = asked.await?;
         context.used(self.cost());
         tokio::fs::write(&self.answer, bytes)
             .await
