@@ -73,6 +73,8 @@ fn narrow_terminals_and_changes_of_size_leave_no_trace() {
     terminal.wait_for(" ● held");
     let rows = |text: &str, sign: &str| text.lines().filter(|line| line.contains(sign)).count();
     for (columns, size) in [(60, 24), (20, 8), (100, 30)] {
+        // Not in the middle of a frame of the old size.
+        terminal.wait_for_change();
         terminal.resize(columns, size);
         // One more frame in the new size: its rows are shorter than before, or as long as needed.
         terminal.wait_for(if columns > 40 { "· test" } else { "…" });

@@ -45,12 +45,19 @@ fn living(mark: &str) -> Vec<u32> {
         .collect()
 }
 
+/// How many programs `sleep MARK` live.
+fn asleep(mark: &str) -> usize {
+    let line = format!("sleep\0{mark}\0").into_bytes();
+    let is_one = |pid: &&u32| {
+        let found = std::fs::read(format!("/proc/{pid}/cmdline"));
+        found.is_ok_and(|found| found.ends_with(&line))
+    };
+    living(mark).iter().filter(is_one).count()
+}
+
 /// Whether the daemon `sleep MARK` lives.
 fn is_asleep(mark: &str) -> bool {
-    let line = format!("sleep\0{mark}\0").into_bytes();
-    living(mark)
-        .iter()
-        .any(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|found| found == line))
+    asleep(mark) > 0
 }
 
 /// A word that no other test has in its commands.
@@ -351,19 +358,19 @@ async fn every_kind_of_descendant_is_ended() {
         ("a stubborn program", "trap '' TERM; touch ready; while :; do sleep MARK; done"),
         ("a background child", "sleep MARK & touch ready; wait"),
         ("a child with its own session", "setsid sleep MARK & touch ready; wait"),
-        ("a daemon", "(setsid sleep MARK & ) & sleep 0.05; touch ready; wait; sleep MARK"),
+        ("a daemon", "(setsid sh -c 'touch ready; exec sleep MARK' & ) & wait; sleep MARK"),
         (
             "a nameless daemon",
-            "(env -i /usr/bin/setsid /bin/sleep MARK & ) & sleep 0.05; touch ready; sleep MARK",
+            "(env -i /usr/bin/setsid /bin/sh -c ': > ready; exec /bin/sleep MARK' & ) & sleep MARK",
         ),
         (
             "a stubborn daemon",
-            "(setsid sh -c 'trap \"\" TERM; while :; do sleep MARK; done' & ) & sleep 0.05; touch ready; sleep MARK",
+            "(setsid sh -c 'trap \"\" TERM; touch ready; while :; do sleep MARK; done' & ) & sleep MARK",
         ),
         ("a stopped program", "sleep MARK & kill -STOP $!; touch ready; kill -STOP $$"),
         (
             "a stopped daemon",
-            "(setsid sh -c 'kill -STOP $$; sleep MARK' & ) & sleep 0.05; touch ready; sleep MARK",
+            "(setsid sh -c 'touch ready; kill -STOP $$; sleep MARK' & ) & sleep MARK",
         ),
         ("a tree", "sh -c 'sh -c \"sleep MARK & wait\" & sleep MARK & wait' & touch ready; wait"),
     ];
@@ -479,7 +486,8 @@ async fn kill_all_leaves_nothing() {
 #[tokio::test]
 async fn the_death_of_the_starter_process_fails_the_attempt_and_leaves_nothing() {
     let (spawner, context, mark) = (spawner(), TestContext::new(), mark(500));
-    let script = format!("(setsid sleep {mark} & ) & sleep 0.05; touch ready; sleep {mark}");
+    let daemon = format!("(setsid sh -c 'touch ready; exec sleep {mark}' & ) &");
+    let script = format!("{daemon} sleep {mark}");
     let killer = async {
         appears(&context.scratch().join("ready")).await;
         let shell = context.seen().processes[0].pid;
@@ -513,14 +521,13 @@ fn runs_programs_until_it_is_killed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let (spawner, context) = (spawner(), TestContext::new());
-        let ready = std::env::var("FLOW_TEST_READY").expect("a path");
         let lock = std::fs::File::open(std::env::var("FLOW_TEST_LOCK").expect("a path"));
         let lock = lock.expect("the file");
         lock.lock().expect("nobody has it");
         spawner.hold(lock).expect("a descriptor");
         let script = format!(
             "trap '' TERM; sleep {mark} & setsid sleep {mark} & (env -i /usr/bin/setsid /bin/sleep {mark} & ) & \
-             sh -c 'kill -STOP $$; sleep {mark}' & sleep 0.1; touch {ready}; sleep {mark}"
+             sh -c 'kill -STOP $$; sleep {mark}' & sleep {mark}"
         );
         spawner.run(&context, sh(&script)).await.expect_err("it is killed before");
     });
@@ -529,20 +536,17 @@ fn runs_programs_until_it_is_killed() {
 #[test]
 fn no_descendant_outlives_an_engine_that_is_killed() {
     let (folder, mark) = (tempfile::tempdir().expect("a folder"), mark(600));
-    let ready = folder.path().join("ready");
     let lock = std::fs::File::create(folder.path().join("lock")).expect("a file");
     let mut engine = std::process::Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "process::tests::runs_programs_until_it_is_killed", "--ignored"])
         .env("FLOW_TEST_MARK", &mark)
-        .env("FLOW_TEST_READY", &ready)
         .env("FLOW_TEST_LOCK", folder.path().join("lock"))
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("an engine");
-    while !ready.exists() {
+    while asleep(&mark) < 4 {
         std::thread::yield_now();
     }
-    assert!(living(&mark).len() >= 4);
     engine.kill().expect("killed with SIGKILL");
     engine.wait().expect("reaped");
     // Those that ignore SIGTERM have their grace; after it the starter process kills them, and
