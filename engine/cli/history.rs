@@ -1,6 +1,6 @@
 //! A run as it is recorded: read without its lock, while it may go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use flow_core::call::Usage;
@@ -33,7 +33,8 @@ pub(crate) struct Outline {
     pub(crate) finished_at: Option<Timestamp>,
     /// How it stands.
     pub(crate) status: RunStatus,
-    /// Failures of whole nodes that stand, in the order they happened.
+    /// Failures of whole nodes that stand, in the order they happened; there once all records are
+    /// taken.
     pub(crate) failures: Vec<(Arc<str>, StageError)>,
     /// Whether anything of it waited for an instant or an answer, and it has not ended: whether it
     /// still does only the whole state tells.
@@ -46,6 +47,10 @@ pub(crate) struct Outline {
     pub(crate) usage: Usage,
     /// How it ended, as far as the records were taken.
     end: Option<RunEnd>,
+    /// The failures by node, each with its place among all that were taken.
+    failed: HashMap<Arc<str>, (usize, StageError)>,
+    /// How many failures were taken.
+    taken: usize,
 }
 
 impl Outline {
@@ -72,6 +77,8 @@ impl Outline {
             cache_misses: 0,
             usage: Usage::default(),
             end: None,
+            failed: HashMap::new(),
+            taken: 0,
         }
     }
 
@@ -101,9 +108,11 @@ impl Outline {
 
     /// What all records together tell; `holder` as in [`Outline::of`].
     fn settled(mut self, holder: Option<&str>) -> Self {
-        if self.end == Some(RunEnd::Succeeded) {
-            // What failed and was accepted is no error of the run.
-            self.failures.clear();
+        // What failed and was accepted is no error of a run that has succeeded.
+        if self.end != Some(RunEnd::Succeeded) {
+            let mut failed: Vec<_> = std::mem::take(&mut self.failed).into_iter().collect();
+            failed.sort_by_key(|(_, (place, _))| *place);
+            self.failures = failed.into_iter().map(|(node, (_, error))| (node, error)).collect();
         }
         self.status = match self.end {
             Some(RunEnd::Succeeded) => RunStatus::Succeeded,
@@ -122,9 +131,11 @@ impl Outline {
         if event.task().is_some_and(|task| task.item.is_some()) {
             return;
         }
-        self.failures.retain(|(failed, _)| **failed != *node);
         if let Event::Failed { error, .. } | Event::NodeFailed { error, .. } = event {
-            self.failures.push((node.into(), error.as_ref().clone()));
+            self.taken += 1;
+            self.failed.insert(node.into(), (self.taken, error.as_ref().clone()));
+        } else if !self.failed.is_empty() {
+            self.failed.remove(node);
         }
     }
 }

@@ -11,7 +11,7 @@ use flow_core::run::{Recorded, RunState};
 use super::human::name;
 use super::nodes;
 use super::style::Paint;
-use super::text::{clean, count, cut, duration};
+use super::text::{clean, count, cut, duration, used};
 use super::view::node_summary;
 use crate::history::History;
 
@@ -75,7 +75,7 @@ impl Recap {
             out.push_str(&self.notes(state, wanted.len(), paint));
         }
         if !self.usage.is_nothing() {
-            out.push_str(&labelled("used", &used(&self.usage), paint));
+            out.push_str(&labelled("used", &used(self.usage), paint));
         }
         out.push_str(&self.warned(paint));
         out
@@ -119,17 +119,6 @@ impl Recap {
 
 fn labelled(label: &str, text: &str, paint: Paint) -> String {
     format!("{} {text}\n", paint.dim(&format!("{label:<13}")))
-}
-
-/// `$0.42 · 1200 tokens · 7 calls`
-fn used(usage: &Usage) -> String {
-    let money = (usage.usd > 0.0).then(|| match usage.usd {
-        0.0..0.01 => format!("${}", usage.usd),
-        usd => format!("${usd:.2}"),
-    });
-    let tokens = (usage.tokens > 0).then(|| format!("{} tokens", usage.tokens));
-    let calls = (usage.calls > 0).then(|| format!("{} calls", usage.calls));
-    [money, tokens, calls].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 /// A row for each of a few nodes; of many, for those that did not simply succeed.
