@@ -7,11 +7,12 @@ use flow_core::id::NodeId;
 use flow_core::run::event::{Event, TaskRef, Warning};
 use flow_core::run::state::Tasks;
 use flow_core::run::{Recorded, RunState};
+use jiff::Timestamp;
 
 use super::human::name;
 use super::nodes;
 use super::style::Paint;
-use super::text::{clean, count, cut, duration, used};
+use super::text::{clean, count, cut, duration, millis_between, used};
 use super::view::node_summary;
 use crate::history::History;
 
@@ -44,6 +45,8 @@ pub(crate) struct Recap {
     /// Calls of remote services that were made again within an attempt.
     calls: usize,
     warnings: Vec<(TaskRef, Warning)>,
+    /// When the first and the last record were made.
+    span: Option<(Timestamp, Timestamp)>,
     /// What calls of remote services used, in attempts that failed too.
     usage: Usage,
 }
@@ -51,8 +54,12 @@ pub(crate) struct Recap {
 impl Recap {
     /// Takes in the next record: what happened before the run was last taken up does not count.
     pub(crate) fn take(&mut self, recorded: &Recorded) {
+        let begun = self.span.map_or(recorded.ts, |(begun, _)| begun);
+        self.span = Some((begun, recorded.ts));
         match &recorded.event {
-            Event::RunStarted { .. } | Event::RunResumed { .. } => *self = Self::default(),
+            Event::RunStarted { .. } | Event::RunResumed { .. } => {
+                *self = Self { span: Some((recorded.ts, recorded.ts)), ..Self::default() };
+            }
             Event::RetryScheduled { .. } => self.retries += 1,
             Event::CallRetried { .. } => self.calls += 1,
             Event::AttemptFailed { usage, .. } => self.usage.add(*usage),
@@ -85,7 +92,9 @@ impl Recap {
     fn notes(&self, state: &RunState, nodes: usize, paint: Paint) -> String {
         let mut out = String::new();
         let mut row = |label: &str, text: String| out.push_str(&labelled(label, &text, paint));
-        let critical = path::critical(state);
+        // No path is longer than all of it.
+        let took = self.span.map_or(0, |(from, to)| millis_between(from, to));
+        let critical = if took < WORTH_MS { path::Path::default() } else { path::critical(state) };
         let is_worth_it = critical.ms >= WORTH_MS;
         if is_worth_it && nodes > NODES_MAX {
             row("slowest", slowest(state));
