@@ -110,7 +110,7 @@ impl DiskStore {
     /// The folder for the log files of the engine itself.
     #[must_use]
     pub fn logs_dir(&self) -> PathBuf {
-        self.layout.root().join("logs")
+        self.layout.logs()
     }
 
     /// What this store has done since it was opened.

@@ -33,6 +33,7 @@ mod platform;
 mod rates;
 mod run_index;
 mod runs;
+mod sealed;
 mod stats;
 mod tail;
 #[cfg(test)]
@@ -43,6 +44,7 @@ mod upkeep;
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 pub use plain::{open_plain, open_plain_with};
+pub use sealed::sealed_line;
 pub use stats::StoreStats;
 pub use tail::RunTail;
 pub use upkeep::{Collected, DatabaseState, Finding, FindingKind, Progress, Repairs, Retention};

@@ -5,9 +5,10 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use flow_core::digest::Hasher;
 use flow_core::id::{RunId, TaskId};
 use flow_core::run::Recorded;
-use flow_core::run::event::{Event, RunEnd, TaskRef};
+use flow_core::run::event::{Event, KeptOutput, RunEnd, TaskRef};
 use flow_core::stage::Stream;
 use flow_core::store::{Store, StoreError};
 
@@ -161,6 +162,8 @@ struct Printer<'a> {
 #[derive(Default)]
 struct Captured {
     streams: [Follower; 2],
+    /// What is on record of them.
+    kept: Vec<KeptOutput>,
 }
 
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
@@ -175,6 +178,11 @@ impl Printer<'_> {
                 if self.wanted.has_output(task, *attempt) =>
             {
                 self.open.insert((task.clone(), *attempt), Captured::default());
+            }
+            Event::OutputKept { task, attempt, kept } => {
+                if let Some(captured) = self.open.get_mut(&(task.clone(), *attempt)) {
+                    captured.kept.clone_from(kept);
+                }
             }
             Event::AttemptFailed { task, attempt, .. } | Event::Succeeded { task, attempt, .. } => {
                 if let Some(mut captured) = self.open.remove(&(task.clone(), *attempt)) {
@@ -215,6 +223,10 @@ impl Printer<'_> {
         for (stream, follower) in STREAMS.into_iter().zip(&mut captured.streams) {
             let path = flow_runtime::capture_path(self.store, self.run, task, attempt, stream);
             follower.read(&path, is_last, &mut |line| self.output(task, attempt, stream, line));
+            let is_of = |kept: &&KeptOutput| path.ends_with(&kept.file);
+            if let Some(kept) = captured.kept.iter().find(is_of).filter(|_| is_last) {
+                follower.compare(&path, kept, task);
+            }
         }
     }
 
@@ -245,6 +257,7 @@ impl Printer<'_> {
 struct Follower {
     at: u64,
     lines: Splitter,
+    digest: Hasher,
     refused: bool,
 }
 
@@ -264,6 +277,23 @@ impl Follower {
         }
     }
 
+    /// Warns if what was read is not what was written.
+    fn compare(&mut self, path: &Path, kept: &KeptOutput, task: &TaskRef) {
+        let (at, path) = (self.at, path.display());
+        if self.refused || kept.at != 0 || self.digest.finish() == kept.digest {
+            return;
+        }
+        self.refused = true;
+        if at < kept.bytes {
+            let lost = kept.bytes - at;
+            tracing::warn!(
+                "{path} at byte {at}: the last {lost} bytes of what {task} wrote are not there"
+            );
+        } else {
+            tracing::warn!("{path}: what {task} wrote was changed since");
+        }
+    }
+
     fn read_on(&mut self, path: &Path, line: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
         // An attempt without output has no file.
         let Some(mut file) = flow_store::open_plain(path)? else { return Ok(()) };
@@ -276,6 +306,7 @@ impl Follower {
                 return Ok(());
             }
             self.at += length as u64;
+            self.digest.update(&buffer[..length]);
             self.lines.push(&buffer[..length], line);
         }
     }

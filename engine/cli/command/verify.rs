@@ -77,6 +77,8 @@ fn next_commands(
         FindingKind::TornEnd,
         FindingKind::Database,
         FindingKind::List,
+        FindingKind::Captured,
+        FindingKind::Log,
         FindingKind::WrongKind,
     ];
     if !repaired && has(&repairable) {
@@ -194,6 +196,9 @@ fn kind(kind: FindingKind) -> &'static str {
         FindingKind::Missing => "missing",
         FindingKind::Database => "database",
         FindingKind::List => "list",
+        FindingKind::Captured => "captured",
+        FindingKind::Log => "log",
+        FindingKind::Cut => "cut",
         FindingKind::WrongKind => "wrong_kind",
         FindingKind::Stray => "stray",
         FindingKind::NotChecked => "not_checked",

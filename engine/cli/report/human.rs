@@ -111,6 +111,7 @@ impl Lines {
             },
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::OutputKept { .. }
             | Event::Remembered { .. }
             | Event::EffectSettled { .. }
             | Event::Invalidated { .. }

@@ -399,6 +399,7 @@ impl Dispatcher {
         match event {
             Event::AttemptStarted { .. }
             | Event::ProcessStarted { .. }
+            | Event::OutputKept { .. }
             | Event::CallRetried { .. }
             | Event::PassedOver { .. }
             | Event::CacheMiss { .. }

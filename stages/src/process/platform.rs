@@ -129,6 +129,13 @@ pub(super) fn reap() -> Option<(u32, End)> {
     Some((pid.as_raw_pid().unsigned_abs(), end_of(status)))
 }
 
+/// Whether this process has any child, one that has ended and is not reaped yet included.
+pub(super) fn has_children() -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::All, options).err() != Some(rustix::io::Errno::CHILD)
+}
+
 /// Reaps just this child, if it has ended.
 pub(super) fn reap_one(pid: u32) -> Option<End> {
     let (_, status) = rustix::process::waitpid(as_pid(pid), WaitOptions::NOHANG).ok().flatten()?;

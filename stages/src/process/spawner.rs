@@ -391,8 +391,10 @@ async fn write_requests(link: Arc<Link>) {
 /// Kills what a starter process that died itself has left behind: everything that carries this
 /// engine's mark, and everything below the programs that are known by id.
 fn kill_survivors(beginning: &[u8], known: &[tree::Identity]) {
-    // What is killed can leave children behind, so the table is read until it shows none; a
-    // process that cannot be killed must not hold the engine for ever.
+    // What is killed can leave children behind, and what forks and ends while the table is read can
+    // hide its child: the table is read until it shows none twice. A process that cannot be killed
+    // must not hold the engine for ever.
+    let mut was_empty = false;
     for _ in 0..100 {
         let snapshot = Snapshot::take();
         let mut targets: Vec<tree::Identity> = snapshot
@@ -407,9 +409,11 @@ fn kill_survivors(beginning: &[u8], known: &[tree::Identity]) {
             let below = snapshot.descendants(root.pid);
             targets.extend(below.iter().filter(|p| !p.zombie).map(|p| p.identity));
         }
-        if targets.is_empty() {
+        let is_empty = targets.is_empty();
+        if is_empty && was_empty {
             return;
         }
+        was_empty = is_empty;
         for target in targets {
             platform::signal_process(target.pid, target.start_time, Signal::KILL);
         }

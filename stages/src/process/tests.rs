@@ -45,19 +45,12 @@ fn living(mark: &str) -> Vec<u32> {
         .collect()
 }
 
-/// How many programs `sleep MARK` live.
-fn asleep(mark: &str) -> usize {
-    let line = format!("sleep\0{mark}\0").into_bytes();
-    let is_one = |pid: &&u32| {
-        let found = std::fs::read(format!("/proc/{pid}/cmdline"));
-        found.is_ok_and(|found| found.ends_with(&line))
-    };
-    living(mark).iter().filter(is_one).count()
-}
-
 /// Whether the daemon `sleep MARK` lives.
 fn is_asleep(mark: &str) -> bool {
-    asleep(mark) > 0
+    let line = format!("sleep\0{mark}\0").into_bytes();
+    living(mark)
+        .iter()
+        .any(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|found| found == line))
 }
 
 /// A word that no other test has in its commands.
@@ -402,6 +395,21 @@ async fn what_a_program_leaves_behind_is_ended_after_a_moment() {
     }
 }
 
+/// A daemon that forks and ends again and again: a look at the process table can miss it, since that is
+/// not read in one instant.
+const HOPPER: &str =
+    "hop() { if [ $1 -gt 0 ]; then hop $(($1 - 1)) & else exec sleep MARK; fi; }; hop 400";
+
+#[tokio::test]
+async fn what_hops_from_process_to_process_is_ended() {
+    for number in 150..160 {
+        let (context, mark) = (TestContext::new(), mark(number));
+        let script = format!("({HOPPER}) > /dev/null 2>&1; echo done").replace("MARK", &mark);
+        spawner().run(&context, sh(&script)).await.expect("it succeeds");
+        assert!(living(&mark).is_empty());
+    }
+}
+
 #[tokio::test]
 async fn what_ends_by_itself_soon_is_heard_out() {
     let context = TestContext::new();
@@ -513,11 +521,11 @@ fn a_later_process_with_the_same_id_is_left_alone() {
     assert!(!child.wait().expect("reaped").success());
 }
 
-/// Not a test: an engine that is killed while its programs run.
+/// Not a test: an engine that is killed while its program runs.
 #[test]
 #[ignore = "the engine of another test"]
-fn runs_programs_until_it_is_killed() {
-    let Some(mark) = std::env::var("FLOW_TEST_MARK").ok() else { return };
+fn runs_a_program_until_it_is_killed() {
+    let Some(script) = std::env::var("FLOW_TEST_SCRIPT").ok() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let (spawner, context) = (spawner(), TestContext::new());
@@ -525,34 +533,46 @@ fn runs_programs_until_it_is_killed() {
         let lock = lock.expect("the file");
         lock.lock().expect("nobody has it");
         spawner.hold(lock).expect("a descriptor");
-        let script = format!(
-            "trap '' TERM; sleep {mark} & setsid sleep {mark} & (env -i /usr/bin/setsid /bin/sleep {mark} & ) & \
-             sh -c 'kill -STOP $$; sleep {mark}' & sleep {mark}"
-        );
         spawner.run(&context, sh(&script)).await.expect_err("it is killed before");
     });
 }
 
-#[test]
-fn no_descendant_outlives_an_engine_that_is_killed() {
-    let (folder, mark) = (tempfile::tempdir().expect("a folder"), mark(600));
-    let lock = std::fs::File::create(folder.path().join("lock")).expect("a file");
+/// Kills an engine once its script has made the file READY, and waits until its starter process gives
+/// the engine's lock free.
+fn kill_when_ready(script: &str, mark: &str, at_least: usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ready, lock) = (folder.path().join("ready"), folder.path().join("lock"));
+    let held = std::fs::File::create(&lock).expect("a file");
+    let script = script.replace("MARK", mark).replace("READY", &ready.to_string_lossy());
     let mut engine = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "process::tests::runs_programs_until_it_is_killed", "--ignored"])
-        .env("FLOW_TEST_MARK", &mark)
-        .env("FLOW_TEST_LOCK", folder.path().join("lock"))
+        .args(["--exact", "process::tests::runs_a_program_until_it_is_killed", "--ignored"])
+        .env("FLOW_TEST_SCRIPT", script)
+        .env("FLOW_TEST_LOCK", lock)
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("an engine");
-    while asleep(&mark) < 4 {
+    while !ready.exists() || living(mark).len() < at_least {
         std::thread::yield_now();
     }
     engine.kill().expect("killed with SIGKILL");
     engine.wait().expect("reaped");
-    // Those that ignore SIGTERM have their grace; after it the starter process kills them, and
-    // gives the engine's lock free.
-    lock.lock().expect("it gets free");
-    assert!(living(&mark).is_empty());
+    held.lock().expect("it gets free");
+    assert!(living(mark).is_empty());
+}
+
+#[test]
+fn no_descendant_outlives_an_engine_that_is_killed() {
+    // Those that ignore SIGTERM have their grace; after it the starter process kills them.
+    let script = "trap '' TERM; sleep MARK & setsid sleep MARK & (env -i /usr/bin/setsid /bin/sleep MARK & ) & \
+                  sh -c 'kill -STOP $$; sleep MARK' & touch READY; sleep MARK";
+    kill_when_ready(script, &mark(600), 4);
+}
+
+#[test]
+fn what_hops_from_process_to_process_does_not_outlive_an_engine_that_is_killed() {
+    for number in 610..620 {
+        kill_when_ready(&format!("touch READY; {HOPPER}"), &mark(number), 0);
+    }
 }
 
 #[tokio::test]

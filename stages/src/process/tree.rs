@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 /// A process, apart from any later one with its id.
@@ -145,30 +144,44 @@ fn parse_stat(pid: u32, stat: &[u8]) -> Option<Process> {
     })
 }
 
-/// The list of this process's own children, kept open because it is read after every child.
-pub(super) struct OwnChildren(fs::File);
+/// The lists of this process's own children, one for each thread, kept open because they are read after
+/// every child.
+pub(super) struct OwnChildren(Vec<fs::File>);
 
 impl OwnChildren {
-    /// Opens the list. `None` where the kernel has none, or where several threads could each
-    /// have some.
+    /// Opens the lists, for a process that starts no more threads. `None` where the kernel has none.
     pub(super) fn open() -> Option<Self> {
-        let mut threads = fs::read_dir("/proc/self/task").ok()?.filter_map(Result::ok);
-        let (only, more) = (threads.next()?, threads.next());
-        if more.is_some() {
-            return None;
-        }
-        fs::File::open(only.path().join("children")).ok().map(Self)
+        let threads = fs::read_dir("/proc/self/task").ok()?;
+        let list = |thread: fs::DirEntry| fs::File::open(thread.path().join("children")).ok();
+        threads.map(|thread| list(thread.ok()?)).collect::<Option<_>>().map(Self)
     }
 
-    /// Whether the list has no other process than these.
+    /// Whether the lists have no other process than these.
     pub(super) fn are_within(&self, known: impl Fn(u32) -> bool) -> bool {
-        let mut buffer = [0_u8; 4_096];
-        let Ok(length) = self.0.read_at(&mut buffer, 0) else { return false };
-        // A list that fills the buffer may go on behind it.
-        length < buffer.len()
-            && std::ffi::OsStr::from_bytes(&buffer[..length]).to_str().is_some_and(|text| {
-                text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).all(known)
-            })
+        self.0.iter().all(|list| is_within(list, &known))
+    }
+}
+
+fn is_within(list: &fs::File, known: impl Fn(u32) -> bool) -> bool {
+    read_whole(list).is_ok_and(|bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).all(known)
+    })
+}
+
+/// Reads a file of the system from its beginning, in pieces as large as it gives them.
+fn read_whole(file: &fs::File) -> std::io::Result<Vec<u8>> {
+    let (mut bytes, mut length) = (vec![0; 4_096], 0);
+    loop {
+        let read = file.read_at(&mut bytes[length..], length as u64)?;
+        length += read;
+        if read == 0 {
+            bytes.truncate(length);
+            return Ok(bytes);
+        }
+        if length == bytes.len() {
+            bytes.resize(2 * length, 0);
+        }
     }
 }
 

@@ -25,6 +25,12 @@ pub enum FindingKind {
     Database,
     /// A list that can be made again is damaged.
     List,
+    /// What a program wrote is not what is kept of it; nothing depends on it.
+    Captured,
+    /// A line of a log is not what was written; nothing depends on it.
+    Log,
+    /// The end of what a program wrote, or of a line of a log, never reached the disk, or is gone.
+    Cut,
     /// Something of another kind lies where a file or a folder belongs.
     WrongKind,
     /// Something lies in the store that is not known, or that nobody needs any more.
@@ -37,7 +43,7 @@ impl FindingKind {
     /// Whether nothing is wrong, and it is told only to be complete.
     #[must_use]
     pub fn is_note(self) -> bool {
-        matches!(self, Self::TornEnd | Self::Stray | Self::NotChecked)
+        matches!(self, Self::TornEnd | Self::Cut | Self::Stray | Self::NotChecked)
     }
 }
 

@@ -11,7 +11,7 @@ use flow_core::store::StoreError;
 use super::finding::{Finding, FindingKind};
 use super::package::OUTPUT;
 use super::verify::Check;
-use crate::files::{ensure_dir, entries};
+use crate::files::{ensure_dir, entries, if_there};
 use crate::layout::{INBOX, JOURNAL, LOCK, Layout, PROGRAMS};
 use crate::plain;
 use crate::tmp::unique_name;
@@ -86,7 +86,7 @@ pub(super) fn check(check: &mut Check<'_>, ids: &[RunId]) -> Result<(), StoreErr
             None => check.stray(&path, "a store has nothing of this name"),
         }
     }
-    for folder in [layout.root().join("logs"), layout.rates()] {
+    for folder in [layout.logs(), layout.rates()] {
         expect_all(check, &folder, Place::File, None)?;
     }
     expect_all(check, &layout.pools(), Place::Folder, None)?;
@@ -167,10 +167,14 @@ pub(super) fn put_aside(layout: &Layout, path: &Path) -> Result<bool, StoreError
     if !is_made_again(layout, path) {
         return Ok(false);
     }
+    move_away(layout, path)
+}
+
+/// Moves a file that nothing depends on out of the way, unless it is gone.
+pub(super) fn move_away(layout: &Layout, path: &Path) -> Result<bool, StoreError> {
     let quarantine = layout.quarantine();
     ensure_dir(&quarantine)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = quarantine.join(format!("{name}.{}", unique_name()));
-    fs::rename(path, aside).map_err(StoreError::io("move", path))?;
-    Ok(true)
+    Ok(if_there(fs::rename(path, aside)).map_err(StoreError::io("move", path))?.is_some())
 }

@@ -14,6 +14,7 @@ mod package;
 mod repair;
 mod runs;
 mod verify;
+mod words;
 
 #[cfg(test)]
 mod export_tests;

@@ -85,7 +85,7 @@ pub(super) fn check(file: &mut File, path: &Path) -> Result<u64, StoreError> {
     let len = size.checked_sub(TRAILER).ok_or_else(|| damaged(0, "this is no exported run"))?;
     let mut hasher = Hasher::default();
     let mut archive = Read::by_ref(file).take(len);
-    let read = io::copy(&mut archive, &mut HashOnly(&mut hasher));
+    let read = io::copy(&mut archive, &mut hasher);
     read.map_err(StoreError::io("read", path))?;
     let mut trailer = [0; TRAILER as usize];
     file.read_exact(&mut trailer).map_err(StoreError::io("read", path))?;
@@ -97,19 +97,6 @@ pub(super) fn check(file: &mut File, path: &Path) -> Result<u64, StoreError> {
         return Err(damaged(0, "its bytes do not have the digest at its end: copy it again"));
     }
     Ok(len)
-}
-
-struct HashOnly<'a>(&'a mut Hasher);
-
-impl Write for HashOnly<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The name of an object in the archive.

@@ -14,8 +14,8 @@ pub struct Repairs {
     pub torn_ends: u64,
     /// Damaged objects that were moved to `quarantine/`, so that a resume makes them again.
     pub objects: u64,
-    /// Things of another kind that lay in the place of what the store makes again by itself, and
-    /// damaged lists that were made anew.
+    /// Things of another kind that lay in the place of what the store makes again by itself,
+    /// damaged lists that were made anew, and damaged files that nothing depends on.
     pub moved: u64,
     /// Whether the checkpoint database was put aside and made again from the journals.
     pub database: bool,
@@ -53,8 +53,8 @@ impl DiskStore {
                     cache::mend_removed(&self.layout, &self.tmp)?;
                     repairs.moved += 1;
                 }
-                (FindingKind::List, _) => {
-                    repairs.moved += u64::from(kinds::put_aside(&self.layout, path)?);
+                (FindingKind::List | FindingKind::Captured | FindingKind::Log, _) => {
+                    repairs.moved += u64::from(kinds::move_away(&self.layout, path)?);
                 }
                 (FindingKind::TornEnd, Some(run)) => {
                     repairs.torn_ends += u64::from(self.drop_torn_end(run)?);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use flow_core::digest::Digest;
 use flow_core::id::RunId;
 use flow_core::payload::{Artifact, PayloadRef, each_artifact};
-use flow_core::run::event::{Event, TaskRef};
+use flow_core::run::event::{Event, KeptOutput, TaskRef};
 use flow_core::run::manifest::{
     DEFINITION_FILE, MANIFEST_FILE, Manifest, later_definition, later_manifest,
 };
@@ -17,6 +17,7 @@ use flow_core::store::StoreError;
 use super::finding::{Finding, FindingKind};
 use super::objects::Known;
 use super::verify::{Check, or_told};
+use super::words;
 use crate::bytes::artifacts_in;
 use crate::journal::{Entry, HEADER_LEN, JournalFile};
 use crate::{lease, plain};
@@ -34,6 +35,8 @@ struct Content {
     /// Artifacts that stand in inline payloads, by payload.
     nested: Vec<(Digest, Artifact)>,
     references: Vec<Reference>,
+    /// What attempts wrote.
+    captured: Vec<(TaskRef, KeptOutput)>,
     /// Files that attempts of a task remember, by name.
     remembered: HashMap<TaskRef, Vec<(String, Digest)>>,
     /// The manifests that the run has gone by, in this order: the last one is in force.
@@ -69,6 +72,9 @@ pub(super) fn check(
         return Ok(());
     }
     check_files(check, run, &mut content)?;
+    for (task, kept) in std::mem::take(&mut content.captured) {
+        words::check_captured(check, run, &task, &kept)?;
+    }
     References { check, run, known, content: &content }.check()
 }
 
@@ -133,6 +139,9 @@ impl Content {
             }
             Event::RunResumed { manifest, .. } if self.manifests.last() != Some(&manifest) => {
                 self.manifests.push(manifest);
+            }
+            Event::OutputKept { task, kept, .. } => {
+                self.captured.extend(kept.into_iter().map(|kept| (task.clone(), kept)));
             }
             // What is known to be lost is made again when something needs it.
             Event::OutputsLost { task, .. } => self.references.retain(|reference| {

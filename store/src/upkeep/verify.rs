@@ -7,7 +7,7 @@ use flow_core::id::RunId;
 use flow_core::store::StoreError;
 
 use super::finding::{Finding, FindingKind, Progress};
-use super::{database, kinds, objects, runs};
+use super::{database, kinds, objects, runs, words};
 use crate::cache::removed_fault;
 use crate::files::entries;
 use crate::{DiskStore, lines, plain};
@@ -59,6 +59,7 @@ impl DiskStore {
         }
         kinds::check(&mut check, &ids)?;
         check_lists(&mut check)?;
+        words::check_logs(&mut check)?;
         database::check(&mut check, &ids)?;
         check_strays(&mut check, &ids)?;
         Ok(check.done)
@@ -70,7 +71,8 @@ impl DiskStore {
     pub(super) fn require_whole(&self, run: &RunId) -> Result<(), StoreError> {
         let mut lost = None;
         let mut report = |finding: Finding| {
-            if !finding.kind.is_note() && lost.is_none() {
+            let is_needed = finding.kind != FindingKind::Captured && !finding.kind.is_note();
+            if is_needed && lost.is_none() {
                 lost = Some(finding);
             }
         };

@@ -1,6 +1,7 @@
 //! The log files of a store: `logs/pipeline.log` has everything, `logs/errors.log` every failure
 //! with its causes. One JSON object a line, each with the run, node, item and attempt that it is
-//! about, so that the lines of jobs side by side can be told apart.
+//! about, so that the lines of jobs side by side can be told apart, and a check, so that `flow verify`
+//! finds a line that was changed.
 
 mod rotating;
 
@@ -13,6 +14,7 @@ use flow_core::id::RunId;
 use flow_core::run::Recorded;
 use flow_core::run::event::{Event, TaskRef};
 use flow_runtime::{Observer, Passing, Secrets};
+use flow_store::sealed_line;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -94,7 +96,7 @@ pub(crate) fn write_line(log: &SharedLog, line: &Value, is_error: bool) {
     let mut files = log.lock().unwrap_or_else(PoisonError::into_inner);
     // The engine's own words may quote anything; events were masked before they were recorded.
     let masked = files.secrets.mask(&line.to_string()).into_owned();
-    let line = format!("{}\n", bounded(masked));
+    let line = sealed_line(&bounded(masked));
     let errors = if is_error { line.as_bytes() } else { &[] };
     files.write(line.as_bytes(), errors);
 }
@@ -115,10 +117,10 @@ impl LogReporter {
     fn add(&mut self, line: Map<String, Value>, is_error: bool) {
         let mut line = Value::Object(line);
         bound(&mut line);
-        let line = format!("{line}\n").into_bytes();
-        self.all.extend_from_slice(&line);
+        let line = sealed_line(&line.to_string());
+        self.all.extend_from_slice(line.as_bytes());
         if is_error {
-            self.errors.extend_from_slice(&line);
+            self.errors.extend_from_slice(line.as_bytes());
         }
     }
 
@@ -231,6 +233,7 @@ impl<'a> Told<'a> {
             }
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::OutputKept { .. }
             | Event::Remembered { .. }
             | Event::EffectSettled { .. }
             | Event::Invalidated { .. }

@@ -89,6 +89,19 @@ pub struct Question {
     pub choices: Vec<String>,
 }
 
+/// What an attempt wrote to a file of captured output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptOutput {
+    /// Name of the file in the folder of captured output.
+    pub file: String,
+    /// Where in the file it begins.
+    pub at: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// Their digest.
+    pub digest: Digest,
+}
+
 /// One durable fact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -158,6 +171,15 @@ pub enum Event {
         attempt: u32,
         /// The process.
         process: ProcessId,
+    },
+    /// What a stage wrote while it worked is in files of the run. Internal.
+    OutputKept {
+        /// The task.
+        task: TaskRef,
+        /// Number of the attempt.
+        attempt: u32,
+        /// What it wrote, by stream.
+        kept: Vec<KeptOutput>,
     },
     /// A call of a remote service failed and is made again within its attempt.
     CallRetried {
@@ -376,6 +398,7 @@ impl Event {
             Self::RunFinished { .. } => "run_finished",
             Self::ItemsResolved { .. }
             | Self::ProcessStarted { .. }
+            | Self::OutputKept { .. }
             | Self::Remembered { .. }
             | Self::OutputsLost { .. }
             | Self::EffectSettled { .. }
@@ -413,6 +436,7 @@ impl Event {
             Self::AttemptStarted { task, .. }
             | Self::OutputsLost { task, .. }
             | Self::ProcessStarted { task, .. }
+            | Self::OutputKept { task, .. }
             | Self::CallRetried { task, .. }
             | Self::PassedOver { task, .. }
             | Self::Remembered { task, .. }

@@ -46,6 +46,7 @@ impl RunState {
             }
             Event::OutputsLost { task, .. } => self.lose(task),
             Event::ProcessStarted { .. }
+            | Event::OutputKept { .. }
             | Event::CallRetried { .. }
             | Event::PassedOver { .. }
             | Event::CacheHit { .. }

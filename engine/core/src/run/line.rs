@@ -142,6 +142,7 @@ impl Recorded {
             Event::NodeFailed { error, .. } => put("error", json!(error)),
             Event::ItemsResolved { .. }
             | Event::ProcessStarted { .. }
+            | Event::OutputKept { .. }
             | Event::Remembered { .. }
             | Event::EffectSettled { .. }
             | Event::Invalidated { .. }

@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use flow_core::digest::Hasher;
+use flow_core::run::event::KeptOutput;
 use rustix::fs::OFlags;
 
 use crate::secrets::StreamMasker;
@@ -22,14 +24,23 @@ pub(super) struct Capture {
 /// What is kept of it.
 struct Kept {
     path: PathBuf,
-    file: Option<File>,
+    /// The file, from the first byte on.
+    opened: Option<Box<Opened>>,
     written: u64,
     capped: bool,
 }
 
+/// A file that is written to.
+struct Opened {
+    file: File,
+    /// Where in the file this attempt begins.
+    start: u64,
+    digest: Hasher,
+}
+
 impl Capture {
     pub(super) fn new(path: PathBuf, masker: StreamMasker) -> Self {
-        Self { kept: Kept { path, file: None, written: 0, capped: false }, masker }
+        Self { kept: Kept::new(path), masker }
     }
 
     /// Takes what came; `follow` gets what is kept.
@@ -40,16 +51,29 @@ impl Capture {
         });
     }
 
-    /// Takes the end.
-    pub(super) fn finish(&mut self, follow: &mut dyn FnMut(&[u8])) {
+    /// Takes the end. Gives what is kept, if anything is.
+    pub(super) fn finish(&mut self, follow: &mut dyn FnMut(&[u8])) -> Option<KeptOutput> {
         self.masker.finish(&mut |safe| {
             self.kept.append(safe);
             follow(safe);
         });
+        self.kept.told()
     }
 }
 
 impl Kept {
+    fn new(path: PathBuf) -> Self {
+        Self { path, opened: None, written: 0, capped: false }
+    }
+
+    /// What is on record of it: every byte that reached the file, the mark of the cap as well.
+    fn told(&self) -> Option<KeptOutput> {
+        let opened = self.opened.as_ref()?;
+        let file = self.path.file_name()?.to_str()?.to_owned();
+        let (at, bytes, digest) = (opened.start, self.written, opened.digest.finish());
+        Some(KeptOutput { file, at, bytes, digest })
+    }
+
     /// Keeps bytes up to the cap, and then a mark. Output that cannot be kept does not fail the
     /// attempt: what the program made is checked elsewhere.
     fn append(&mut self, bytes: &[u8]) {
@@ -58,32 +82,47 @@ impl Kept {
         }
         let room = usize::try_from(CAP - self.written).unwrap_or(usize::MAX);
         let kept = &bytes[..bytes.len().min(room)];
-        if let Err(error) = self.write(kept) {
-            tracing::warn!(path = %self.path.display(), %error, "captured output is not kept");
-            self.capped = true;
-            return;
-        }
-        self.written += kept.len() as u64;
-        if kept.len() < bytes.len() {
+        let mut written = self.write(kept);
+        if kept.len() < bytes.len() && written.is_ok() {
             self.capped = true;
             let mark = format!("\n[output over {} MiB is not kept]\n", CAP / 1024 / 1024);
-            if let Err(error) = self.write(mark.as_bytes()) {
-                tracing::warn!(path = %self.path.display(), %error, "captured output is not kept");
-            }
+            written = self.write(mark.as_bytes());
+        }
+        if let Err(error) = written {
+            tracing::warn!(path = %self.path.display(), %error, "captured output is not kept");
+            self.capped = true;
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        if self.file.is_none() {
-            if let Some(parent) = self.path.parent() {
-                std::fs::create_dir_all(parent)?;
+    fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            let opened = match &mut self.opened {
+                Some(opened) => opened,
+                None => self.opened.insert(Box::new(Opened::at(&self.path)?)),
+            };
+            match opened.file.write(bytes) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    opened.digest.update(&bytes[..length]);
+                    self.written += length as u64;
+                    bytes = &bytes[length..];
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            self.file = Some(open(&self.path)?);
         }
-        match &mut self.file {
-            Some(file) => file.write_all(bytes),
-            None => Ok(()),
+        Ok(())
+    }
+}
+
+impl Opened {
+    fn at(path: &Path) -> std::io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
         }
+        let file = open(path)?;
+        let start = file.metadata()?.len();
+        Ok(Self { file, start, digest: Hasher::default() })
     }
 }
 

@@ -141,10 +141,14 @@ impl AttemptContext {
         wanted(self.outer.clone(), |reason| reason == CancelReason::Killed).await;
     }
 
-    /// Hands on what was held back of captured output: nothing more comes.
+    /// Hands on what was held back of captured output, and tells what is kept: nothing more comes.
     pub(super) fn end_of_output(&self) {
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            self.captured(stream).finish(&mut |bytes| self.pass_output(stream, bytes));
+        let kept = [Stream::Stdout, Stream::Stderr].into_iter().filter_map(|stream| {
+            self.captured(stream).finish(&mut |bytes| self.pass_output(stream, bytes))
+        });
+        let kept: Vec<_> = kept.collect();
+        if !kept.is_empty() {
+            (self.tell)(News::Output(kept));
         }
     }
 

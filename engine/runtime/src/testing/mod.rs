@@ -420,7 +420,7 @@ impl News {
 
     fn take_in(&self, told: Told) {
         match told {
-            Told::Process(_) => {}
+            Told::Process(_) | Told::Output(_) => {}
             Told::Retry(retry) => self.heard().retries.push(*retry),
             Told::Fallback(fallback) => self.heard().fallbacks.push(*fallback),
         }

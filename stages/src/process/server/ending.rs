@@ -199,9 +199,22 @@ impl Server {
             return false;
         }
         self.attribute(&snapshot);
-        self.attempts
-            .get(&id)
-            .is_some_and(|a| a.members.iter().any(|member| snapshot.is_alive(*member)))
+        let attempt = self.attempts.get(&id);
+        attempt.is_some_and(|a| a.members.iter().any(|member| snapshot.is_alive(*member)))
+            || !self.knows_all_children()
+    }
+
+    /// Whether it is known of every child of this process whose it is. The process table is not read in
+    /// one instant: what forks and ends meanwhile can hide the child that it leaves.
+    fn knows_all_children(&self) -> bool {
+        self.own_children.as_ref().is_none_or(|own| {
+            own.are_within(|pid| {
+                let is_member = |attempt: &Attempt| attempt.members.iter().any(|m| m.pid == pid);
+                self.children.contains_key(&pid)
+                    || self.strays.contains(pid)
+                    || self.attempts.values().any(is_member)
+            })
+        })
     }
 
     fn look_soon(&mut self, now: Instant) {
@@ -238,6 +251,10 @@ impl Server {
             if !attempt.press(&snapshot, now) {
                 gone.push((*id, attempt.silent));
             }
+        }
+        if !self.knows_all_children() {
+            // The next look finds whose they are.
+            return;
         }
         for (id, silent) in gone {
             if !silent {
@@ -355,7 +372,9 @@ impl Server {
             }
             let alive = snapshot.descendants(std::process::id());
             rest.members = alive.iter().filter(|p| !p.zombie).map(|p| p.identity).collect();
-            if !rest.press(&snapshot, now) && self.children.is_empty() {
+            // The table is not read in one instant: what forks and ends meanwhile can hide its child.
+            // The kernel itself knows whether there is any, since orphans become children of this process.
+            if !rest.press(&snapshot, now) && !platform::has_children() {
                 return;
             }
             // The end of a child wakes nobody here: it is looked for again soon.

@@ -44,6 +44,7 @@ pub(super) fn begun(
 pub(super) fn told(state: &RunState, task: TaskId, attempt: u32, news: News) -> Decision {
     let task = state.task_ref(task);
     let event = match news {
+        News::Output(kept) => Event::OutputKept { task, attempt, kept },
         News::Process(process) => Event::ProcessStarted { task, attempt, process },
         News::Retry(retry) => Event::CallRetried { task, attempt, retry },
         News::Fallback(fallback) => Event::PassedOver { task, attempt, fallback },

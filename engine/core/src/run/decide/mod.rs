@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::event::{Event, Outputs, Question, RunEnd, Warning};
+use super::event::{Event, KeptOutput, Outputs, Question, RunEnd, Warning};
 use super::memory::Kept;
 use super::state::{Phase, RunState};
 use crate::call::{CallRetry, Fallback, Usage};
@@ -127,6 +127,8 @@ pub enum Signal {
 pub enum News {
     /// It started a process.
     Process(ProcessId),
+    /// Its stage has written this, and nothing more follows.
+    Output(Vec<KeptOutput>),
     /// It makes a failed call again.
     Retry(Box<CallRetry>),
     /// It passes over a provider.

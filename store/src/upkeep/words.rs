@@ -1,0 +1,122 @@
+//! Checking what is kept for people: what programs wrote, and the logs. No result depends on it, so that it is
+//! not synced before a step counts as done, and its end may be lost with the power.
+
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use flow_core::digest::{Digest, Hasher};
+use flow_core::id::RunId;
+use flow_core::run::event::{KeptOutput, TaskRef};
+use flow_core::store::StoreError;
+
+use super::finding::{Finding, FindingKind};
+use super::package::OUTPUT;
+use super::verify::{Check, or_told};
+use crate::files::entries;
+use crate::plain::open_plain;
+use crate::sealed::{self, Line};
+
+const SAVED: &str = "no result depends on it; `flow verify --repair` moves the file to quarantine/";
+const NO_MATTER: &str = "no result depends on it, and nothing has to be done";
+
+/// Checks what an attempt wrote to a file.
+pub(super) fn check_captured(
+    check: &mut Check<'_>,
+    run: &RunId,
+    task: &TaskRef,
+    kept: &KeptOutput,
+) -> Result<(), StoreError> {
+    // The name comes from a record, which may have been made elsewhere.
+    let is_name = Path::new(&kept.file).file_name().is_some_and(|name| name == &*kept.file);
+    let path = check.store.layout.run(run).join(OUTPUT).join(&kept.file);
+    let Some(part) = or_told(read_part(&path, kept))?.filter(|_| is_name) else { return Ok(()) };
+    let (length, digest) = part.unwrap_or((0, Digest::of(b"")));
+    check.read(length);
+    let finding = if length < kept.bytes {
+        let lost = kept.bytes - length;
+        let reason = match part {
+            None => format!("what the program wrote is gone: {lost} bytes"),
+            Some(_) => format!("the last {lost} bytes of what the program wrote are not there"),
+        };
+        Finding::new(FindingKind::Cut, path, reason, NO_MATTER).at(kept.at + length)
+    } else if digest != kept.digest {
+        let (found, recorded) = (digest.short(), kept.digest.short());
+        let reason = format!(
+            "what the program wrote was changed: it has the digest {found}, recorded is {recorded}"
+        );
+        Finding::new(FindingKind::Captured, path, reason, SAVED).at(kept.at)
+    } else {
+        return Ok(());
+    };
+    check.report(Finding { task: Some(task.clone()), ..finding.of_run(run) });
+    Ok(())
+}
+
+/// How much of what was kept is there, and its digest; `None` without the file.
+fn read_part(path: &Path, kept: &KeptOutput) -> Result<Option<(u64, Digest)>, StoreError> {
+    let Some(mut file) = open_plain(path)? else { return Ok(None) };
+    let mut hasher = Hasher::default();
+    let read = file.seek(SeekFrom::Start(kept.at));
+    let length = read.and_then(|_| io::copy(&mut file.take(kept.bytes), &mut hasher));
+    Ok(Some((length.map_err(StoreError::io("read", path))?, hasher.finish())))
+}
+
+/// Checks every line of every log.
+pub(super) fn check_logs(check: &mut Check<'_>) -> Result<(), StoreError> {
+    let layout = check.store.layout.clone();
+    for (path, kind) in entries(&layout.logs())? {
+        if kind.is_file() && !path.extension().is_some_and(|extension| extension == "lock") {
+            check_log(check, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reports the first line of a log that was changed, and the first one that is not whole.
+fn check_log(check: &mut Check<'_>, path: &Path) -> Result<(), StoreError> {
+    let Some(file) = open_plain(path)? else { return Ok(()) };
+    let (mut reader, mut line, mut at) = (BufReader::new(file), Vec::new(), 0);
+    let (mut changed, mut cut) = (Places::default(), Places::default());
+    while reader.read_until(b'\n', &mut line).map_err(StoreError::io("read", path))? > 0 {
+        match sealed::look_at(&line) {
+            Line::Whole => {}
+            Line::Cut => cut.add(at),
+            Line::Changed => changed.add(at),
+        }
+        at += line.len() as u64;
+        line.clear();
+    }
+    check.read(at);
+    if let Some((at, lines)) = changed.told() {
+        let reason = format!("{lines} was changed since it was written");
+        check.report(Finding::new(FindingKind::Log, path, reason, SAVED).at(at));
+    }
+    if let Some((at, lines)) = cut.told() {
+        let reason = format!("{lines} is not whole: its writer was stopped or had no room");
+        check.report(Finding::new(FindingKind::Cut, path, reason, NO_MATTER).at(at));
+    }
+    Ok(())
+}
+
+/// Where lines of a kind are.
+#[derive(Default)]
+struct Places {
+    first: Option<u64>,
+    count: usize,
+}
+
+impl Places {
+    fn add(&mut self, at: u64) {
+        self.first.get_or_insert(at);
+        self.count += 1;
+    }
+
+    /// The first place, and how many lines there are.
+    fn told(&self) -> Option<(u64, String)> {
+        let lines = match self.count {
+            1 => "a line".to_owned(),
+            count => format!("the first of {count} such lines"),
+        };
+        self.first.map(|at| (at, lines))
+    }
+}
