@@ -68,9 +68,9 @@ pub(crate) struct Global {
 pub(crate) enum Color {
     /// On a terminal, unless NO_COLOR is set
     Auto,
-    /// Always
+    /// Wherever it goes
     Always,
-    /// Never
+    /// Nowhere
     Never,
 }
 

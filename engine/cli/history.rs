@@ -1,6 +1,6 @@
 //! A run as it is recorded: read without its lock, while it may go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use flow_core::call::Usage;
@@ -34,7 +34,8 @@ pub(crate) struct Outline {
     pub(crate) finished_at: Option<Timestamp>,
     /// How it stands.
     pub(crate) status: RunStatus,
-    /// Failures of whole nodes that stand, in the order they happened.
+    /// Failures of whole nodes that stand, in the order they happened; there once all records are
+    /// taken.
     pub(crate) failures: Vec<(Arc<str>, StageError)>,
     /// Whether anything of it waited for an instant or an answer, and it has not ended: whether it
     /// still does only the whole state tells.
@@ -49,6 +50,10 @@ pub(crate) struct Outline {
     pub(crate) passed_over: PassedOver,
     /// How it ended, as far as the records were taken.
     end: Option<RunEnd>,
+    /// The failures by node, each with its place among all that were taken.
+    failed: HashMap<Arc<str>, (usize, StageError)>,
+    /// How many failures were taken.
+    taken: usize,
 }
 
 impl Outline {
@@ -76,6 +81,8 @@ impl Outline {
             usage: Usage::default(),
             passed_over: PassedOver::default(),
             end: None,
+            failed: HashMap::new(),
+            taken: 0,
         }
     }
 
@@ -106,9 +113,11 @@ impl Outline {
 
     /// What all records together tell; `holder` as in [`Outline::of`].
     fn settled(mut self, holder: Option<&str>) -> Self {
-        if self.end == Some(RunEnd::Succeeded) {
-            // What failed and was accepted is no error of the run.
-            self.failures.clear();
+        // What failed and was accepted is no error of a run that has succeeded.
+        if self.end != Some(RunEnd::Succeeded) {
+            let mut failed: Vec<_> = std::mem::take(&mut self.failed).into_iter().collect();
+            failed.sort_by_key(|(_, (place, _))| *place);
+            self.failures = failed.into_iter().map(|(node, (_, error))| (node, error)).collect();
         }
         self.status = match self.end {
             Some(RunEnd::Succeeded) => RunStatus::Succeeded,
@@ -127,9 +136,11 @@ impl Outline {
         if event.task().is_some_and(|task| task.item.is_some()) {
             return;
         }
-        self.failures.retain(|(failed, _)| **failed != *node);
         if let Event::Failed { error, .. } | Event::NodeFailed { error, .. } = event {
-            self.failures.push((node.into(), error.as_ref().clone()));
+            self.taken += 1;
+            self.failed.insert(node.into(), (self.taken, error.as_ref().clone()));
+        } else if !self.failed.is_empty() {
+            self.failed.remove(node);
         }
     }
 }

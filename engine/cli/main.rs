@@ -11,6 +11,7 @@ mod command;
 mod compare;
 mod complete;
 mod failure;
+mod habits;
 mod history;
 mod lost;
 mod nearby;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     outlive_size_limits();
     bug::guard(|| match Args::try_parse() {
         Ok(args) => run(&args),
-        Err(answer) => command::answer(&answer),
+        Err(answer) => command::answer(&habits::with_tip(answer)),
     })
     .into()
 }

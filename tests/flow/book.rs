@@ -249,6 +249,7 @@ impl Help {
                 doc.push_str(word);
             }
         }
+        words.iter_mut().for_each(|(_, doc)| *doc = in_a_row(doc));
         Self { about: about.trim().to_owned(), usage: usage.to_owned(), words }
     }
 
@@ -259,6 +260,22 @@ impl Help {
         let rows: Vec<Vec<String>> = std::iter::once(head(&["", "what"])).chain(rows).collect();
         if rows.len() == 1 { String::new() } else { format!("\n{}", table(&rows)) }
     }
+}
+
+/// What is said of an option, with the values that have words of their own in brackets.
+fn in_a_row(doc: &str) -> String {
+    let Some((what, values)) = doc.split_once(" Possible values: - ") else {
+        return doc.to_owned();
+    };
+    let (values, default) = values.split_once(" [").unwrap_or((values, ""));
+    let told = |value: &str| {
+        let (name, words) = value.split_once(':').unwrap();
+        let (first, rest) = words.trim().split_at(1);
+        format!("`{name}`: {}{rest}", first.to_lowercase())
+    };
+    let told: Vec<String> = values.split(" - ").map(told).collect();
+    let default = if default.is_empty() { String::new() } else { format!(" [{default}") };
+    format!("{what} ({}){default}", told.join("; "))
 }
 
 #[test]

@@ -290,6 +290,7 @@ fn what_is_not_there_is_told_with_what_is_near() {
     exit: 5
     --- stderr
     error: node `narrate` has no outputs
+    help: what it wrote is in its log: flow logs monday-2 narrate
     ");
     place.flow(&["show", "monday-1"]).exits(0);
     place.flow(&["run", "flow.toml", "--run-id", "monday"]).exits(0);

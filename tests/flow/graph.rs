@@ -144,6 +144,22 @@ fn a_picture_stands_alone_and_no_boxes_overlap() {
 }
 
 #[test]
+fn boxes_of_a_layer_stand_in_the_order_of_the_file() {
+    let middle = |n| format!("[nodes.m{n}]\nstage = \"noop\"\nafter = [\"top\"]\n");
+    let all: Vec<String> = (0..6).map(|n| format!("\"m{n}\"")).collect();
+    let place = Place::with(&format!(
+        "[nodes.top]\nstage = \"noop\"\n{}[nodes.end]\nstage = \"noop\"\nafter = [{}]\n",
+        (0..6).map(middle).collect::<String>(),
+        all.join(", ")
+    ));
+    let svg = place.flow(&["graph", "flow.toml", "--format", "svg"]).exits(0).stdout;
+    let name = regex::Regex::new(r#"class="name" x="[\d.]+" y="([\d.]+)">m\d"#).unwrap();
+    let heights: Vec<f64> = name.captures_iter(&svg).map(|at| at[1].parse().unwrap()).collect();
+    assert_eq!(heights.len(), 6);
+    assert!(heights.is_sorted(), "{heights:?}");
+}
+
+#[test]
 fn many_nodes_without_room_for_rails_become_a_list() {
     let place = Place::new();
     let mut nodes = String::from("[workflow]\nname = \"wide\"\n");

@@ -122,13 +122,12 @@ fn what_outlives_both_the_engine_and_its_starter_is_ended_before_the_next_attemp
          env = { DIR = \"{{ workflow.dir }}\" } }\n",
     );
     let mut engine = place.start(&["run", "flow.toml", "--run-id", "one"]);
-    wait_until("the program runs", || {
-        place.path("pid1").exists() && !place.read("pid1").is_empty()
-    });
+    place.wait_for("pid1");
     let pid = place.read("pid1").trim().to_owned();
-    let journal = || std::fs::read(place.path(".flow/runs/one/journal")).unwrap();
+    let (word, journal) = (format!("\"pid\":{pid},"), place.path(".flow/runs/one/journal"));
     wait_until("it is on record", || {
-        journal().windows(pid.len()).any(|window| window == pid.as_bytes())
+        let journal = std::fs::read(&journal).unwrap();
+        journal.windows(word.len()).any(|window| window == word.as_bytes())
     });
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let starter = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();

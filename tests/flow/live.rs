@@ -73,6 +73,8 @@ fn narrow_terminals_and_changes_of_size_leave_no_trace() {
     terminal.wait_for(" ● held");
     let rows = |text: &str, sign: &str| text.lines().filter(|line| line.contains(sign)).count();
     for (columns, size) in [(60, 24), (20, 8), (100, 30)] {
+        // Not in the middle of a frame of the old size.
+        terminal.wait_for_change();
         terminal.resize(columns, size);
         // One more frame in the new size: its rows are shorter than before, or as long as needed.
         terminal.wait_for(if columns > 40 { "· test" } else { "…" });
@@ -222,4 +224,85 @@ fn colors_follow_the_environment_and_the_option() {
     assert!(!has_color(&["env", "NO_COLOR=1", flow, "run", "flow.toml"]));
     assert!(has_color(&["env", "NO_COLOR=1", flow, "--color", "always", "run", "flow.toml"]));
     assert!(!has_color(&[flow, "--color", "never", "run", "flow.toml"]));
+}
+
+/// Escapes wherever others may put them: names, parameters, keys, questions, payloads, output of
+/// programs, the text of an artifact, errors.
+const EVIL: &str = r#"
+[workflow]
+name = "ev\u001b[31mil\u009b2J"
+[params]
+p = { type = "string", default = "a\u001b[2Jb" }
+[types.R.fields]
+line = { type = "number", greater_than = 0 }
+[nodes.list]
+stage = "value"
+with = { value = ["k\u001b[31m", "l\u009b2J\u202e"] }
+outputs = { items = "list<string>" }
+[nodes.each]
+stage = "command"
+for_each = "list.items"
+key = "{{ item }}"
+inputs = { it = "item" }
+with = { argv = ["sh", "-c", "printf '\\033[31mx\\n'; printf '\\033[31merr\\233' >&2; exit 4", "{{ item }}{{ params.p }}"] }
+[nodes.bad]
+stage = "command"
+with = { shell = "printf '{\"line\": -1, \"\\\\u001b[31m\": \"\\302\\2332J\"}'" }
+outputs = { r = "R" }
+[nodes.text]
+stage = "command"
+with = { shell = "printf 'one\\033[31m\\r\\ntwo\\033]0;t\\007\\n%s' \"$FLOW_RUN_ID\" | tee file" }
+outputs.line = { type = "string", from = "stdout" }
+outputs.file = { type = "file<text/plain>", path = "file" }
+[nodes.ask]
+stage = "approve"
+with = { message = "go\u001b[2J on?" }
+"#;
+
+#[test]
+fn nothing_that_others_wrote_steers_the_terminal() {
+    let place = Place::new();
+    place.write("flow.toml", EVIL);
+    for run in ["one", "two"] {
+        place.flow(&["run", "flow.toml", "--run-id", run, "--no-wait"]).exits(7);
+    }
+    let commands = [
+        "run flow.toml --run-id three --no-wait -v",
+        "run flow.toml --run-id four --no-wait --json",
+        "resume one --no-wait",
+        "rerun one text",
+        "rerun one bad",
+        "show one",
+        "show one each",
+        "show one bad --json",
+        "logs one",
+        "logs one --json -v",
+        "why one each",
+        "why one bad",
+        "diff one two",
+        "diff one two --json",
+        "plan --resume one",
+        "runs",
+        "graph one",
+        "graph one --format dot",
+        "graph one --format mermaid",
+        "output one list",
+        "output one list --json",
+        "output one text.line",
+        "output one text.file",
+        "show one no\u{1b}[31mde",
+        "show no\u{1b}[31mrun",
+        "run no\u{1b}[31mfile",
+        "explain no\u{1b}[31mcode",
+    ];
+    for command in commands {
+        let flow = ["env", "TERM=dumb", env!("CARGO_BIN_EXE_flow"), "--color", "never"];
+        let argv: Vec<&str> = flow.into_iter().chain(command.split(' ')).collect();
+        let mut terminal = Terminal::start_program(&place, &argv, 80, 24);
+        terminal.end();
+        let text = String::from_utf8(terminal.bytes()).unwrap();
+        let steers = |c: &char| (c.is_control() && !"\r\n\t".contains(*c)) || *c == '\u{202e}';
+        assert_eq!(text.chars().find(steers), None, "{command:?}:\n{text:?}");
+        assert!(!text.is_empty(), "{command:?}");
+    }
 }

@@ -221,6 +221,68 @@ const FILES: &[(&str, &str, &[&str])] = &[
         "[nodes.a]\nstage = \"noop\"\ntimeout = 60\n",
         &["W011", "give it a unit: timeout = \"60s\""],
     ),
+    (
+        "a reference with `nodes`",
+        "[nodes.a]\nstage = \"value\"\nwith = { value = 1 }\noutputs = { n = \"integer\" }\n[nodes.b]\nstage = \"jq\"\ninputs = { n = \"nodes.a.n\" }\nwith = { filter = \".\" }\noutputs = { out = \"integer\" }\n",
+        &["W102", "begins with the node: NODE.PORT"],
+    ),
+    (
+        "a reference with `outputs`",
+        "[nodes.a]\nstage = \"value\"\nwith = { value = 1 }\noutputs = { n = \"integer\" }\n[nodes.b]\nstage = \"jq\"\ninputs = { n = \"a.outputs.n\" }\nwith = { filter = \".\" }\noutputs = { out = \"integer\" }\n",
+        &["W103", "leave `outputs` out: `a.n`"],
+    ),
+    (
+        "a port in `after`",
+        "[nodes.a]\nstage = \"value\"\nwith = { value = 1 }\noutputs = { n = \"integer\" }\n[nodes.b]\nstage = \"noop\"\nafter = [\"a.n\"]\n",
+        &["W102", "write the node alone: \"a\""],
+    ),
+    (
+        "generic types of other languages",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo\"] }\noutputs = { o = \"optional<str>\", l = \"array<string>\" }\n",
+        &["W016", "write \"string?\"", "write \"list<string>\""],
+    ),
+    (
+        "no address to ask",
+        "[nodes.a]\nstage = \"http\"\nwith = { method = \"GET\" }\noutputs = { body = \"json\" }\n",
+        &["W112", "needs `with.url`", "without credentials in it; for example"],
+    ),
+    (
+        "a file beside the workflow, read by a shell",
+        "[nodes.a]\nstage = \"command\"\nwith = { shell = \"sort <flow.toml >./out.txt; cat './flow.toml'\" }\n",
+        &["W130", "`flow.toml` is beside the workflow file", "uses = [\"flow.toml\"]"],
+    ),
+    (
+        "a file beside the workflow, read by a program",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"sort\", \"./flow.toml\"] }\n",
+        &["W130", "uses = [\"flow.toml\"]"],
+    ),
+];
+
+/// Nodes that fail by one mistake each, and what is said of that.
+const RUNS: &[(&str, &str, &[&str])] = &[
+    (
+        "words for people among JSON",
+        "[nodes.a]\nstage = \"command\"\nwith = { shell = \"echo starting; echo '{}'\" }\noutputs = { o = \"json\" }\n",
+        &["not acceptable JSON", "`starting\\n{}\\n` at byte 0", "words for people go to stderr"],
+    ),
+    (
+        "a text where a number is declared",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo\", \"hello\"] }\noutputs = { n = \"integer\" }\n",
+        &["expected  integer", "declare another type, such as \"string\""],
+    ),
+    (
+        "outputs that nobody writes",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"true\"] }\noutputs = { o = \"string\", p = \"string\" }\n",
+        &[
+            "looked for `$FLOW_OUTPUTS/o` and `$FLOW_OUTPUTS/o.json`",
+            "write it to `$FLOW_OUTPUTS/o`",
+        ],
+    ),
+    (
+        "a variable that is not set",
+        "[nodes.a]\nstage = \"command\"\nwith = { argv = [\"echo\", \"{{ env.NOT_SET_ANYWHERE }}\"] }\n",
+        &["`env.NOT_SET_ANYWHERE` is not defined", "{{ … | default('…') }}"],
+    ),
 ];
 
 /// Whole files that are no workflow file.
@@ -260,6 +322,14 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["show", "monday", "gret"], &["did you mean `greet`?"]),
     (&["output", "monday", "greet.txt"], &["its outputs are text"]),
     (&["resume", "flow.toml"], &["start that file with: flow run flow.toml"]),
+    (&["flow.toml"], &["run that file with 'flow run flow.toml'"]),
+    (&["list"], &["'flow runs' lists the runs"]),
+    (&["status", "monday"], &["'flow show RUN' tells how a run stands"]),
+    (&["retry", "monday"], &["'flow resume RUN' goes on with a run"]),
+    (&["help"], &["'flow --help' lists the commands"]),
+    (&["run", "flow.toml", "n=1"], &["a parameter is set with '--param n=1'"]),
+    (&["run", "flow.toml", "--dry-run"], &["'flow plan FILE' tells what a run would do"]),
+    (&["run", "flow.toml", "-j", "4"], &["write '--max-parallel N'"]),
 ];
 
 /// Holds what a command says to what it must say.
@@ -283,6 +353,13 @@ fn what_is_said_of_a_mistake_in_a_file_is_enough_to_mend_it() {
         told += &says(&place, what, &["validate", "flow.toml"], expected);
     }
     assert_snapshot!(told);
+}
+
+#[test]
+fn what_is_said_of_a_mistake_that_fails_a_run_is_enough_to_mend_it() {
+    for (what, body, expected) in RUNS {
+        says(&Place::with(body), what, &["run", "flow.toml"], expected);
+    }
 }
 
 #[test]

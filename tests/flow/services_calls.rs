@@ -104,7 +104,7 @@ fn a_run_that_is_cancelled_does_not_wait_for_the_next_try() {
 
 #[test]
 fn a_node_that_waits_for_the_next_try_ends_in_its_time_and_says_what_it_waited_for() {
-    let place = Place::with(&format!("{SLATE}timeout = \"300ms\"\nretry = {{ attempts = 1 }}\n"));
+    let place = Place::with(&format!("{SLATE}timeout = \"2s\"\nretry = {{ attempts = 1 }}\n"));
     let server = server(Trouble::Status(503));
     let mut run = started(&place, &server, "50s");
     assert_eq!(run.wait().unwrap().code(), Some(1));

@@ -184,6 +184,31 @@ fn a_model_writes_each_idea_with_one_question_and_what_it_cost_is_told() {
 }
 
 #[test]
+fn what_a_node_cost_in_the_past_is_told_before_it_runs_again() {
+    let server = anthropic(Mood::Good);
+    let (place, services) = (ideas(&["anthropic"], 3), services(&[("anthropic", &server)]));
+    for run in ["one", "two"] {
+        let args = ["run", "flow.toml", "--run-id", run, "--param", &services];
+        place.finish(command(&place, &args, &[("anthropic", &server)])).exits(0);
+    }
+    let told = place.flow(&["why", "two", "ideas"]).exits(0).stdout;
+    let spent = "($0.018, 3600 tokens, 3 calls)";
+    assert_eq!(told.matches(spent).count(), 2, "now and before: {told}");
+    let why = place.flow(&["why", "two", "ideas", "--json"]).json();
+    assert_eq!(why["usage"], json!({ "usd": 0.018, "tokens": 3600, "calls": 3 }));
+    assert_eq!(why["usage"], why["previous_usage"]);
+
+    let text = place.read("flow.toml").replace("count = 3", "count = 2");
+    place.write("flow.toml", &text);
+    let args = ["plan", "--resume", "two", "--update"];
+    let told = place.finish(command(&place, &args, &[])).exits(0).stdout;
+    assert_eq!(told.matches("($0.018)").count(), 2, "of the node and of all: {told}");
+    let plan = place.flow(&["plan", "--resume", "two", "--update", "--json"]).json();
+    assert_eq!(plan["nodes"][2]["cost_usd"], 0.018);
+    assert_eq!(plan["summary"]["cost_usd"], 0.018);
+}
+
+#[test]
 fn without_keys_the_templates_write_what_they_always_wrote() {
     let (plain, chained) =
         (ideas(&["templates"], 2), ideas(&["anthropic", "gemini", "templates"], 2));

@@ -140,8 +140,9 @@ fn on_a_terminal_ctrl_c_is_for_the_shell() {
     let argv = ["env", "SHELL=/bin/sh", "PS1=inside> ", flow, "shell", "one", "shape"];
     let mut terminal = Terminal::start_program(&place, &argv, 100, 24);
     terminal.wait_for("inside>");
-    terminal.press("sleep 60\r");
-    terminal.wait_for("sleep 60");
+    // The word is not in what is typed: once it is there, the program has the terminal.
+    terminal.press("sh -c 'echo be\"\"gun; exec sleep 60'\r");
+    terminal.wait_for("begun");
     terminal.press("\u{3}");
     terminal.press("echo still $((40 + 2))\r");
     terminal.wait_for("still 42");

@@ -292,6 +292,7 @@ outputs.s = "string"
     place.flow(&["run", "flow.toml", "--run-id", "two", "--param", "word=b"]).exits(0);
     assert_eq!(place.show("one")["cache"], json!({ "hits": 0, "misses": 2 }));
     assert_eq!(place.show("two")["cache"], json!({ "hits": 1, "misses": 1 }));
+    assert_eq!(place.flow(&["cache", "clear", "--json"]).json(), json!({ "removed": 3 }));
     let shown = place.flow(&["show", "two"]).exits(0);
     assert!(shown.stdout.contains("1 of 2 results taken from other runs (50 %)"), "{shown}");
     let plain = mixed();

@@ -148,8 +148,8 @@ fn help_is_a_result() {
 
               Possible values:
               - auto:  On a terminal, unless NO_COLOR is set
-              - always: Always
-              - never:  Never
+              - always: Wherever it goes
+              - never:  Nowhere
               
               [default: auto]
 

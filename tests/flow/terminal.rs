@@ -17,13 +17,43 @@ pub(crate) struct Terminal {
     screen: Arc<Mutex<Seen>>,
 }
 
+/// What begins and ends a frame. A terminal shows all of it at once.
+const FRAME: [&[u8]; 2] = [b"\x1b[?2026h", b"\x1b[?2026l"];
+
 /// What a terminal has shown.
 struct Seen {
     parser: Parser,
     /// Every byte that came.
     bytes: Vec<u8>,
+    /// How many of them are on the screen: the rest is a frame without its end.
+    shown: usize,
     /// Whether nothing more comes.
     ended: bool,
+}
+
+impl Seen {
+    fn take(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.show(whole(&self.bytes));
+    }
+
+    fn end(&mut self) {
+        self.show(self.bytes.len());
+        self.ended = true;
+    }
+
+    fn show(&mut self, until: usize) {
+        if until > self.shown {
+            self.parser.process(&self.bytes[self.shown..until]);
+            self.shown = until;
+        }
+    }
+}
+
+/// Where a frame begins that has no end yet; else the end.
+fn whole(bytes: &[u8]) -> usize {
+    let [begin, end] = FRAME.map(|mark| bytes.windows(mark.len()).rposition(|it| it == mark));
+    begin.filter(|begin| end.is_none_or(|end| end < *begin)).unwrap_or(bytes.len())
 }
 
 fn number(size: u16) -> NonZero<u16> {
@@ -52,16 +82,15 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let parser = Parser::new(number(rows), number(columns), 1000);
-        let screen = Arc::new(Mutex::new(Seen { parser, bytes: Vec::new(), ended: false }));
+        let seen = Seen { parser, bytes: Vec::new(), shown: 0, ended: false };
+        let screen = Arc::new(Mutex::new(seen));
         let (seen, mut reader) = (Arc::clone(&screen), pair.master.try_clone_reader().unwrap());
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
-                let mut seen = seen.lock().unwrap();
-                seen.parser.process(&buffer[..length]);
-                seen.bytes.extend_from_slice(&buffer[..length]);
+                seen.lock().unwrap().take(&buffer[..length]);
             }
-            seen.lock().unwrap().ended = true;
+            seen.lock().unwrap().end();
         });
         let keys = pair.master.take_writer().unwrap();
         Self { master: pair.master, keys, child, screen }
@@ -86,6 +115,15 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn wait_for(&self, what: &str) {
         wait_until(&format!("the screen has `{what}`"), || self.text().contains(what));
+    }
+
+    /// Waits until the screen changes. Where nothing but the time does, the next change is a while
+    /// away.
+    #[track_caller]
+    pub(crate) fn wait_for_change(&self) {
+        let length = || self.screen.lock().unwrap().bytes.len();
+        let before = length();
+        wait_until("the screen changes", || length() > before);
     }
 
     /// Presses keys.

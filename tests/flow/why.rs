@@ -142,6 +142,7 @@ fn the_first_thing_that_differs_is_named_with_both_values() {
     each in run two: 2 items
       each[a]  ran  all that it depends on is what it was, and `cache` is off: each run makes its own result
       each[b]  ran  input game is not what it was: /at: "19:00" → "19:30"
+      cost  [took] for all items together
     "#);
     let codes = ["slate", "pick", "shout", "said", "where", "each[a]", "each[b]"]
         .map(|node| code(&place, "two", node));
@@ -213,6 +214,7 @@ fn generations_of_one_run_are_compared_with_each_other() {
     --- stdout
     said was reused in run one: all that its result depends on is what it was: this run had made it before
       unchanged  stage command (version 1), with, 1 declared output
+      cost  [took] when it was made
     ");
     assert_snapshot!(why(&place, "one", "each[b]"), @r#"
     exit: 0

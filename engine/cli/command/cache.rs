@@ -17,14 +17,22 @@ pub(crate) fn run(args: &CacheArgs, env: &Session) -> Result<Exit, Failure> {
         CacheCommand::Rm { key } => {
             let key = find(&store.cache_entries()?, key)?;
             store.cache_remove(&key)?;
-            tell(&format!("forgot {key}\n"));
+            removed(env, 1, &key.to_string());
         }
         CacheCommand::Clear => {
             let forgotten = usize::try_from(store.cache_clear()?).unwrap_or(usize::MAX);
-            tell(&format!("forgot {}\n", count(forgotten, "result")));
+            removed(env, forgotten, &count(forgotten, "result"));
         }
     }
     Ok(Exit::SUCCEEDED)
+}
+
+/// Tells what is no cache entry any more.
+fn removed(env: &Session, number: usize, words: &str) {
+    if env.json {
+        env.out.line(&json!({ "removed": number }).to_string());
+    }
+    tell(&format!("forgot {words}\n"));
 }
 
 fn list(env: &Session, store: &dyn Store) -> Result<(), Failure> {

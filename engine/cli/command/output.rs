@@ -1,7 +1,7 @@
 //! `flow output`: a payload to stdout or a file, artifacts byte for byte.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, IsTerminal as _, Read, Write};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,9 @@ use crate::report::tell;
 use crate::report::text::clean;
 use crate::session::{Session, find_run};
 use crate::target::{self, Target};
+
+/// A longer line is shown in pieces of so many bytes.
+const PIECE_MAX: u64 = 1 << 20;
 
 pub(crate) fn run(args: &OutputArgs, env: &Session) -> Result<Exit, Failure> {
     let store = env.open_store()?;
@@ -73,7 +76,7 @@ fn payload(
 ) -> Result<Value, Failure> {
     let state = &history.state;
     let (target, port) = target::output(state, text)?;
-    let port = port_of(history, target, port)?;
+    let port = port_of(history, target, port, env)?;
     let node = state.graph().node(target.node);
     let take = match (&node.fan, target.item) {
         (None, _) => Take::Whole,
@@ -95,14 +98,25 @@ fn payload(
 }
 
 /// The port that is meant: the only one, if none is named.
-fn port_of(history: &History, target: Target, port: Option<&str>) -> Result<String, Failure> {
+fn port_of(
+    history: &History,
+    target: Target,
+    port: Option<&str>,
+    env: &Session,
+) -> Result<String, Failure> {
     let node = history.state.graph().node(target.node);
     let names: Vec<&str> = node.outputs.iter().map(|port| port.name.as_str()).collect();
     let all = names.join(", ");
     match (port, names.as_slice()) {
         (Some(port), _) if names.contains(&port) => Ok(port.to_owned()),
         (None, [only]) => Ok((*only).to_owned()),
-        (_, []) => Err(Failure::not_found(format!("node `{}` has no outputs", node.name), None)),
+        (_, []) => Err(Failure::not_found(
+            format!("node `{}` has no outputs", node.name),
+            Some(format!(
+                "what it wrote is in its log: {}",
+                env.command(&["logs", history.run().as_str(), &node.name])
+            )),
+        )),
         (Some(port), _) => Err(Failure::not_found(
             format!("node `{}` has no output `{port}`", node.name),
             Some(format!("its outputs are {all}")),
@@ -139,7 +153,8 @@ fn print_artifact(store: &dyn Store, artifact: &Artifact, env: &Session) -> Resu
     if artifact.is_dir() {
         return Err(Failure::usage(format!("`{name}` is a folder"), "write it to a path: -o PATH"));
     }
-    if io::stdout().is_terminal() && !is_text(artifact) {
+    let is_terminal = io::stdout().is_terminal();
+    if is_terminal && !is_text(artifact) {
         return Err(Failure::usage(
             format!("`{name}` is {}, which is nothing for a terminal", artifact.media_type),
             "write it to a path with -o PATH, or send stdout somewhere else",
@@ -148,10 +163,31 @@ fn print_artifact(store: &dyn Store, artifact: &Artifact, env: &Session) -> Resu
     let path = store.object(&artifact.digest)?;
     let read = |source| Failure::System { operation: "read a stored file", source };
     let mut file = File::open(&path).map_err(read)?;
+    if is_terminal {
+        return show_text(BufReader::new(file), env).map_err(read);
+    }
     let mut buffer = vec![0; 256 * 1024];
     loop {
         let length = file.read(&mut buffer).map_err(read)?;
         if length == 0 || !env.out.write(&buffer[..length]) {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes a text to a terminal, made harmless.
+fn show_text(mut file: BufReader<File>, env: &Session) -> io::Result<()> {
+    let mut piece = Vec::new();
+    loop {
+        piece.clear();
+        if file.by_ref().take(PIECE_MAX).read_until(b'\n', &mut piece)? == 0 {
+            return Ok(());
+        }
+        let (text, end) = match piece.strip_suffix(b"\n") {
+            Some(line) => (line.strip_suffix(b"\r").unwrap_or(line), "\n"),
+            None => (&piece[..], ""),
+        };
+        if !env.out.write(format!("{}{end}", clean(&String::from_utf8_lossy(text))).as_bytes()) {
             return Ok(());
         }
     }

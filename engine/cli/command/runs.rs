@@ -24,6 +24,9 @@ const NOTE_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 /// Notes are for quick lists: a run with more to tell than this many bytes is read again.
 const NOTE_MAX: usize = 16 * 1024;
 
+/// So many nodes of a run that failed are named.
+const FAILED_MAX: usize = 3;
+
 /// What the list tells of a run; it is noted once the run has ended.
 #[derive(Serialize, Deserialize)]
 struct Row {
@@ -164,11 +167,7 @@ fn cells(rows: &[Row], paint: Paint, now: Timestamp) -> Vec<Vec<Cell>> {
             _ => row.finished_at,
         };
         let took = row.started_at.zip(end).map(|(from, to)| duration(millis_between(from, to)));
-        let failed = if row.failed.is_empty() {
-            String::new()
-        } else {
-            format!("failed: {}", row.failed.join(", "))
-        };
+        let failed = failed(&row.failed);
         vec![
             Cell::painted(symbol, |text| color(paint, text)),
             Cell::plain(row.run.as_str()),
@@ -180,6 +179,16 @@ fn cells(rows: &[Row], paint: Paint, now: Timestamp) -> Vec<Vec<Cell>> {
         ]
     };
     std::iter::once(head).chain(rows.iter().map(cells)).collect()
+}
+
+/// The nodes that failed; of many, the first.
+fn failed(names: &[String]) -> String {
+    let shown = names.iter().take(FAILED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => shown,
+        1..=FAILED_MAX => format!("failed: {shown}"),
+        more => format!("failed: {shown} and {} more", more - FAILED_MAX),
+    }
 }
 
 /// The symbol of a status and how it is painted.

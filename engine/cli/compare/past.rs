@@ -166,7 +166,7 @@ pub(crate) fn is_same_task(one: &TaskRef, other: &TaskRef) -> bool {
     one.node == other.node && key(one) == key(other)
 }
 
-/// The latest result of a task before a record, with its place: key, outputs and how long it took.
+/// The latest result of a task before a record, with its place and its key.
 pub(crate) fn result_before(
     records: &[Recorded],
     task: &TaskRef,
@@ -176,16 +176,6 @@ pub(crate) fn result_before(
     found.into_iter().find_map(|(at, recorded)| match &recorded.event {
         Event::Succeeded { task: other, key, .. } | Event::Reused { task: other, key, .. } => {
             is_same_task(other, task).then_some((at, *key))
-        }
-        _ => None,
-    })
-}
-
-/// How long the latest execution of a task took, in milliseconds.
-pub(crate) fn took(records: &[Recorded], task: &TaskRef) -> Option<u64> {
-    records.iter().rev().find_map(|recorded| match &recorded.event {
-        Event::Succeeded { task: other, duration_ms, .. } if is_same_task(other, task) => {
-            Some(*duration_ms)
         }
         _ => None,
     })

@@ -4,10 +4,13 @@
 use flow_core::error::StageError;
 
 use super::style::Paint;
-use super::text::{clean, clean_lines, command_line};
+use super::text::{clean, clean_lines, command_line, ends};
 
 /// Lines of stderr that are shown; the whole is kept in the store.
 const TAIL_LINES: usize = 12;
+
+/// Characters of such a line that are shown.
+const LINE_MAX: usize = 400;
 
 /// The failure of `name` as a block of lines, ending with `next`, the command to go on.
 pub(crate) fn render(name: &str, error: &StageError, next: Option<&str>, paint: Paint) -> String {
@@ -74,7 +77,7 @@ fn tail(text: &str, paint: Paint) -> String {
     let left_out = if from > 0 { format!(" (last {TAIL_LINES} lines)") } else { String::new() };
     let mut out = format!("  {}\n", paint.dim(&format!("stderr{left_out}")));
     for line in &lines[from..] {
-        out.push_str(&format!("  {} {line}\n", paint.dim("│")));
+        out.push_str(&format!("  {} {}\n", paint.dim("│"), ends(line, LINE_MAX)));
     }
     out
 }
@@ -86,6 +89,13 @@ mod tests {
 
     use super::*;
     use crate::args::Color;
+
+    #[test]
+    fn a_line_without_end_is_told_by_both_of_its_ends() {
+        let paint = Paint::of(Color::Never, &std::io::stderr());
+        let told = tail(&format!("begin{}end", "x".repeat(1_000_000)), paint);
+        assert!(told.len() < 500 && told.contains("│ begin") && told.ends_with("end\n"), "{told}");
+    }
 
     #[test]
     fn a_failure_of_each_class_names_its_code_its_cause_and_the_way_on() {

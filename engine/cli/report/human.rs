@@ -91,9 +91,12 @@ impl Lines {
     fn say(&self, event: &Event) -> Option<Said> {
         let task = event.task().map(name).unwrap_or_default();
         Some(match event {
-            Event::RunStarted { workflow, .. } => {
-                Said::of(Mark::Busy, "▶", "run", format!("{} of workflow {workflow}", self.run))
-            }
+            Event::RunStarted { workflow, .. } => Said::of(
+                Mark::Busy,
+                "▶",
+                "run",
+                format!("{} of workflow {}", self.run, clean(workflow)),
+            ),
             Event::RunResumed { notes, .. } => {
                 let said = Said::of(Mark::Busy, "▶", "run", format!("{} resumed", self.run));
                 Said { more: notes.iter().map(|note| clean(note)).collect(), ..said }

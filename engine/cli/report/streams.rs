@@ -1,12 +1,17 @@
 //! The two streams: results on stdout, everything else on stderr.
 
-use std::io::{self, BufWriter, Write};
+use std::borrow::Cow;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::text::clean_json;
 
 /// Standard output. Writing never fails where it happens: whoever closed the stream has seen
 /// enough, and any other failure is kept and told by [`Results::finish`], because the run goes on.
 #[derive(Debug)]
 pub(crate) struct Results {
+    /// JSON must not steer it. What else is written was made harmless before.
+    is_terminal: bool,
     state: Mutex<State>,
 }
 
@@ -21,18 +26,21 @@ struct State {
 impl Results {
     pub(crate) fn new() -> Self {
         let stdout = BufWriter::with_capacity(64 * 1024, io::stdout());
-        Self { state: Mutex::new(State { stdout, ended: false, failure: None }) }
+        let state = Mutex::new(State { stdout, ended: false, failure: None });
+        Self { is_terminal: io::stdout().is_terminal(), state }
     }
 
     /// Writes bytes. False once nobody takes any more, so that a long stream can stop.
     pub(crate) fn write(&self, bytes: &[u8]) -> bool {
-        self.with(|stdout| stdout.write_all(bytes))
+        let bytes = self.shown(bytes);
+        self.with(|stdout| stdout.write_all(&bytes))
     }
 
     /// Writes a line.
     pub(crate) fn line(&self, text: &str) {
+        let text = self.shown(text.as_bytes());
         self.with(|stdout| {
-            stdout.write_all(text.as_bytes())?;
+            stdout.write_all(&text)?;
             stdout.write_all(b"\n")
         });
     }
@@ -49,6 +57,16 @@ impl Results {
     pub(crate) fn finish(&self) -> io::Result<()> {
         self.flush();
         self.lock().failure.take().map_or(Ok(()), Err)
+    }
+
+    /// The bytes as they are, or as a terminal takes them.
+    fn shown<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if self.is_terminal && !text.is_ascii() => {
+                Cow::Owned(clean_json(text).into_bytes())
+            }
+            _ => Cow::Borrowed(bytes),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -31,6 +31,18 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     out
 }
 
+/// Both ends of a text that has more characters than this, with a word on what is left out.
+pub(crate) fn ends(text: &str, most: usize) -> String {
+    let all = text.chars().count();
+    if all <= most {
+        return text.to_owned();
+    }
+    let place = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
+    let (head, tail) = (&text[..place(most / 2)], &text[place(all - most / 2)..]);
+    let left_out = count(all - most / 2 * 2, "character");
+    format!("{head} … {left_out} more … {tail}")
+}
+
 /// Text of unknown origin with every control character written out, so that it cannot steer a
 /// terminal. Tabs stay; line ends stay only with [`clean_lines`].
 pub(crate) fn clean(text: &str) -> String {
@@ -50,6 +62,19 @@ pub(crate) fn clean(text: &str) -> String {
                 write!(out, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default();
             }
             c => out.push(c),
+        }
+    }
+    out
+}
+
+/// JSON in which every character that [`clean`] would write out is an escape of JSON.
+pub(crate) fn clean_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        // The others are escaped already, or stand between the values.
+        match is_hostile(c) && !c.is_ascii() {
+            true => write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
+            false => out.push(c),
         }
     }
     out
@@ -163,6 +188,21 @@ mod tests {
             "a\tb\\x1b[31m\\r\\n\\x7f\\u{202e}é"
         );
         assert_eq!(clean("plain"), "plain");
+    }
+
+    #[test]
+    fn json_is_made_harmless_as_json() {
+        let text = "{\"a\": \"\u{9b}2J\u{202e}é\"}\n";
+        let clean = clean_json(text);
+        assert_eq!(clean, "{\"a\": \"\\u009b2J\\u202eé\"}\n");
+        let value = |text| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(value(&clean), value(text));
+    }
+
+    #[test]
+    fn of_a_long_text_both_ends_are_told() {
+        assert_eq!(ends("äbcdef", 6), "äbcdef");
+        assert_eq!(ends("äbcdefgö", 5), "äb … 4 characters more … gö");
     }
 
     #[test]

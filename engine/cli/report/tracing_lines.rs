@@ -123,3 +123,43 @@ impl Visit for Fields {
         self.rest.insert(field.name().into(), json!(value));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::report::logfile::LogFiles;
+
+    #[test]
+    fn a_panic_stands_in_the_log_of_errors_with_its_trace_and_where_it_happened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let secrets = Arc::new(Secrets::default());
+        let log = LogFiles::open(folder.path(), Arc::clone(&secrets)).expect("log files");
+        let words = Words { run: "one".into(), log: Arc::new(Mutex::new(log)), secrets };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(words), || {
+            let node = tracing::info_span!("node", node = "a", item = "k");
+            let _in_node = node.entered();
+            let attempt = tracing::info_span!("attempt", attempt = 2);
+            let _in_attempt = attempt.entered();
+            tracing::error!(panic = "boom", at = "x.rs:1:2", trace = %"0: f\n1: g", "panic");
+        });
+        for name in ["errors.log", "pipeline.log"] {
+            let text = std::fs::read_to_string(folder.path().join(name)).expect("a log");
+            let line: Value = serde_json::from_str(&text).expect("one line of JSON");
+            for (key, value) in [
+                ("run_id", json!("one")),
+                ("node", json!("a")),
+                ("item", json!("k")),
+                ("attempt", json!(2)),
+                ("level", json!("ERROR")),
+                ("panic", json!("boom")),
+                ("at", json!("x.rs:1:2")),
+                ("trace", json!("0: f\n1: g")),
+            ] {
+                assert_eq!(line[key], value, "{key} in {line}");
+            }
+            assert_eq!(line["spans"][1]["name"], "attempt");
+        }
+    }
+}

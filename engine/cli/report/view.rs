@@ -148,7 +148,7 @@ impl View<'_> {
 }
 
 /// What calls used; null where there is nothing to tell.
-fn usage(usage: Usage) -> Value {
+pub(crate) fn usage(usage: Usage) -> Value {
     if usage.is_nothing() { Value::Null } else { json!(usage) }
 }
 

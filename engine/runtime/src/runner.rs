@@ -1,5 +1,6 @@
 //! Runs from the outside: start one, take one up, drive it to its end.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use flow_core::digest::Digest;
@@ -72,13 +73,14 @@ impl Opened {
 
     /// The state as this process begins with it: what had begun or failed is open again.
     #[must_use]
-    pub fn at_start(&self) -> RunState {
-        let mut state = self.state.clone();
-        if state.invocation() > 0 {
-            let event = Event::RunResumed { notes: Vec::new(), manifest: self.manifest_digest };
-            state.apply(&Recorded { seq: None, ts: jiff::Timestamp::UNIX_EPOCH, event });
+    pub fn at_start(&self) -> Cow<'_, RunState> {
+        if self.state.invocation() == 0 {
+            return Cow::Borrowed(&self.state);
         }
-        state
+        let mut state = self.state.clone();
+        let event = Event::RunResumed { notes: Vec::new(), manifest: self.manifest_digest };
+        state.apply(&Recorded { seq: None, ts: jiff::Timestamp::UNIX_EPOCH, event });
+        Cow::Owned(state)
     }
 
     /// The lock for whoever starts programs for this run and may outlive this process.

@@ -351,19 +351,19 @@ async fn every_kind_of_descendant_is_ended() {
         ("a stubborn program", "trap '' TERM; touch ready; while :; do sleep MARK; done"),
         ("a background child", "sleep MARK & touch ready; wait"),
         ("a child with its own session", "setsid sleep MARK & touch ready; wait"),
-        ("a daemon", "(setsid sleep MARK & ) & sleep 0.05; touch ready; wait; sleep MARK"),
+        ("a daemon", "(setsid sh -c 'touch ready; exec sleep MARK' & ) & wait; sleep MARK"),
         (
             "a nameless daemon",
-            "(env -i /usr/bin/setsid /bin/sleep MARK & ) & sleep 0.05; touch ready; sleep MARK",
+            "(env -i /usr/bin/setsid /bin/sh -c ': > ready; exec /bin/sleep MARK' & ) & sleep MARK",
         ),
         (
             "a stubborn daemon",
-            "(setsid sh -c 'trap \"\" TERM; while :; do sleep MARK; done' & ) & sleep 0.05; touch ready; sleep MARK",
+            "(setsid sh -c 'trap \"\" TERM; touch ready; while :; do sleep MARK; done' & ) & sleep MARK",
         ),
         ("a stopped program", "sleep MARK & kill -STOP $!; touch ready; kill -STOP $$"),
         (
             "a stopped daemon",
-            "(setsid sh -c 'kill -STOP $$; sleep MARK' & ) & sleep 0.05; touch ready; sleep MARK",
+            "(setsid sh -c 'touch ready; kill -STOP $$; sleep MARK' & ) & sleep MARK",
         ),
         ("a tree", "sh -c 'sh -c \"sleep MARK & wait\" & sleep MARK & wait' & touch ready; wait"),
     ];
@@ -494,7 +494,8 @@ async fn kill_all_leaves_nothing() {
 #[tokio::test]
 async fn the_death_of_the_starter_process_fails_the_attempt_and_leaves_nothing() {
     let (spawner, context, mark) = (spawner(), TestContext::new(), mark(500));
-    let script = format!("(setsid sleep {mark} & ) & sleep 0.05; touch ready; sleep {mark}");
+    let daemon = format!("(setsid sh -c 'touch ready; exec sleep {mark}' & ) &");
+    let script = format!("{daemon} sleep {mark}");
     let killer = async {
         appears(&context.scratch().join("ready")).await;
         let shell = context.seen().processes[0].pid;
@@ -550,10 +551,9 @@ fn kill_when_ready(script: &str, mark: &str, at_least: usize) {
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("an engine");
-    while !ready.exists() {
+    while !ready.exists() || living(mark).len() < at_least {
         std::thread::yield_now();
     }
-    assert!(living(mark).len() >= at_least);
     engine.kill().expect("killed with SIGKILL");
     engine.wait().expect("reaped");
     held.lock().expect("it gets free");
@@ -564,7 +564,7 @@ fn kill_when_ready(script: &str, mark: &str, at_least: usize) {
 fn no_descendant_outlives_an_engine_that_is_killed() {
     // Those that ignore SIGTERM have their grace; after it the starter process kills them.
     let script = "trap '' TERM; sleep MARK & setsid sleep MARK & (env -i /usr/bin/setsid /bin/sleep MARK & ) & \
-                  sh -c 'kill -STOP $$; sleep MARK' & sleep 0.1; touch READY; sleep MARK";
+                  sh -c 'kill -STOP $$; sleep MARK' & touch READY; sleep MARK";
     kill_when_ready(script, &mark(600), 4);
 }
 

@@ -231,6 +231,15 @@ fn translated(word: &str) -> Option<String> {
     if let Some(inner) = word.strip_suffix("[]") {
         return Some(format!("list<{}>", or_same(inner)));
     }
+    if let Some((outer, inner)) = word.strip_suffix('>').and_then(|open| open.split_once('<')) {
+        return match outer {
+            "optional" | "Optional" | "Option" => Some(format!("{}?", or_same(inner))),
+            "array" | "Array" | "List" | "Vec" | "vec" | "set" => {
+                Some(format!("list<{}>", or_same(inner)))
+            }
+            _ => None,
+        };
+    }
     if let Some((outer, inner)) = word.strip_suffix(']').and_then(|open| open.split_once('[')) {
         let last = inner.rsplit(',').next().unwrap_or(inner).trim();
         return match outer {

@@ -1,5 +1,7 @@
 //! Where nodes and links of a picture stand: layers from left to right, few crossings.
 
+use std::collections::HashMap;
+
 use rust_sugiyama::configure::{Config, RankingType};
 
 use super::picture::Picture;
@@ -59,7 +61,7 @@ pub(super) fn lay_out(picture: &Picture, height: f64) -> Layout {
         edges.push((number(at), number(to)));
         lanes.push(own);
     }
-    let (across, extent) = across(&sizes, &edges);
+    let (across, extent) = across(&sizes, &edges, &layers);
     let lanes = lanes.into_iter().map(|own| own.into_iter().map(|lane| across[lane]).collect());
     Layout { layers, lanes: lanes.collect(), across, extent }
 }
@@ -69,7 +71,7 @@ fn number(place: usize) -> u32 {
 }
 
 /// The middle of each vertex within its layer. Parts that do not hang together stand side by side.
-fn across(sizes: &[f64], edges: &[(u32, u32)]) -> (Vec<f64>, f64) {
+fn across(sizes: &[f64], edges: &[(u32, u32)], layers: &[usize]) -> (Vec<f64>, f64) {
     let vertices: Vec<(u32, (f64, f64))> =
         sizes.iter().enumerate().map(|(place, size)| (number(place), (*size, 10.0))).collect();
     let config = Config {
@@ -82,7 +84,8 @@ fn across(sizes: &[f64], edges: &[(u32, u32)]) -> (Vec<f64>, f64) {
     let mut end = 0.0;
     let parts = rust_sugiyama::from_vertices_and_edges(&vertices, edges, &config);
     for (part, _, _) in parts {
-        let middle = |(vertex, (x, _)): &(usize, (f64, f64))| (*vertex, *x);
+        let sign = if is_upside_down(&part, layers) { -1.0 } else { 1.0 };
+        let middle = |(vertex, (x, _)): &(usize, (f64, f64))| (*vertex, *x * sign);
         let from =
             part.iter().map(middle).map(|(v, x)| x - sizes[v] / 2.0).fold(f64::MAX, f64::min);
         let to = part.iter().map(middle).map(|(v, x)| x + sizes[v] / 2.0).fold(f64::MIN, f64::max);
@@ -92,4 +95,22 @@ fn across(sizes: &[f64], edges: &[(u32, u32)]) -> (Vec<f64>, f64) {
         end += to - from + GAP;
     }
     (across, (end - GAP).max(0.0))
+}
+
+/// Whether more neighbours of a layer stand against the order of the file than with it. A picture and
+/// its mirror image have the same crossings.
+fn is_upside_down(part: &[(usize, (f64, f64))], layers: &[usize]) -> bool {
+    let mut boxes: Vec<(usize, f64)> = part.iter().map(|(vertex, (x, _))| (*vertex, *x)).collect();
+    boxes.retain(|(vertex, _)| *vertex < layers.len());
+    boxes.sort_by_key(|(vertex, _)| *vertex);
+    let mut last: HashMap<usize, f64> = HashMap::new();
+    let (mut with, mut against) = (0, 0);
+    for (vertex, x) in boxes {
+        match last.insert(layers[vertex], x) {
+            Some(before) if before < x => with += 1,
+            Some(_) => against += 1,
+            None => {}
+        }
+    }
+    against > with
 }

@@ -8,7 +8,7 @@ use flow_core::run::state::{Phase, Tasks};
 use serde::Serialize;
 
 use crate::history::History;
-use crate::report::text::duration;
+use crate::report::text::{clean, duration};
 use crate::report::view::node_summary;
 
 /// The mark of a fanned-out node whose items are not known.
@@ -103,8 +103,8 @@ impl Picture {
     /// Its title.
     pub(super) fn title(&self) -> String {
         match (&self.run, self.status) {
-            (Some(run), Some(status)) => format!("{} · run {run} {status}", self.workflow),
-            _ => self.workflow.clone(),
+            (Some(run), Some(status)) => format!("{} · run {run} {status}", clean(&self.workflow)),
+            _ => clean(&self.workflow),
         }
     }
 }

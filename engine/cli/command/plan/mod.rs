@@ -1,7 +1,6 @@
 //! `flow plan`: what a run would do, and why. It is foreseen with the functions that a run uses;
 //! nothing is executed and nothing is written.
 
-mod costs;
 mod outlook;
 mod report;
 
@@ -19,13 +18,12 @@ use flow_store::DiskStore;
 
 use super::{resume, update};
 use crate::args::PlanArgs;
-use crate::compare::{Past, earlier_runs, records_of_workflow};
+use crate::compare::{Costs, Past, earlier_runs, records_of_workflow};
 use crate::failure::{Exit, Failure};
 use crate::prepare::{self, Examined, Given, Limits, Params, Preview, Update, Workflow};
 use crate::report::text::clean;
 use crate::report::{diagnostics, tell};
 use crate::session::{Session, Verbosity, find_run};
-use costs::Costs;
 use outlook::Outlook;
 
 /// So many earlier runs of the workflow tell what nodes cost.

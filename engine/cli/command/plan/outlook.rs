@@ -14,8 +14,7 @@ use flow_runtime::{Miss, Prospect, Recipes};
 use jiff::Timestamp;
 
 use super::Planned;
-use super::costs::{Cost, Costs};
-use crate::compare::{Desk, told};
+use crate::compare::{Cost, Costs, Desk, told};
 use crate::report::human::in_short;
 use crate::report::text::{ago, clean, count};
 use crate::session::Session;

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::Planned;
-use super::costs::Cost;
 use super::outlook::{Act, Fate, Outlook, Row};
+use crate::compare::Cost;
 use crate::report::human::name;
 use crate::report::style::Paint;
 use crate::report::table::{self, Cell};
-use crate::report::text::{clean, count, duration};
+use crate::report::text::{clean, count};
 
 /// So many items of a node are told one by one, where they come to different things.
 const ITEMS_MAX: usize = 20;
@@ -29,7 +29,7 @@ pub(super) fn object(planned: &Planned, outlook: &Outlook) -> Value {
     let mut summary: serde_json::Map<String, Value> =
         ACTS.iter().map(|(act, word)| ((*word).to_owned(), json!(outlook.number(*act)))).collect();
     summary.insert("cost_ms".into(), json!(cost.ms));
-    summary.insert("cost_usd".into(), json!(cost.usd));
+    summary.insert("cost_usd".into(), json!(cost.usage.usd));
     summary.insert("without_cost".into(), json!(unknown));
     let nodes: Vec<Value> = outlook.rows.iter().map(|row| node(planned, row)).collect();
     json!({
@@ -66,7 +66,7 @@ fn fate(fate: &Fate) -> Value {
         }),
         "depends_on": fate.depends_on,
         "cost_ms": fate.cost.map(|cost| cost.ms),
-        "cost_usd": fate.cost.map(|cost| cost.usd).filter(|usd| *usd > 0.0),
+        "cost_usd": fate.cost.as_ref().and_then(Cost::usd),
     })
 }
 
@@ -104,7 +104,8 @@ fn cells(name: &str, fate: &Fate, paint: Paint) -> Vec<Cell> {
         Act::Wait => ("↻", Paint::odd),
         Act::Fail => ("✘", Paint::bad),
     };
-    let cost = fate.cost.filter(|_| fate.act == Act::Run).map(shown).unwrap_or_default();
+    let cost = fate.cost.filter(|_| fate.act == Act::Run);
+    let cost = cost.as_ref().map(Cost::in_short).unwrap_or_default();
     vec![
         Cell::painted(symbol, |text| color(paint, text)),
         Cell::plain(clean(name)),
@@ -112,14 +113,6 @@ fn cells(name: &str, fate: &Fate, paint: Paint) -> Vec<Cell> {
         Cell::plain(cost),
         Cell::painted(&fate.reason, |text| paint.dim(text)),
     ]
-}
-
-/// A span, and money where there was any.
-fn shown(cost: Cost) -> String {
-    match cost.usd > 0.0 {
-        true => format!("{}, {:.4} USD", duration(cost.ms), cost.usd),
-        false => duration(cost.ms),
-    }
 }
 
 /// `2 run, 3 reused, 1 unknown`, and what that takes by past durations.
@@ -135,7 +128,7 @@ fn summary(outlook: &Outlook) -> String {
     let mut line = numbers.join(", ");
     let (cost, unknown) = outlook.cost();
     if outlook.number(Act::Run) > unknown {
-        line.push_str(&format!("; about {} of work, by what it took in the past", shown(cost)));
+        line.push_str(&format!("; about {} of work, by what it took in the past", cost.in_short()));
         if unknown > 0 {
             line.push_str(&format!(", {} without", count(unknown, "node")));
         }

@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use flow_core::call::Usage;
 use flow_core::catalog::Catalog;
 use flow_core::digest::Digest;
 use flow_core::error::StageError;
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 
 use super::story::{Story, Turn, blockers};
 use crate::args::RunStatus;
-use crate::compare::{Desk, Past, Told, earlier_runs, result_before, told, took, unchanged};
+use crate::compare::{Cost, Desk, Past, Told, earlier_runs, result_before, told, unchanged};
 use crate::failure::Failure;
 use crate::report::human::in_short;
 use crate::report::text::{ago, clean};
@@ -28,6 +29,9 @@ const RUNS_MAX: usize = 50;
 
 /// So many places of one payload are told.
 const PLACES_MAX: usize = 5;
+
+/// What a task did that took a result.
+pub(super) const REUSED: &str = "was reused";
 
 /// Why a task came to what it came to.
 pub(super) struct Answer {
@@ -54,8 +58,10 @@ pub(super) struct Answer {
     pub(super) failures: Vec<(u32, StageError)>,
     /// How long it took, in milliseconds.
     pub(super) took_ms: Option<u64>,
-    /// How long it took the time before.
-    pub(super) took_before_ms: Option<u64>,
+    /// What the calls of its latest turn used, in attempts that failed as well.
+    pub(super) usage: Usage,
+    /// What it took the time before, or when the result was made that it took.
+    pub(super) cost_before: Option<Cost>,
     /// Nodes that hold it back.
     pub(super) blocked_by: Vec<String>,
 }
@@ -75,7 +81,7 @@ struct Before {
     past: Rc<Past>,
     key: Digest,
     at: Timestamp,
-    took_ms: Option<u64>,
+    cost: Option<Cost>,
 }
 
 impl<'a> Inquiry<'a> {
@@ -148,7 +154,8 @@ impl<'a> Inquiry<'a> {
             attempts: 0,
             failures: story.failures.clone(),
             took_ms: story.took_ms,
-            took_before_ms: None,
+            usage: story.usage,
+            cost_before: None,
             blocked_by: Vec::new(),
         }
     }
@@ -179,11 +186,20 @@ impl<'a> Inquiry<'a> {
             None => ("this_run", "this run had made it before".to_owned()),
         };
         let reason = format!("all that its result depends on is what it was: {whose}");
-        answer.say("was reused", code, reason);
+        answer.say(REUSED, code, reason);
+        answer.cost_before = key.and_then(|key| self.cost_of_result(from, key));
         if let Ok(made) = self.past.recipes(self.store).of(id, key) {
             answer.unchanged = unchanged(&made, &made);
         }
         Ok(())
+    }
+
+    /// What a result took that came from `this run` or another one, if that is still there.
+    fn cost_of_result(&self, from: &str, key: Digest) -> Option<Cost> {
+        Cost::of_result(&self.past.records, key).or_else(|| {
+            let records = self.store.read_run(&RunId::new(from).ok()?).ok()?;
+            Cost::of_result(&records, key)
+        })
     }
 
     fn ran(
@@ -205,7 +221,7 @@ impl<'a> Inquiry<'a> {
         };
         if let Some(before) = &before {
             answer.compared = Some((before.past.run.clone(), before.at));
-            answer.took_before_ms = before.took_ms;
+            answer.cost_before = before.cost;
             self.compare(answer, id, key, before);
         }
         let (code, reason) = self.cause(answer, id, key, story, before.as_ref());
@@ -221,8 +237,8 @@ impl<'a> Inquiry<'a> {
         let later = records[record..].iter().position(|recorded| opened(&recorded.event));
         let end = later.map_or(records.len(), |later| record + later);
         let past = Rc::new(self.past.before(self.store.as_ref(), end, self.catalog)?);
-        let took_ms = took(&past.records, task);
-        Ok(Before { at: records[record].ts, past, key, took_ms })
+        let cost = Cost::of_task(&past.records, task);
+        Ok(Before { at: records[record].ts, past, key, cost })
     }
 
     fn compare(&self, answer: &mut Answer, id: TaskId, key: Option<Digest>, before: &Before) {
@@ -358,8 +374,8 @@ impl<'a> Earlier<'a> {
             let Some(past) = self.run(number)? else { return Ok(None) };
             let found = result_before(&past.records, task, past.records.len());
             if let Some((record, key)) = found.filter(|_| past.find(task).is_some()) {
-                let (at, took_ms) = (past.records[record].ts, took(&past.records, task));
-                return Ok(Some(Before { past, key, at, took_ms }));
+                let (at, cost) = (past.records[record].ts, Cost::of_task(&past.records, task));
+                return Ok(Some(Before { past, key, at, cost }));
             }
         }
         Ok(None)

@@ -13,7 +13,7 @@ use flow_core::store::Store;
 use serde_json::{Value, json};
 
 use crate::args::WhyArgs;
-use crate::compare::Past;
+use crate::compare::{Cost, Costs, Past};
 use crate::failure::{Exit, Failure};
 use crate::history::Outline;
 use crate::session::{Session, find_run};
@@ -51,21 +51,18 @@ pub(crate) fn run(args: &WhyArgs, env: &Session) -> Result<Exit, Failure> {
                 shown.map(|task| inquiry.answer(*task)).collect::<Result<_, _>>()?;
             let more = tasks.len() - answers.len();
             let whole = whole(&past, at.node);
+            let node = &past.state.graph().node(at.node).name;
+            let cost = Costs::of([past.records.as_slice()]).node(node);
             if env.json {
                 let items: Vec<Value> =
                     answers.iter().map(|answer| report::object(&run, answer)).collect();
-                let node = &past.state.graph().node(at.node).name;
-                let object = json!({ "run": run, "node": node, "reason": whole, "items": items, "more": more });
+                let object = json!({
+                    "run": run, "node": node, "reason": whole, "items": items, "more": more,
+                    "cost_ms": cost.map(|cost| cost.ms), "cost_usd": cost.as_ref().and_then(Cost::usd),
+                });
                 format!("{object}\n")
             } else {
-                report::items(
-                    env,
-                    &run,
-                    &past.state.graph().node(at.node).name,
-                    whole.as_deref(),
-                    &answers,
-                    more,
-                )
+                report::items(env, &run, node, whole.as_deref(), &answers, (more, cost))
             }
         }
     };

@@ -4,11 +4,12 @@ use flow_core::id::RunId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use crate::compare::Told;
+use super::answer::{Answer, REUSED};
+use crate::compare::{Cost, Told};
 use crate::report::human::{in_short, name};
 use crate::report::table::{self, Cell};
-use crate::report::text::{ago, clean, count, duration};
+use crate::report::text::{ago, clean, count, used};
+use crate::report::view::usage;
 use crate::session::Session;
 
 /// So many parts that differ are told in full.
@@ -37,7 +38,9 @@ pub(super) fn object(run: &RunId, answer: &Answer) -> Value {
         "attempts": answer.attempts,
         "failures": attempts,
         "duration_ms": answer.took_ms,
-        "previous_duration_ms": answer.took_before_ms,
+        "usage": usage(answer.usage),
+        "previous_duration_ms": answer.cost_before.map(|cost| cost.ms),
+        "previous_usage": answer.cost_before.map(|cost| usage(cost.usage)),
         "blocked_by": answer.blocked_by,
     })
 }
@@ -88,12 +91,17 @@ pub(super) fn one(env: &Session, run: &RunId, answer: &Answer) -> String {
 
 /// What it took, now and the time before.
 fn cost(answer: &Answer) -> Option<String> {
-    match (answer.took_ms, answer.took_before_ms) {
-        (Some(now), Some(before)) => {
-            Some(format!("{}, {} before", duration(now), duration(before)))
+    let now = match answer.took_ms {
+        Some(ms) => Some(Cost { ms, usage: answer.usage }.in_full()),
+        None => Some(used(answer.usage)).filter(|used| !used.is_empty()),
+    };
+    match (now, answer.cost_before.as_ref().map(Cost::in_full)) {
+        (Some(now), Some(before)) => Some(format!("{now}, {before} before")),
+        (Some(now), None) => Some(now),
+        (None, Some(before)) if answer.verdict == REUSED => {
+            Some(format!("{before} when it was made"))
         }
-        (Some(now), None) => Some(duration(now)),
-        (None, Some(before)) => Some(format!("{} the time before", duration(before))),
+        (None, Some(before)) => Some(format!("{before} the time before")),
         (None, None) => None,
     }
 }
@@ -105,7 +113,7 @@ pub(super) fn items(
     node: &str,
     whole: Option<&str>,
     answers: &[Answer],
-    more: usize,
+    (more, cost): (usize, Option<Cost>),
 ) -> String {
     let paint = env.stdout;
     let all = count(answers.len() + more, "item");
@@ -123,6 +131,13 @@ pub(super) fn items(
     out.push_str(&table::render(&answers.iter().map(row).collect::<Vec<_>>(), 2));
     if more > 0 {
         out.push_str(&format!("  and {}\n", count(more, "more item")));
+    }
+    if let Some(cost) = cost {
+        out.push_str(&format!(
+            "  {}  {} for all items together\n",
+            paint.dim("cost"),
+            cost.in_full()
+        ));
     }
     out
 }

@@ -1,5 +1,6 @@
 //! What the records of a run tell of one task, in their order.
 
+use flow_core::call::Usage;
 use flow_core::digest::Digest;
 use flow_core::error::StageError;
 use flow_core::id::NodeId;
@@ -53,6 +54,8 @@ pub(super) struct Story {
     pub(super) failures: Vec<(u32, StageError)>,
     /// How long it took, if it was made in this run.
     pub(super) took_ms: Option<u64>,
+    /// What the calls of its latest turn used, in attempts that failed as well.
+    pub(super) usage: Usage,
 }
 
 impl Story {
@@ -95,6 +98,7 @@ impl Default for Story {
             begun_at: None,
             failures: Vec::new(),
             took_ms: None,
+            usage: Usage::default(),
         }
     }
 }
@@ -107,6 +111,7 @@ impl Teller {
         if let Some(error) = self.failed.take() {
             self.story.turn = Turn::FailedBefore(error);
             self.story.failures.clear();
+            self.story.usage = Usage::default();
         }
     }
 
@@ -120,7 +125,8 @@ impl Teller {
                 self.open = true;
                 self.story.begun_at = Some(recorded.ts);
             }
-            Event::AttemptFailed { attempt, error, .. } => {
+            Event::AttemptFailed { attempt, error, usage, .. } => {
+                story.usage.add(*usage);
                 story.failures.push((*attempt, error.as_ref().clone()));
             }
             Event::Failed { attempt, error, .. } | Event::Unknown { attempt, error, .. } => {
@@ -133,7 +139,7 @@ impl Teller {
             Event::OutputsLost { reason, .. } => self.lost = Some(reason.clone()),
             Event::CacheMiss { .. } => story.missed = true,
             Event::CacheHit { made_at, .. } => self.made_at = Some(*made_at),
-            Event::Succeeded { key, duration_ms, .. } => {
+            Event::Succeeded { key, duration_ms, usage, .. } => {
                 if !self.open {
                     self.again();
                     self.story.turn = Turn::Adopted;
@@ -141,6 +147,7 @@ impl Teller {
                 self.open = false;
                 self.story.result = Some(Result { record: at, key: *key });
                 self.story.took_ms = Some(*duration_ms);
+                self.story.usage.add(*usage);
             }
             Event::Reused { key, from, .. } => {
                 self.again();

@@ -10,6 +10,8 @@ mod screen;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use flow_core::id::{RunId, TaskId};
 use flow_core::run::RunState;
 use jiff::Timestamp;
@@ -28,10 +30,10 @@ use crate::session::{Session, Verbosity};
 ///
 /// # Errors
 /// A system that gives no thread.
-pub(crate) fn start(
+pub(crate) fn start<'a>(
     env: &Session,
     run: &RunId,
-    state: impl FnOnce() -> RunState,
+    state: impl FnOnce() -> Cow<'a, RunState>,
 ) -> Result<Screen, Failure> {
     let view =
         is_wanted(env).then(|| view(env, Model::new(run.as_str(), &state(), Timestamp::now())));

@@ -1,7 +1,7 @@
 //! What the region shows, as a fold of events: each changes the places of its own task alone,
 //! however many nodes there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flow_core::graph::Graph;
@@ -88,10 +88,11 @@ pub(super) struct Model {
     pub(super) fans: BTreeMap<NodeId, Items>,
     /// Tasks in front of pools and rates, by the names of these.
     pub(super) queues: BTreeMap<String, usize>,
-    /// Where in the maps above a task stands.
-    places: HashMap<TaskId, Timestamp>,
+    /// Where in the maps above a task stands. Few do at once, and each for a short time: a table of
+    /// hashes would be made anew all the time.
+    places: BTreeMap<TaskId, Timestamp>,
     /// Why the latest attempt of a task failed, until the next one is known.
-    errors: HashMap<TaskId, String>,
+    errors: BTreeMap<TaskId, String>,
 }
 
 impl Model {
@@ -129,8 +130,8 @@ impl Model {
             questions: BTreeMap::new(),
             fans: BTreeMap::new(),
             queues: BTreeMap::new(),
-            places: HashMap::new(),
-            errors: HashMap::new(),
+            places: BTreeMap::new(),
+            errors: BTreeMap::new(),
         }
     }
 

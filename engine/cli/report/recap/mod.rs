@@ -7,12 +7,13 @@ use flow_core::id::NodeId;
 use flow_core::run::event::{Event, TaskRef, Warning};
 use flow_core::run::state::Tasks;
 use flow_core::run::{Recorded, RunState};
+use jiff::Timestamp;
 
 use super::human::name;
 use super::nodes;
 use super::passed_over::PassedOver;
 use super::style::Paint;
-use super::text::{clean, count, cut, duration};
+use super::text::{clean, count, cut, duration, millis_between, used};
 use super::view::node_summary;
 use crate::history::History;
 
@@ -45,6 +46,8 @@ pub(crate) struct Recap {
     /// Calls of remote services that were made again within an attempt.
     calls: usize,
     warnings: Vec<(TaskRef, Warning)>,
+    /// When the first and the last record were made.
+    span: Option<(Timestamp, Timestamp)>,
     /// What calls of remote services used, in attempts that failed too.
     usage: Usage,
     passed_over: PassedOver,
@@ -54,8 +57,12 @@ impl Recap {
     /// Takes in the next record: what happened before the run was last taken up does not count.
     pub(crate) fn take(&mut self, recorded: &Recorded) {
         self.passed_over.take(&recorded.event);
+        let begun = self.span.map_or(recorded.ts, |(begun, _)| begun);
+        self.span = Some((begun, recorded.ts));
         match &recorded.event {
-            Event::RunStarted { .. } | Event::RunResumed { .. } => *self = Self::default(),
+            Event::RunStarted { .. } | Event::RunResumed { .. } => {
+                *self = Self { span: Some((recorded.ts, recorded.ts)), ..Self::default() };
+            }
             Event::RetryScheduled { .. } => self.retries += 1,
             Event::CallRetried { .. } => self.calls += 1,
             Event::AttemptFailed { usage, .. } => self.usage.add(*usage),
@@ -78,7 +85,7 @@ impl Recap {
             out.push_str(&self.notes(state, wanted.len(), paint));
         }
         if !self.usage.is_nothing() {
-            out.push_str(&labelled("used", &used(&self.usage), paint));
+            out.push_str(&labelled("used", &used(self.usage), paint));
         }
         let passed_over = self.passed_over.told();
         if !passed_over.is_empty() {
@@ -92,7 +99,9 @@ impl Recap {
     fn notes(&self, state: &RunState, nodes: usize, paint: Paint) -> String {
         let mut out = String::new();
         let mut row = |label: &str, text: String| out.push_str(&labelled(label, &text, paint));
-        let critical = path::critical(state);
+        // No path is longer than all of it.
+        let took = self.span.map_or(0, |(from, to)| millis_between(from, to));
+        let critical = if took < WORTH_MS { path::Path::default() } else { path::critical(state) };
         let is_worth_it = critical.ms >= WORTH_MS;
         if is_worth_it && nodes > NODES_MAX {
             row("slowest", slowest(state));
@@ -126,19 +135,6 @@ impl Recap {
 
 fn labelled(label: &str, text: &str, paint: Paint) -> String {
     format!("{} {text}\n", paint.dim(&format!("{label:<13}")))
-}
-
-/// `$0.42 · 1200 tokens · 7 calls`
-fn used(usage: &Usage) -> String {
-    let money = (usage.usd > 0.0).then(|| match usage.usd {
-        0.0..0.01 => format!("${}", usage.usd),
-        usd => format!("${usd:.2}"),
-    });
-    let counted = |number: u64, noun| {
-        (number > 0).then(|| count(usize::try_from(number).unwrap_or(usize::MAX), noun))
-    };
-    let (tokens, calls) = (counted(usage.tokens, "token"), counted(usage.calls, "call"));
-    [money, tokens, calls].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 /// A row for each of a few nodes; of many, for those that did not simply succeed.

@@ -123,7 +123,11 @@ pub(super) fn compile(
                 node_span.clone(),
                 format!("stage `{}` needs `with.{}`", spec.name, field.name),
             )
-            .help(format!("{}; for example:\n{}", field.doc, spec.example.trim())),
+            .help(format!(
+                "{}; for example:\n{}",
+                field.doc.trim_end_matches('.'),
+                spec.example.trim()
+            )),
         );
     }
     let found = compiler.found;

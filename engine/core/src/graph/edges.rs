@@ -181,6 +181,9 @@ impl Surroundings<'_> {
                     None if ports.is_empty() => {
                         format!("node `{node}` has no outputs: declare them under its `outputs`")
                     }
+                    None if *name == "outputs" => {
+                        format!("leave `outputs` out: `{node}.{}`", ports[0].name)
+                    }
                     None => format!("it has {list}"),
                 };
                 faults.push(
@@ -309,18 +312,25 @@ pub(super) fn unknown_node(
     span: &Span,
     nodes: &IndexMap<String, NodeDef>,
 ) -> Diagnostic {
-    let help = match nearest(name, nodes.keys().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if name.contains('/') => {
+    let help = match (nearest(name, nodes.keys().map(String::as_str)), node_before_port(name, nodes)) {
+        (_, Some(node)) => format!("write the node alone: \"{node}\""),
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        _ if name.contains('/') => {
             "what is inside a nested workflow is reached through the [outputs] of its file".into()
         }
-        None if name == "inputs" => {
+        _ if name == "inputs" => {
             "bind an input with NODE.PORT: `inputs` is for expressions".into()
         }
-        None => "references name a node of this file, `item`, or `params.NAME`; a fixed value stands in `with`".into(),
+        _ if name == "nodes" => "a reference begins with the node: NODE.PORT".into(),
+        _ => "references name a node of this file, `item`, or `params.NAME`; a fixed value stands in `with`".into(),
     };
     Diagnostic::error(codes::UNKNOWN_NODE, span.clone(), format!("there is no node `{name}`"))
         .help(help)
+}
+
+/// The node in what would be a reference to one of its outputs.
+fn node_before_port<'a>(name: &'a str, nodes: &IndexMap<String, NodeDef>) -> Option<&'a str> {
+    name.rsplit_once('.').map(|(node, _)| node).filter(|node| nodes.contains_key(*node))
 }
 
 /// The fault of a parameter that is not declared.

@@ -133,6 +133,9 @@ impl Recorded {
             }
             Event::Cancelled { attempt, .. } => put("attempt", json!(attempt)),
             Event::NodeGathered { succeeded, left_out, .. } => {
+                // As in the object of the run: its items have them.
+                put("key", Value::Null);
+                put("outputs", json!({}));
                 put("succeeded", json!(succeeded));
                 put("left_out", json!(left_out));
             }
@@ -232,6 +235,15 @@ mod tests {
         assert_eq!(
             line(event),
             r#"{"event":"call_retried","node":"n","attempt":1,"provider":"bank","operation":"pay","call":2,"delay_ms":40,"error":{"class":"network"}}"#
+        );
+    }
+
+    #[test]
+    fn a_fanned_out_node_has_the_fields_of_every_node_that_succeeded() {
+        let gathered = Event::NodeGathered { node: "n".into(), succeeded: 3, left_out: 1 };
+        assert_eq!(
+            line(gathered),
+            r#"{"event":"node_succeeded","node":"n","key":null,"outputs":{},"succeeded":3,"left_out":1}"#
         );
     }
 

@@ -530,6 +530,9 @@ fn not_json(port: &OutputPort, bytes: &[u8], offset: usize, reason: &str) -> Ref
         format!("output `{}` is not acceptable JSON: {reason}", port.name)
     };
     let mut error = refuse(port, message);
+    error.hint = Some(
+        "write the JSON value and nothing else (words for people go to stderr), or declare another type, such as \"string\"".into(),
+    );
     error.offset = Some(offset as u64);
     error.pointer = Some(String::new());
     error.expected = Some(port.ty.to_string());

@@ -308,7 +308,7 @@ pub(super) fn condition(node: &Node, symbolic: &Scopes) -> Result<Option<String>
 pub(super) fn template_error(field: &str, message: String) -> Box<StageError> {
     Box::new(
         StageError::new(ErrorClass::Config, format!("render `{field}`"), message)
-            .hint("correct the expression in the workflow file"),
+            .hint("correct the expression in the workflow file; what may be absent has a default: {{ … | default('…') }}"),
     )
 }
 

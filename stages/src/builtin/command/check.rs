@@ -87,7 +87,7 @@ fn script_fault(node: &NodeView<'_>, argv: &[Value]) -> Option<ConfigFault> {
 }
 
 /// Whether a path of the scratch folder comes from `uses` or an input.
-fn is_brought(node: &NodeView<'_>, path: &Path) -> bool {
+pub(super) fn is_brought(node: &NodeView<'_>, path: &Path) -> bool {
     let plain: PathBuf = path.components().filter(|c| *c != Component::CurDir).collect();
     let used = |used: &String| {
         let used: PathBuf =

@@ -269,9 +269,8 @@ fn missing(context: &dyn Context, job: &Job, slot: &OutputSlot) -> StageError {
         OutputFrom::Path(path) => format!("`{path}` in the scratch folder"),
         OutputFrom::Stream(_) => "its stream".to_owned(),
         OutputFrom::Default => {
-            let folder = outputs_folder(context);
             let only = if job.outputs.len() == 1 { " and on stdout, which is empty" } else { "" };
-            format!("`{0}/{name}` and `{0}/{name}.json`{only}", folder.display())
+            format!("`$FLOW_OUTPUTS/{name}` and `$FLOW_OUTPUTS/{name}.json`{only}")
         }
     };
     let message = format!("the program made no output `{name}`: looked for {places}");

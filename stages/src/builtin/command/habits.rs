@@ -6,7 +6,7 @@ use std::path::Path;
 use flow_core::stage::{ConfigFault, NodeView};
 use serde_json::Value;
 
-use super::check::{fault, is_template};
+use super::check::{fault, is_brought, is_template};
 
 /// Words that a shell takes for itself.
 const OPERATORS: [&str; 14] =
@@ -30,10 +30,15 @@ pub(super) fn remarks(node: &NodeView<'_>) -> Vec<ConfigFault> {
     if let Some(argv) = node.config.get("argv").and_then(Value::as_array) {
         remarks.extend(program(argv));
         remarks.extend(words(node, argv));
+        let texts = argv.iter().enumerate().skip(1);
+        remarks.extend(
+            texts.filter_map(|(at, word)| beside(node, word.as_str()?, &format!("/argv/{at}"))),
+        );
     }
     if let Some(shell) = node.config.get("shell").and_then(Value::as_str) {
         let variable = || own_variable(node, shell, "/shell");
         remarks.extend(braces(shell, "/shell").or_else(variable));
+        remarks.extend(read_beside(node, shell));
     }
     let env = node.config.get("env").and_then(Value::as_object);
     for (name, value) in env.into_iter().flatten() {
@@ -41,6 +46,35 @@ pub(super) fn remarks(node: &NodeView<'_>) -> Vec<ConfigFault> {
         remarks.extend(value.as_str().and_then(|text| braces(text, &pointer)));
     }
     remarks
+}
+
+/// A word that names a file beside the workflow file, which a program in its scratch folder will not
+/// find.
+fn beside(node: &NodeView<'_>, word: &str, pointer: &str) -> Option<ConfigFault> {
+    let path = Path::new(word);
+    let is_path = word.contains(['.', '/']) && path.is_relative() && !is_template(word);
+    if !is_path || is_brought(node, path) || !node.workflow_dir.join(path).is_file() {
+        return None;
+    }
+    Some(fault(
+        pointer,
+        format!(
+            "`{word}` is beside the workflow file, and not in the scratch folder of the program"
+        ),
+        format!("bring it there: uses = [\"{}\"]", word.trim_start_matches("./")),
+    ))
+}
+
+/// The first such word in the text of a shell, unless the shell goes elsewhere or writes it.
+fn read_beside(node: &NodeView<'_>, shell: &str) -> Option<ConfigFault> {
+    let words: Vec<&str> = shell.split([' ', '\t', '\n', ';', '|', '&', '(', ')']).collect();
+    if words.contains(&"cd") {
+        return None;
+    }
+    let pairs = words.iter().zip(std::iter::once(&"").chain(&words));
+    let read = pairs.filter(|(_, before)| !before.ends_with('>'));
+    read.map(|(word, _)| word.trim_matches(['"', '\'', '<']))
+        .find_map(|word| beside(node, word, "/shell"))
 }
 
 /// A first element that is no program.
