@@ -63,8 +63,9 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Words {
             line.insert("spans".into(), json!(spans));
         }
         write_line(&self.log, &Value::Object(line), level == Level::ERROR);
-        // A panic is told once, by whoever handles it.
-        if level == Level::WARN {
+        // A panic is told once, by whoever handles it. What a library says of itself is nothing that a user
+        // could act on; it comes from the crate `log`, under that name.
+        if level == Level::WARN && event.metadata().target() != "log" {
             let rest: Vec<String> =
                 fields.rest.iter().map(|(name, value)| format!(" {name}={value}")).collect();
             let words = format!("{}{}", fields.message, rest.concat());

@@ -53,6 +53,33 @@ impl Failures<'_> {
         .hint("it may have been the system's memory killer: see `dmesg`")
     }
 
+    /// The starter process, or what leads to it, could not be set up.
+    pub(super) fn not_set_up(&self, what: &str, error: &io::Error) -> StageError {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        match errno.and_then(|errno| self.no_room(errno)) {
+            Some(failure) => failure.cause(format!("cannot set up {what}: {error}")),
+            None => self.io(&format!("cannot set up {what}"), error),
+        }
+    }
+
+    /// The system is short of something that others may give back soon.
+    fn no_room(&self, errno: Errno) -> Option<StageError> {
+        let failure = |message| self.error(ErrorClass::Io, message);
+        match errno {
+            Errno::AGAIN => {
+                Some(failure("the system has no room for another process").hint(
+                    "see `ulimit -u` and the limits of the container, or lower `max_parallel`",
+                ))
+            }
+            Errno::NOMEM => Some(failure("the system has no memory for another process")),
+            Errno::MFILE | Errno::NFILE => Some(
+                failure("too many files are open")
+                    .hint("raise `ulimit -n`, or lower `max_parallel`"),
+            ),
+            _ => None,
+        }
+    }
+
     /// The program could not be started.
     pub(super) fn not_started(&self, step: Step, errno: i32, file: &Path) -> StageError {
         let error = io::Error::from_raw_os_error(errno);
@@ -86,14 +113,9 @@ impl Failures<'_> {
             Errno::INVAL => self.unpassable(),
             Errno::TXTBSY => self
                 .error(ErrorClass::Io, format!("`{shown}` is being written by another process")),
-            Errno::AGAIN => self
-                .error(ErrorClass::Io, "the system has no room for another process")
-                .hint("see `ulimit -u` and the limits of the container, or lower `max_parallel`"),
-            Errno::NOMEM => self.error(ErrorClass::Io, "the system has no memory for another process"),
-            Errno::MFILE | Errno::NFILE => self
-                .error(ErrorClass::Io, "too many files are open")
-                .hint("raise `ulimit -n`, or lower `max_parallel`"),
-            _ => self.error(ErrorClass::Io, format!("`{shown}` could not be started")),
+            other => self
+                .no_room(other)
+                .unwrap_or_else(|| self.error(ErrorClass::Io, format!("`{shown}` could not be started"))),
         }
     }
 

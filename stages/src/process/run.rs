@@ -182,7 +182,7 @@ impl NotStarted {
         let failures = Failures(command);
         match self {
             Self::NotFound => failures.not_found(),
-            Self::Engine(what, error) => failures.io(&format!("cannot set up {what}"), &error),
+            Self::Engine(what, error) => failures.not_set_up(what, &error),
             Self::System { step, errno, program, .. } => {
                 failures.not_started(step, errno, &program)
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use flow_core::error::{ErrorClass, StageError};
 use flow_core::stage::{CancelReason, Context};
 
+use super::failure::Failures;
 use super::testing::{TestContext, spawner};
 use super::tree::{self, Snapshot};
 use super::{Captured, Command, ExitRule, Finished, Spawner, Stdin};
@@ -519,6 +520,15 @@ fn a_later_process_with_the_same_id_is_left_alone() {
     assert!(child.try_wait().expect("a look at it").is_none());
     super::platform::signal_process(child.id(), start_time, kill);
     assert!(!child.wait().expect("reaped").success());
+}
+
+#[test]
+fn a_system_without_room_for_the_starter_process_says_what_to_look_at() {
+    let error = std::io::Error::from(rustix::io::Errno::AGAIN);
+    let told = Failures(&sh("true")).not_set_up("the starter process", &error);
+    assert_eq!(told.message, "the system has no room for another process");
+    assert!(told.hint.is_some_and(|hint| hint.contains("ulimit -u")));
+    assert!(told.causes[0].starts_with("cannot set up the starter process"), "{:?}", told.causes);
 }
 
 /// Not a test: an engine that is killed while its program runs.
