@@ -65,7 +65,7 @@ fn read_part(path: &Path, kept: &KeptOutput) -> Result<Option<(u64, Digest)>, St
 pub(super) fn check_logs(check: &mut Check<'_>) -> Result<(), StoreError> {
     let layout = check.store.layout.clone();
     for (path, kind) in entries(&layout.logs())? {
-        if kind.is_file() && !path.extension().is_some_and(|extension| extension == "lock") {
+        if kind.is_file() && path.extension().is_none_or(|extension| extension != "lock") {
             check_log(check, &path)?;
         }
     }
