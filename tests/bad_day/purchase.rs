@@ -11,13 +11,13 @@ use crate::services::Asked;
 /// A request that was paid for.
 #[derive(Debug)]
 pub(crate) struct Purchase {
-    service: &'static str,
+    pub(crate) service: &'static str,
     /// Its place among the requests to the service.
-    at: usize,
+    pub(crate) at: usize,
     /// The same for the same order alone.
-    order: String,
+    pub(crate) order: String,
     /// How the name begins under which a run records what came of it.
-    record: String,
+    pub(crate) record: String,
 }
 
 impl Purchase {
@@ -90,34 +90,5 @@ impl Again {
             again.needlessly.extend(repeated);
         }
         again
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn again(bought: &[(usize, &str)], kill: Option<&Kill>) -> (usize, usize) {
-        let purchase = |(at, order): &(usize, &str)| {
-            let (order, record) = ((*order).to_owned(), format!("openai/{order}"));
-            Purchase { service: "openai", at: *at, order, record }
-        };
-        let again = Again::among(bought.iter().map(purchase).collect(), kill);
-        (again.needlessly.len(), again.lost.len())
-    }
-
-    #[test]
-    fn a_kill_excuses_one_repetition_of_what_was_not_on_record() {
-        let kill = |recorded: &[&str]| Kill {
-            asked: HashMap::from([("openai", 2)]),
-            recorded: recorded.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        let (lost, kept) = (kill(&[]), kill(&["openai/a/answer"]));
-        assert_eq!(again(&[(0, "a"), (1, "b")], None), (0, 0));
-        assert_eq!(again(&[(0, "a"), (1, "a")], None), (1, 0));
-        assert_eq!(again(&[(0, "a"), (3, "a")], Some(&lost)), (0, 1));
-        assert_eq!(again(&[(0, "a"), (3, "a"), (4, "a")], Some(&lost)), (1, 1));
-        assert_eq!(again(&[(2, "a"), (3, "a")], Some(&lost)), (1, 0), "both after the kill");
-        assert_eq!(again(&[(0, "a"), (3, "a")], Some(&kept)), (1, 0), "it was on record");
     }
 }
