@@ -5,7 +5,7 @@ use flow_core::run::event::Question;
 use flow_runtime::{Answer, Word};
 use jiff::Timestamp;
 
-use super::word::{Delivered, deliver, named, person};
+use super::word::{Delivered, deliver, named, person, print_run};
 use crate::args::ApproveArgs;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
@@ -48,6 +48,7 @@ pub(crate) fn run(args: &ApproveArgs, env: &Session) -> Result<Exit, Failure> {
         Delivered::Recorded => format!("; go on with: {}", env.command(&["resume", run.as_str()])),
     };
     tell(&format!("{} {what}{next}\n", clean(&args.node)));
+    print_run(env, &store, &run)?;
     Ok(Exit::SUCCEEDED)
 }
 

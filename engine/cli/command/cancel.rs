@@ -8,7 +8,7 @@ use flow_core::store::Store;
 use flow_runtime::{Control, Word};
 
 use super::drive::drive_with;
-use super::word::{Delivered, deliver};
+use super::word::{Delivered, deliver, print_run};
 use crate::args::CancelArgs;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
@@ -54,5 +54,6 @@ pub(crate) fn run(args: &CancelArgs, env: &Session) -> Result<Exit, Failure> {
         Delivered::Taken | Delivered::Recorded => format!("run {run} is cancelled\n"),
     };
     tell(&told);
+    print_run(env, &store, &run)?;
     Ok(Exit::SUCCEEDED)
 }

@@ -289,7 +289,9 @@ impl Follower {
             Some(lost) => format!(
                 "{path} at byte {at}: the last {lost} bytes of what {task} wrote are not there"
             ),
-            None => format!("{path}: what {task} wrote was changed since"),
+            None => format!(
+                "{path}: what {task} wrote was changed since, or did not reach the disk whole"
+            ),
         };
         tell(&format!("warning: {what}\n"));
     }

@@ -9,7 +9,7 @@ use flow_core::store::Store;
 use flow_runtime::Word;
 use serde_json::Value;
 
-use super::word::{Delivered, deliver, named};
+use super::word::{Delivered, deliver, named, print_run};
 use crate::args::ResolveArgs;
 use crate::failure::{Exit, Failure};
 use crate::history::History;
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &ResolveArgs, env: &Session) -> Result<Exit, Failure> {
         Delivered::Recorded => format!("; go on with: {}", env.command(&["resume", run.as_str()])),
     };
     tell(&format!("{} {what}{next}\n", clean(&args.node)));
+    print_run(env, &store, &run)?;
     Ok(Exit::SUCCEEDED)
 }
 

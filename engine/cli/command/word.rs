@@ -13,6 +13,7 @@ use flow_store::DiskStore;
 use crate::failure::Failure;
 use crate::history::History;
 use crate::prepare;
+use crate::report::view;
 use crate::session::Session;
 
 /// How long to watch whether a process takes a word, and how often.
@@ -83,6 +84,15 @@ pub(super) fn deliver(
         }
     }
     Ok(Delivered::Left)
+}
+
+/// Prints the run as it is now, for programs.
+pub(super) fn print_run(env: &Session, store: &DiskStore, run: &RunId) -> Result<(), Failure> {
+    if env.json {
+        let history = History::read(store, run, &env.catalog())?;
+        env.out.line(&view::run(&history, store).to_string());
+    }
+    Ok(())
 }
 
 fn gone(env: &Session, run: &RunId) -> Failure {

@@ -1,7 +1,7 @@
 //! Checking what is kept for people: what programs wrote, and the logs. No result depends on it, so that it is
 //! not synced before a step counts as done, and its end may be lost with the power.
 
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flow_core::digest::{Digest, Hasher};
@@ -30,35 +30,58 @@ pub(super) fn check_captured(
     let is_name = Path::new(&kept.file).file_name().is_some_and(|name| name == &*kept.file);
     let path = check.store.layout.run(run).join(OUTPUT).join(&kept.file);
     let Some(part) = or_told(read_part(&path, kept))?.filter(|_| is_name) else { return Ok(()) };
-    let (length, digest) = part.unwrap_or((0, Digest::of(b"")));
-    check.read(length);
-    let finding = if length < kept.bytes {
-        let lost = kept.bytes - length;
-        let reason = match part {
-            None => format!("what the program wrote is gone: {lost} bytes"),
-            Some(_) => format!("the last {lost} bytes of what the program wrote are not there"),
-        };
-        Finding::new(FindingKind::Cut, path, reason, NO_MATTER).at(kept.at + length)
-    } else if digest != kept.digest {
-        let (found, recorded) = (digest.short(), kept.digest.short());
+    check.read(part.bytes);
+    let (lost, end) = (kept.bytes - part.bytes, kept.at + part.bytes);
+    let finding = if lost > 0 {
+        let reason = format!("the last {lost} bytes of what the program wrote are not there");
+        Finding::new(FindingKind::Cut, path, reason, NO_MATTER).at(end)
+    } else if part.digest == kept.digest {
+        return Ok(());
+    } else if part.has_hole {
+        let reason = "a part of what the program wrote never reached the disk: it is zeros";
+        Finding::new(FindingKind::Cut, path, reason, NO_MATTER).at(kept.at)
+    } else {
+        let (found, recorded) = (part.digest.short(), kept.digest.short());
         let reason = format!(
             "what the program wrote was changed: it has the digest {found}, recorded is {recorded}"
         );
         Finding::new(FindingKind::Captured, path, reason, SAVED).at(kept.at)
-    } else {
-        return Ok(());
     };
     check.report(Finding { task: Some(task.clone()), ..finding.of_run(run) });
     Ok(())
 }
 
-/// How much of what was kept is there, and its digest; `None` without the file.
-fn read_part(path: &Path, kept: &KeptOutput) -> Result<Option<(u64, Digest)>, StoreError> {
-    let Some(mut file) = open_plain(path)? else { return Ok(None) };
-    let mut hasher = Hasher::default();
-    let read = file.seek(SeekFrom::Start(kept.at));
-    let length = read.and_then(|_| io::copy(&mut file.take(kept.bytes), &mut hasher));
-    Ok(Some((length.map_err(StoreError::io("read", path))?, hasher.finish())))
+/// What is there of what was kept.
+struct Part {
+    bytes: u64,
+    digest: Digest,
+    /// Whether it has zeros to the end of a sector or to its own end: what a file system gives for
+    /// blocks that it had no time to write.
+    has_hole: bool,
+}
+
+/// Nothing atomic of a disk is smaller.
+const SECTOR: u64 = 512;
+
+/// Reads what is there of what was kept; nothing without the file.
+fn read_part(path: &Path, kept: &KeptOutput) -> Result<Part, StoreError> {
+    let (mut hasher, mut has_hole) = (Hasher::default(), false);
+    let (mut at, mut last) = (kept.at, None);
+    if let Some(mut file) = open_plain(path)? {
+        let failed = || StoreError::io("read", path);
+        file.seek(SeekFrom::Start(at)).map_err(failed())?;
+        let (mut file, mut buffer) = (file.take(kept.bytes), vec![0; 64 * 1024]);
+        loop {
+            let length = file.read(&mut buffer).map_err(failed())?;
+            let Some(end) = buffer[..length].last() else { break };
+            hasher.update(&buffer[..length]);
+            let ends =
+                (at..).zip(&buffer[..length]).filter(|(at, _)| (at + 1).is_multiple_of(SECTOR));
+            has_hole |= ends.into_iter().any(|(_, byte)| *byte == 0);
+            (at, last) = (at + length as u64, Some(*end));
+        }
+    }
+    Ok(Part { bytes: at - kept.at, digest: hasher.finish(), has_hole: has_hole || last == Some(0) })
 }
 
 /// Checks every line of every log.
