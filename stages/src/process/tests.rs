@@ -499,6 +499,10 @@ async fn the_death_of_the_starter_process_fails_the_attempt_and_leaves_nothing()
     let script = format!("{daemon} sleep {mark}");
     let killer = async {
         appears(&context.scratch().join("ready")).await;
+        // It is told once it has run for a moment.
+        while context.seen().processes.is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         let shell = context.seen().processes[0].pid;
         let starter = Snapshot::take().process(shell).expect("the shell").parent;
         let start_time = tree::start_time(starter).expect("the starter");

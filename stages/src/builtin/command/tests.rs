@@ -211,7 +211,7 @@ async fn an_output_that_is_not_there_is_named_with_the_places() {
     let several = vec![slot("out", Type::File(None))];
     let table = [
         ("true", vec![slot("out", Type::Json)], "stdout, which is empty"),
-        ("echo 1 > $FLOW_OUTPUTS/a; echo 2", two, "outputs/b.json`"),
+        ("echo 1 > $FLOW_OUTPUTS/a; echo 2", two, "`$FLOW_OUTPUTS/b.json`"),
         ("true", vec![from_path("out", file(), "a.txt")], "`a.txt` in the scratch folder"),
         ("true", vec![from_path("out", file().list(), "*.txt")], "`*.txt` in the scratch folder"),
         ("touch a.txt b.txt", vec![from_path("out", file(), "*.txt")], "2 files match"),
