@@ -131,7 +131,7 @@ mod tests {
         for at in 0..text.len() - 1 {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
-            assert_eq!(lines::fault(&bytes, fits), Some(0), "{at}");
+            assert_eq!(lines::fault(&bytes, fits), Some(lines::Fault::Changed(0)), "{at}");
             assert_eq!(lines::fault(&text.as_bytes()[..at], fits), None, "a torn end");
         }
     }

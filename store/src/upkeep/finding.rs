@@ -29,7 +29,7 @@ pub enum FindingKind {
     Captured,
     /// A line of a log is not what was written; nothing depends on it.
     Log,
-    /// A part of what a program wrote, or of a line of a log, never reached the disk, or is gone.
+    /// A part of what a program wrote, or of a line of a log or a list, never reached the disk, or is gone.
     Cut,
     /// Something of another kind lies where a file or a folder belongs.
     WrongKind,

@@ -10,6 +10,7 @@ use super::finding::{Finding, FindingKind, Progress};
 use super::{database, kinds, objects, runs, words};
 use crate::cache::removed_fault;
 use crate::files::entries;
+use crate::lines::Fault;
 use crate::{DiskStore, lines, plain};
 
 /// A check that goes on.
@@ -141,10 +142,12 @@ fn check_list(
 ) -> Result<(), StoreError> {
     let bytes = or_told(plain::read(&path))?.flatten().unwrap_or_default();
     check.read(bytes.len() as u64);
-    if let Some(offset) = lines::fault(&bytes, fits) {
-        let finding = Finding::new(FindingKind::List, path, "a line is damaged", remedy);
-        check.report(finding.at(offset));
-    }
+    let (kind, reason, offset) = match lines::fault(&bytes, fits) {
+        None => return Ok(()),
+        Some(Fault::Cut(offset)) => (FindingKind::Cut, "a line is not whole", offset),
+        Some(Fault::Changed(offset)) => (FindingKind::List, "a line is damaged", offset),
+    };
+    check.report(Finding::new(kind, path, reason, remedy).at(offset));
     Ok(())
 }
 
