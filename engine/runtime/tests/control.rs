@@ -416,6 +416,19 @@ fn pools_and_rates_let_everything_through_in_the_end() {
     assert_eq!(harness.executed().len(), 12);
 }
 
+#[test]
+fn a_wait_for_a_rate_is_not_told_as_one_for_a_pool() {
+    let node = |n| {
+        format!(
+            "[nodes.n{n}]\nstage = \"script\"\npool = \"p\"\nrate = \"r\"\noutputs = {{ out = \"integer\" }}\n"
+        )
+    };
+    let head = "[workflow]\nname = \"w\"\n[pools]\np = 1\n[rates]\nr = \"1/300ms\"\n";
+    let harness = Harness::new(&format!("{head}{}{}", node(0), node(1)));
+    assert_eq!(harness.run(), SUCCEEDED);
+    assert_eq!(harness.words(), Vec::<String>::new());
+}
+
 const CACHED: &str = r#"
 [workflow]
 name = "w"

@@ -20,7 +20,7 @@ use flow_core::stage::{
 };
 use flow_core::store::Store;
 use flow_runtime::{
-    Case, Clock, Observer, RunError, Runner, SystemClock, Trial, TrialPlan, Word, open,
+    Case, Clock, Observer, Passing, RunError, Runner, SystemClock, Trial, TrialPlan, Word, open,
     record_generation, recorded_generation, start, try_once,
 };
 use flow_store::MemoryStore;
@@ -242,11 +242,17 @@ impl Clock for Off {
 }
 
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<Recorded>>>);
+struct Notes(Arc<Mutex<Vec<Recorded>>>, Arc<Mutex<Vec<String>>>);
 
 impl Observer for Notes {
     fn event(&mut self, recorded: &Recorded) {
         self.0.lock().unwrap().push(recorded.clone());
+    }
+
+    fn passing(&mut self, passing: &Passing) {
+        if let Passing::Note { message, .. } = passing {
+            self.1.lock().unwrap().push(message.clone());
+        }
     }
 }
 
@@ -324,6 +330,11 @@ impl Harness {
     /// The state before anything has happened.
     pub(crate) fn state(&self) -> flow_core::run::RunState {
         flow_runtime::replay(&self.graph, &self.manifest(), &[])
+    }
+
+    /// What the engine said in its own words.
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.notes.1.lock().unwrap().clone()
     }
 
     pub(crate) fn run(&self) -> Ending {
