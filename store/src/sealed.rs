@@ -3,7 +3,7 @@
 //! A line is a JSON object whose last field is `check`: the first twelve digits of the digest of the line
 //! without that field.
 
-use flow_core::digest::Digest;
+use flow_core::digest::{Digest, Hasher};
 
 /// What stands before the check.
 const FIELD: &str = r#","check":""#;
@@ -11,6 +11,8 @@ const FIELD: &str = r#","check":""#;
 const END: &str = "\"}";
 /// Digits of a check.
 const DIGITS: usize = 12;
+/// So many places are tried at which a line may begin inside another one.
+const STARTS_MAX: usize = 64;
 
 /// The line of an object that has at least one field, with its check and its end.
 #[must_use]
@@ -55,15 +57,17 @@ fn parts(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn fits(text: &[u8]) -> bool {
     let Some((open, check)) = parts(text) else { return false };
-    let mut object = open.to_vec();
-    object.push(b'}');
-    Digest::of(&object).short().as_bytes() == check
+    let mut hasher = Hasher::default();
+    hasher.update(open);
+    hasher.update(b"}");
+    hasher.finish().short().as_bytes() == check
 }
 
-/// Whether a whole line follows the beginning of another one.
+/// Whether a whole line follows the beginning of another one. Of many places where it may begin only the last
+/// ones are tried: a line has few objects in it.
 fn ends_whole(text: &[u8]) -> bool {
     let starts = text.windows(2).enumerate().skip(1).filter(|(_, pair)| pair == b"{\"");
-    starts.map(|(at, _)| &text[at..]).any(fits)
+    starts.rev().take(STARTS_MAX).map(|(at, _)| &text[at..]).any(fits)
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ mod remembered_tests;
 mod repair_tests;
 #[cfg(test)]
 mod verify_tests;
+#[cfg(test)]
+mod words_tests;
 
 pub use finding::{Finding, FindingKind, Progress};
 pub use gc::{Collected, Retention};
