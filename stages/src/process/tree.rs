@@ -156,17 +156,17 @@ impl OwnChildren {
         threads.map(|thread| list(thread.ok()?)).collect::<Option<_>>().map(Self)
     }
 
-    /// Whether the lists have no other process than these.
-    pub(super) fn are_within(&self, known: impl Fn(u32) -> bool) -> bool {
-        self.0.iter().all(|list| is_within(list, &known))
+    /// The process ids of all children, of those too that have ended and are not reaped; none where the
+    /// lists cannot be read.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        let texts = self.0.iter().filter_map(|list| read_whole(list).ok());
+        texts.flat_map(|text| ids_in(&text)).collect()
     }
 }
 
-fn is_within(list: &fs::File, known: impl Fn(u32) -> bool) -> bool {
-    read_whole(list).is_ok_and(|bytes| {
-        let text = String::from_utf8_lossy(&bytes);
-        text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).all(known)
-    })
+fn ids_in(text: &[u8]) -> Vec<u32> {
+    let text = String::from_utf8_lossy(text);
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Reads a file of the system from its beginning, in pieces as large as it gives them.

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use super::{ORPHANED_GRACE, Server};
 use crate::process::platform;
 use crate::process::protocol::{End, Reply, Spawn};
-use crate::process::tree::{self, Identity, Snapshot};
+use crate::process::tree::{self, Identity, OwnChildren, Snapshot};
 
 /// First pause between two looks at processes that are being ended.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
@@ -142,6 +142,23 @@ fn is_orphan(snapshot: &Snapshot, member: Identity) -> bool {
     snapshot.process(member.pid).is_some_and(|process| process.parent == std::process::id())
 }
 
+/// Children that the process table has not shown, by how often they were looked for. The next look shows
+/// whose they are, but for processes that the system hides, such as those of another user.
+#[derive(Default)]
+pub(super) struct Unseen(BTreeMap<u32, u32>);
+
+/// So often a child is looked for.
+const LOOKS: u32 = 40;
+
+impl Unseen {
+    /// Takes in what a look has not shown; whether another one may show it.
+    fn may_show(&mut self, unknown: &[u32]) -> bool {
+        let looks = |pid| self.0.get(&pid).map_or(1, |looks| looks.saturating_add(1));
+        self.0 = unknown.iter().map(|pid| (*pid, looks(*pid))).collect();
+        self.0.values().any(|looks| *looks < LOOKS)
+    }
+}
+
 /// Orphans that nothing tells about, with the programs that may have started each.
 #[derive(Default)]
 pub(super) struct Strays {
@@ -175,9 +192,8 @@ impl Server {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let child = attempt.child.take();
         let nothing_left = attempt.members.is_empty()
-            && self.own_children.as_ref().is_some_and(|own| {
-                own.are_within(|pid| self.children.contains_key(&pid) || self.strays.contains(pid))
-            });
+            && self.own_children.is_some()
+            && self.unknown_children().is_empty();
         if nothing_left || !self.has_leftovers(id, child) {
             self.link.tell(Reply::Exited { id, end, alone: true });
             self.forget(id);
@@ -201,20 +217,20 @@ impl Server {
         self.attribute(&snapshot);
         let attempt = self.attempts.get(&id);
         attempt.is_some_and(|a| a.members.iter().any(|member| snapshot.is_alive(*member)))
-            || !self.knows_all_children()
+            || !self.unknown_children().is_empty()
     }
 
-    /// Whether it is known of every child of this process whose it is. The process table is not read in
-    /// one instant: what forks and ends meanwhile can hide the child that it leaves.
-    fn knows_all_children(&self) -> bool {
-        self.own_children.as_ref().is_none_or(|own| {
-            own.are_within(|pid| {
-                let is_member = |attempt: &Attempt| attempt.members.iter().any(|m| m.pid == pid);
-                self.children.contains_key(&pid)
-                    || self.strays.contains(pid)
-                    || self.attempts.values().any(is_member)
-            })
-        })
+    /// The children of this process of which it is not known whose they are. The process table is not
+    /// read in one instant: what forks and ends meanwhile can hide the child that it leaves.
+    fn unknown_children(&self) -> Vec<u32> {
+        let mut children = self.own_children.as_ref().map(OwnChildren::ids).unwrap_or_default();
+        children.retain(|pid| {
+            let is_member = |attempt: &Attempt| attempt.members.iter().any(|m| m.pid == *pid);
+            !self.children.contains_key(pid)
+                && !self.strays.contains(*pid)
+                && !self.attempts.values().any(is_member)
+        });
+        children
     }
 
     fn look_soon(&mut self, now: Instant) {
@@ -252,8 +268,8 @@ impl Server {
                 gone.push((*id, attempt.silent));
             }
         }
-        if !self.knows_all_children() {
-            // The next look finds whose they are.
+        let unknown = self.unknown_children();
+        if self.unseen.may_show(&unknown) {
             return;
         }
         for (id, silent) in gone {
@@ -404,5 +420,21 @@ impl Attempt {
             platform::signal_group(pid, Signal::TERM);
             platform::signal_group(pid, Signal::CONT);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_never_shown_is_not_looked_for_without_end() {
+        let mut unseen = Unseen::default();
+        assert!(!unseen.may_show(&[]));
+        // One that hops has another id each time.
+        assert!((0..10 * LOOKS).all(|pid| unseen.may_show(&[pid])));
+        let looks = (0..10 * LOOKS).take_while(|_| unseen.may_show(&[7])).count();
+        assert_eq!(looks, LOOKS as usize - 1);
+        assert!(unseen.may_show(&[7, 8]), "another one may be shown");
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use self::ending::{Attempt, Strays};
+use self::ending::{Attempt, Strays, Unseen};
 use self::link::Link;
 use self::start::Launcher;
 use super::platform::{self, ChildWatch};
@@ -48,6 +48,7 @@ struct Server {
     /// Programs that have not been reported as wholly gone.
     attempts: BTreeMap<u64, Attempt>,
     strays: Strays,
+    unseen: Unseen,
     /// Programs that are to be announced, in order of time.
     unannounced: Vec<(Instant, u64)>,
     /// When to look again after the processes that are being ended.
@@ -69,6 +70,7 @@ impl Server {
             children: BTreeMap::new(),
             attempts: BTreeMap::new(),
             strays: Strays::default(),
+            unseen: Unseen::default(),
             unannounced: Vec::new(),
             look_again: None,
             pause: ending::SHORTEST_PAUSE,
