@@ -13,13 +13,17 @@ const RULES: &str = "Upright picture, a background for words that are added late
 
 /// From where a scene is seen: sections of one script that say nothing of their own show different pictures,
 /// and no two of their orders are the same, also where a service has no seeds.
-const VIEWS: [&str; 6] = [
+const VIEWS: [&str; 10] = [
     "Wide view",
     "Seen from low down",
     "Seen from above",
     "Long lens, flattened depth",
     "Seen through rain",
     "Backlit, from the side",
+    "Close view",
+    "Seen from behind",
+    "Seen through an arch",
+    "In the last light of the day",
 ];
 
 /// The prompt for the picture of a section: what the script says, or a scene of the sport, then the
@@ -91,7 +95,14 @@ mod tests {
         let hook = prompt(&idea, &idea.script.sections[0], None);
         assert!(hook.starts_with("The inside of an American football stadium"), "{hook}");
         assert!(hook.contains("No text") && hook.contains("colours #"), "{hook}");
-        let sections = &idea.script.sections;
+        // As many as a script may have, none of which says what is to be seen.
+        let sections: Vec<ScriptSection> = (0..10)
+            .map(|n| ScriptSection {
+                section_id: format!("s{n}"),
+                ..idea.script.sections[0].clone()
+            })
+            .collect();
+        idea.script.sections.clone_from(&sections);
         let all: HashSet<String> = sections.iter().map(|one| prompt(&idea, one, None)).collect();
         assert_eq!(all.len(), sections.len(), "each section has a picture of its own");
         idea.script.sections[0].slide.visual_prompt = Some("A lone helmet".into());
