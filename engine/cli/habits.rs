@@ -20,7 +20,14 @@ fn tip(error: &clap::Error) -> Option<String> {
     };
     match typed(ContextKind::InvalidSubcommand) {
         Some(word) => command(word),
-        None => argument(typed(ContextKind::InvalidArg)?),
+        None => {
+            let word = typed(ContextKind::InvalidArg)?;
+            // What the command itself calls so, written out, is what was meant.
+            match typed(ContextKind::SuggestedArg) {
+                Some(ours) if ours.starts_with(word) => None,
+                _ => argument(word),
+            }
+        }
     }
 }
 

@@ -333,7 +333,8 @@ fn a_question_stays_asked_through_an_edit_elsewhere() {
     place.flow(&["run", "flow.toml", "--run-id", "one", "--no-wait"]).exits(7);
     edit(&place, "echo 1'", "echo 2'");
     place.flow(&["resume", "one", "--update", "--no-wait"]).exits(7);
-    place.flow(&["approve", "one", "ask"]).exits(0);
+    let answered = place.flow(&["approve", "one", "ask", "--json"]).exits(0).json();
+    assert_eq!(answered, place.show("one"), "the run as it is then");
     place.flow(&["resume", "one"]).exits(0);
     assert_eq!(ran(&place), ["next", "other", "other"]);
     // The answer is a result like any other.

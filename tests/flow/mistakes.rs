@@ -329,6 +329,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["help"], &["'flow --help' lists the commands"]),
     (&["run", "flow.toml", "n=1"], &["a parameter is set with '--param n=1'"]),
     (&["run", "flow.toml", "--dry-run"], &["'flow plan FILE' tells what a run would do"]),
+    (&["gc", "--dry"], &["--dry-run"]),
     (&["run", "flow.toml", "-j", "4"], &["write '--max-parallel N'"]),
 ];
 

@@ -158,6 +158,9 @@ fn a_place_in_a_pool_that_a_stopped_process_has_is_told() {
         told.contains(&words) && told.contains(&format!("`kill -CONT {}`", first.id())),
         "{told}"
     );
+    // So does whoever wants its run.
+    let refused = place.flow(&["resume", "first"]).exits(6).stderr;
+    assert!(refused.contains(&format!("`kill -CONT {}`", first.id())), "{refused}");
     kill_9(&mut first);
     assert!(second.wait().unwrap().success());
 }
